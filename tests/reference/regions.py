@@ -1,0 +1,74 @@
+"""Which tokens a box covers, and where its points lie: the rules of the published model, in plain loops.
+
+A box is (x1, y1, x2, y2), normalised to 0..1; a grid is height x width tokens of 16 x 16 pixels.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+PIXELS_PER_TOKEN = 16
+POINTS_PER_SIDE = 6
+NUM_FREQUENCIES = 8
+
+Box = tuple[float, float, float, float]
+
+
+def span(low: float, high: float, cells: int) -> tuple[int, int]:
+    """First cell and end of the cells a side covers: both corners truncated, at least one cell."""
+    first = min(int(low * cells), cells - 1)
+    return first, max(int(high * cells), first + 1)
+
+
+def footprint(box: Box, height: int, width: int) -> list[int]:
+    """Row-major indices of the tokens a box covers."""
+    left, right = span(box[0], box[2], width)
+    top, bottom = span(box[1], box[3], height)
+    return [row * width + column for row in range(top, bottom) for column in range(left, right)]
+
+
+def center_id(box: Box, height: int, width: int) -> tuple[float, float, float]:
+    """Rotary position of the layout token: the middle of the truncated corners, in tokens."""
+    row = (int(box[1] * height) + int(box[3] * height)) / 2
+    column = (int(box[0] * width) + int(box[2] * width)) / 2
+    return (0.0, row, column)
+
+
+def soft_mask(box: Box, height: int, width: int) -> Tensor:
+    """(height * width,) weight of the box in each token, in 0, 0.25, 0.5, 1.
+
+    The pixel box is shrunk bilinearly to two cells a token and the top-left cell of each 2 x 2 is kept. Shrinking by
+    eight without antialiasing averages the two middle pixels of a cell, its fourth and fifth, along each side.
+    """
+    pixel_rows, pixel_columns = height * PIXELS_PER_TOKEN, width * PIXELS_PER_TOKEN
+    left, right = int(box[0] * pixel_columns), int(box[2] * pixel_columns)
+    top, bottom = int(box[1] * pixel_rows), int(box[3] * pixel_rows)
+    mask = torch.zeros(height * width, dtype=torch.float64)
+    for row in range(height):
+        for column in range(width):
+            inside_rows = [top <= row * PIXELS_PER_TOKEN + offset < bottom for offset in (3, 4)]
+            inside_columns = [left <= column * PIXELS_PER_TOKEN + offset < right for offset in (3, 4)]
+            mask[row * width + column] = sum(inside_rows) * sum(inside_columns) / 4
+    return mask
+
+
+def box_points(box: Box) -> list[float]:
+    """The 72 coordinates of a 6 x 6 grid from corner to corner: x in the outer loop, y in the inner one."""
+    coordinates = []
+    for i in range(POINTS_PER_SIDE):
+        for j in range(POINTS_PER_SIDE):
+            coordinates.append(box[0] + (box[2] - box[0]) * i / (POINTS_PER_SIDE - 1))
+            coordinates.append(box[1] + (box[3] - box[1]) * j / (POINTS_PER_SIDE - 1))
+    return coordinates
+
+
+def box_features(box: Box) -> Tensor:
+    """(1152,) sines, then cosines, of all coordinates, for frequency 100^(k/8) after frequency."""
+    features = []
+    coordinates = box_points(box)
+    for k in range(NUM_FREQUENCIES):
+        frequency = 100 ** (k / NUM_FREQUENCIES)
+        features += [math.sin(frequency * coordinate) for coordinate in coordinates]
+        features += [math.cos(frequency * coordinate) for coordinate in coordinates]
+    return torch.tensor(features, dtype=torch.float64)
