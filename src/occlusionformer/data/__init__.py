@@ -1,0 +1,1 @@
+"""Training and evaluation samples: packaged object art and procedural layered scenes."""

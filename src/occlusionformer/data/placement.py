@@ -1,0 +1,166 @@
+"""Where the objects of a scene go: sizes, positions and how much each hides of the ones behind.
+
+Arrays: H rows, W columns, C colour channels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from occlusionformer.data.artwork import ArtObject
+
+OPAQUE = 128
+"""Alpha out of 255 from which a pixel counts as covered: the least above one half."""
+CROWDED = 0.5
+"""Share of overlapping scenes in which every object is put near another; in the rest, every second one is."""
+NEAR, FAR = 0.2, 0.9
+"""Distance between the centres of neighbours, in half the sum of their sides: 0 is concentric, 1 is touching."""
+TRIES_PER_OBJECT = 12
+TRIES_PER_SCENE = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrangement:
+    """The rules for one scene. Lengths in pixels."""
+
+    size: int
+    shortest: float
+    longest: float
+    stretch: float
+    min_visible: float
+    keep_apart: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """Pixels from (left, top) inclusive."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedObject:
+    """An object at its place on the canvas."""
+
+    item: ArtObject
+    rectangle: Rectangle
+    pixels: np.ndarray
+    """(H, W, 4) uint8, premultiplied colour and alpha, of the rectangle alone."""
+    mask: np.ndarray
+    """(H, W) bool, the amodal mask on the whole canvas."""
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the rectangle."""
+        spot = self.rectangle
+        return slice(spot.top, spot.top + spot.height), slice(spot.left, spot.left + spot.width)
+
+    def normalised_box(self, size: int) -> tuple[float, float, float, float]:
+        """Tight around the amodal mask: x1, y1, x2, y2 in 0..1."""
+        rows = np.flatnonzero(self.mask.any(axis=1))
+        columns = np.flatnonzero(self.mask.any(axis=0))
+        return (
+            float(columns[0] / size),
+            float(rows[0] / size),
+            float((columns[-1] + 1) / size),
+            float((rows[-1] + 1) / size),
+        )
+
+
+def arrange(objects: Sequence[ArtObject], rules: Arrangement, rng: np.random.Generator) -> list[PlacedObject]:
+    """Place the objects in turn, the farthest first. Raises ValueError if the rules leave no room."""
+    nearness = 0.0 if rules.keep_apart else 1.0 if rng.random() < CROWDED else 0.5
+    for _ in range(TRIES_PER_SCENE):
+        placed: list[PlacedObject] = []
+        for item in objects:
+            found = _place_next(item, placed, nearness, rules=rules, rng=rng)
+            if found is None:
+                break
+            placed.append(found)
+        if len(placed) == len(objects):
+            return placed
+    raise ValueError(
+        f"max_instances: expected few enough objects for the canvas, got {len(objects)} of {rules.shortest:g} to "
+        f"{rules.longest:g} of {rules.size} pixels, each at least {rules.min_visible:.0%} in sight"
+    )
+
+
+def visible_masks(placed: Sequence[PlacedObject]) -> list[np.ndarray]:
+    """What is left of each amodal mask once those in front of it are taken away."""
+    if not placed:
+        return []
+    free_HW = np.ones_like(placed[0].mask)
+    visible: list[np.ndarray] = []
+    for item in reversed(placed):
+        visible.append(item.mask & free_HW)
+        free_HW = free_HW & ~item.mask
+    return visible[::-1]
+
+
+def _place_next(
+    item: ArtObject, placed: list[PlacedObject], nearness: float, *, rules: Arrangement, rng: np.random.Generator
+) -> PlacedObject | None:
+    for _ in range(TRIES_PER_OBJECT):
+        width, height = _draw_sides(item.aspect, rules, rng)
+        if placed and rng.random() < nearness:
+            neighbour = placed[rng.integers(len(placed))].rectangle
+            left, top = _draw_near(neighbour, width, height, size=rules.size, rng=rng)
+        else:
+            left, top = (int(rng.integers(rules.size - side + 1)) for side in (width, height))
+        candidate = _render(item, Rectangle(left, top, width, height), rules.size)
+        if _is_allowed([*placed, candidate], rules):
+            return candidate
+    return None
+
+
+def _draw_sides(aspect: float, rules: Arrangement, rng: np.random.Generator) -> tuple[int, int]:
+    """Width and height: the longer side log-uniform, the aspect ratio nearly the picture's own."""
+    longer = math.exp(rng.uniform(math.log(rules.shortest), math.log(rules.longest)))
+    stretched = aspect * rules.stretch ** rng.uniform(-1, 1)
+    width, height = (longer, longer / stretched) if stretched >= 1 else (longer * stretched, longer)
+    return max(1, round(width)), max(1, round(height))
+
+
+def _draw_near(
+    neighbour: Rectangle, width: int, height: int, *, size: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """A corner for a rectangle that partly overlaps its neighbour, moved inside the canvas where needed."""
+    distance, angle = rng.uniform(NEAR, FAR), rng.uniform(0, 2 * math.pi)
+    across, down = math.cos(angle), math.sin(angle)
+    reach = distance / max(abs(across), abs(down))
+    left = neighbour.left + neighbour.width / 2 + reach * across * (neighbour.width + width) / 2 - width / 2
+    top = neighbour.top + neighbour.height / 2 + reach * down * (neighbour.height + height) / 2 - height / 2
+    return min(max(round(left), 0), size - width), min(max(round(top), 0), size - height)
+
+
+def _render(item: ArtObject, spot: Rectangle, size: int) -> PlacedObject:
+    resized = item.picture.resize((spot.width, spot.height), Image.Resampling.BICUBIC)
+    pixels_HWC = np.asarray(resized)
+    mask_HW = np.zeros((size, size), dtype=bool)
+    placed = PlacedObject(item, spot, pixels_HWC, mask_HW)
+    mask_HW[placed.window] = pixels_HWC[..., 3] >= OPAQUE
+    return placed
+
+
+def _is_allowed(placed: list[PlacedObject], rules: Arrangement) -> bool:
+    """Whether all objects are enough in sight and, if asked for, none touches the newest."""
+    newest = placed[-1].mask
+    if not newest.any():
+        return False
+    if rules.keep_apart:
+        return not any((item.mask & newest).any() for item in placed[:-1])
+    return all(
+        visible.sum() >= rules.min_visible * item.mask.sum()
+        for item, visible in zip(placed, visible_masks(placed), strict=True)
+    )

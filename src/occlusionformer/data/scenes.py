@@ -1,0 +1,225 @@
+"""Procedural layered scenes: packaged objects put one over another, with exact masks, boxes and order.
+
+Arrays: H rows, W columns, C colour channels, N instances, B scenes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from occlusionformer.data.artwork import ArtObject, Artwork, packaged_art
+from occlusionformer.data.backgrounds import make_background
+from occlusionformer.data.placement import Arrangement, PlacedObject, arrange, visible_masks
+from occlusionformer.data.words import caption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from occlusionformer.layout import Layout
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SceneSpec:
+    """Which scenes may be drawn. Lengths are shares of the canvas side."""
+
+    size: int = 128
+    """Side of the square canvas in pixels."""
+    min_instances: int = 1
+    max_instances: int = 6
+    smallest: float = 0.25
+    """Least length of an object's longer side; smaller ones would not fill a few tokens."""
+    largest: float = 0.65
+    """Greatest length of an object's longer side; sizes are log-uniform in between."""
+    stretch: float = 1.2
+    """Greatest factor by which an object's aspect ratio is changed, either way."""
+    min_visible: float = 0.25
+    """Every object keeps at least this share of its mask in sight; less could not be recognised."""
+    apart: float = 0.2
+    """Share of the scenes of up to `apart_instances` objects in which none overlap."""
+    apart_instances: int = 3
+    """More objects than this rarely fit side by side."""
+    duplicates: float = 0.04
+    """Share of scenes in which one object appears twice."""
+
+    def __post_init__(self) -> None:
+        limits = {
+            "size": (16, 4096),
+            "min_instances": (1, self.max_instances),
+            "max_instances": (1, 64),
+            "smallest": (0.05, self.largest),
+            "largest": (0.05, 1),
+            "stretch": (1, 4),
+            "min_visible": (0, 1),
+            "apart": (0, 1),
+            "apart_instances": (0, 64),
+            "duplicates": (0, 1),
+        }
+        assert set(limits) == {known.name for known in fields(self)}
+        problems = [
+            f"{name}: expected {low:g} to {high:g}, got {getattr(self, name)}"
+            for name, (low, high) in limits.items()
+            if not low <= getattr(self, name) <= high
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SceneInstance:
+    """One object of a scene."""
+
+    name: str
+    caption: str
+    box: tuple[float, float, float, float]
+    """Normalised x1, y1, x2, y2, tight around the amodal mask."""
+    amodal: np.ndarray
+    """(H, W) bool: where the object is, seen or not: its alpha is above one half."""
+    visible: np.ndarray
+    """(H, W) bool: the amodal mask less the amodal masks of all objects in front."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """A picture and everything that is known about how it was made."""
+
+    image: np.ndarray
+    """(H, W, C) uint8, composited back to front."""
+    prompt: str
+    """The background alone; objects are named by their captions."""
+    instances: tuple[SceneInstance, ...]
+    """In an order that says nothing about depth."""
+    back_to_front: tuple[int, ...]
+    """Indices of the instances from the farthest to the nearest."""
+
+
+def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene:
+    """Scene number `index` of the endless series named by `seed`: the same in every process."""
+    rng = np.random.default_rng([seed, index])
+    objects = choose_objects(rng, spec=spec, art=art)
+    background = make_background(spec.size, rng)
+    arrangement = Arrangement(
+        size=spec.size,
+        shortest=spec.smallest * spec.size,
+        longest=spec.largest * spec.size,
+        stretch=spec.stretch,
+        min_visible=spec.min_visible,
+        keep_apart=len(objects) <= spec.apart_instances and bool(rng.random() < spec.apart),
+    )
+    placed = arrange(objects, arrangement, rng)
+    image_HWC = composite(background.pixels, placed)
+    order = rng.permutation(len(placed))
+    visible = visible_masks(placed)
+    return Scene(
+        image=image_HWC,
+        prompt=background.prompt,
+        instances=tuple(
+            SceneInstance(
+                name=placed[depth].item.name,
+                caption=caption(placed[depth].item, rng),
+                box=placed[depth].normalised_box(spec.size),
+                amodal=placed[depth].mask,
+                visible=visible[depth],
+            )
+            for depth in order
+        ),
+        back_to_front=tuple(int(position) for position in np.argsort(order)),
+    )
+
+
+def choose_objects(rng: np.random.Generator, *, spec: SceneSpec, art: Artwork) -> list[ArtObject]:
+    """The objects of a scene from back to front, all different but for the rare duplicate."""
+    count = int(rng.integers(spec.min_instances, spec.max_instances + 1))
+    if count > len(art):
+        raise ValueError(f"max_instances: expected at most the {len(art)} packaged objects, got {count}")
+    chosen = rng.choice(len(art), size=count, replace=False)
+    if count > 1 and rng.random() < spec.duplicates:
+        first, second = rng.choice(count, size=2, replace=False)
+        chosen[second] = chosen[first]
+    return [art.objects[position] for position in chosen]
+
+
+def composite(background_HWC: np.ndarray, placed: Sequence[PlacedObject]) -> np.ndarray:
+    """Put premultiplied objects over a float background, back to front; rounds once, to uint8, at the end."""
+    canvas_HWC = background_HWC.copy()
+    for item in placed:
+        rows, columns = item.window
+        premultiplied_HWC = item.pixels[..., :3].astype(np.float32)
+        transmitted_HW1 = 1 - item.pixels[..., 3:].astype(np.float32) / 255
+        canvas_HWC[rows, columns] = premultiplied_HWC + transmitted_HW1 * canvas_HWC[rows, columns]
+    return np.rint(canvas_HWC).astype(np.uint8)
+
+
+def scene_layout(scene: Scene) -> Layout:
+    """The layout a user would have drawn to ask for this scene: its boxes, captions and total order."""
+    from occlusionformer.layout import Box, FrontToBack, Instance, Layout
+
+    height, width = scene.image.shape[:2]
+    names = [f"object{position}" for position in range(len(scene.instances))]
+    return Layout(
+        prompt=scene.prompt,
+        width=width,
+        height=height,
+        instances=tuple(
+            Instance(id=name, caption=item.caption, box=Box(*item.box))
+            for name, item in zip(names, scene.instances, strict=True)
+        ),
+        order=FrontToBack(tuple(names[position] for position in reversed(scene.back_to_front))),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SceneBatch:
+    """Scenes as arrays; the instances of all scenes follow one another, scene by scene."""
+
+    images: np.ndarray
+    """(B, H, W, C) uint8."""
+    amodal: np.ndarray
+    """(N, H, W) bool."""
+    visible: np.ndarray
+    """(N, H, W) bool."""
+    boxes: np.ndarray
+    """(N, 4) float32: normalised x1, y1, x2, y2."""
+    scene_index: np.ndarray
+    """(N,) which scene of the batch each instance belongs to."""
+    depth_rank: np.ndarray
+    """(N,) position in the instance's own scene, counted from the back."""
+    captions: tuple[str, ...]
+    prompts: tuple[str, ...]
+    scenes: tuple[Scene, ...]
+
+
+@dataclass(frozen=True)
+class SceneDataset:
+    """A finite piece of the series of scenes named by a seed; safe to share between worker processes."""
+
+    seed: int
+    length: int
+    spec: SceneSpec = field(default_factory=SceneSpec)
+    art: Artwork = field(default_factory=packaged_art)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Scene:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index: expected 0 to {self.length - 1}, got {index}")
+        return make_scene(index, seed=self.seed, spec=self.spec, art=self.art)
+
+    def batch(self, indices: Sequence[int]) -> SceneBatch:
+        """The scenes of these indices, stacked."""
+        scenes = tuple(self[index] for index in indices)
+        instances = [item for scene in scenes for item in scene.instances]
+        return SceneBatch(
+            images=np.stack([scene.image for scene in scenes]),
+            amodal=np.stack([item.amodal for item in instances]),
+            visible=np.stack([item.visible for item in instances]),
+            boxes=np.array([item.box for item in instances], dtype=np.float32),
+            scene_index=np.repeat(np.arange(len(scenes)), [len(scene.instances) for scene in scenes]),
+            depth_rank=np.concatenate([np.argsort(scene.back_to_front) for scene in scenes]),
+            captions=tuple(item.caption for item in instances),
+            prompts=tuple(scene.prompt for scene in scenes),
+            scenes=scenes,
+        )

@@ -1,0 +1,62 @@
+"""What a scene's captions say: phrases for objects and for backgrounds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from occlusionformer.data.artwork import ArtObject
+
+BARE_NAME = 0.15
+"""Share of captions that are the bare name, as in "dog"."""
+SYNONYM = 0.3
+"""Share of the other captions that call the object by a synonym."""
+ADJECTIVE = 0.4
+"""Share of the other captions that carry an adjective."""
+ARTICLE = 0.75
+"""Share of the other captions that start with an article."""
+
+PLURAL = frozenset(
+    [
+        "grapes",
+        "cherries",
+        "pancakes",
+        "hotcakes",
+        "fries",
+        "dice",
+        "cattle",
+        "bread",
+        "corn",
+        "maize",
+        "popcorn",
+        "broccoli",
+        "sushi",
+        "nigiri",
+        "soda",
+        "coffee",
+        "cheese",
+        "chips",
+    ]
+)
+"""Last words that take no article, being plural or uncountable."""
+
+
+def caption(item: ArtObject, rng: np.random.Generator) -> str:
+    """A lower-case phrase that is true of the object, such as "a red apple"."""
+    bare, synonym, adjective, article = rng.random(4)
+    if bare < BARE_NAME:
+        return item.name
+    noun = item.name
+    if synonym < SYNONYM and item.synonyms:
+        noun = item.synonyms[rng.integers(len(item.synonyms))]
+    if adjective < ADJECTIVE and item.adjectives:
+        chosen = item.adjectives[rng.integers(len(item.adjectives))]
+        noun = noun if chosen in noun.split() else f"{chosen} {noun}"
+    return with_article(noun) if article < ARTICLE else noun
+
+
+def with_article(noun: str) -> str:
+    """Prefix "a" or "an"; plural names take none."""
+    if noun.split()[-1] in PLURAL:
+        return noun
+    starts_with_vowel = noun[0] in "aeio" or noun.startswith("umbrella")
+    return f"{'an' if starts_with_vowel else 'a'} {noun}"
