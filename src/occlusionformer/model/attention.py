@@ -1,0 +1,55 @@
+"""Instance-local attention: every instance's layout token and box tokens attend to one another and to nothing else.
+
+Legend: N instances, R rows, H heads, E channels of a head, D = H * E, T pairs, n instances of a bucket, S its tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from occlusionformer.tensors.packing import PackedInstances
+
+Rotary = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryKeyValue:
+    """Projections of some rows, each (rows, H, E)."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+
+def rotate(x_RHE: Tensor, rotary: Rotary) -> Tensor:
+    """Rotary position embedding of neighbouring channel pairs; cos and sin are (R, E). In fp32 or better."""
+    precise = torch.promote_types(x_RHE.dtype, torch.float32)
+    x = x_RHE.to(precise)
+    cos, sin = (table[:, None, :].to(precise) for table in rotary)
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack([-odd, even], -1).flatten(-2)
+    return torch.addcmul(x * cos, turned, sin).to(x_RHE.dtype)
+
+
+def attend(layout: QueryKeyValue, rows: QueryKeyValue, packed: PackedInstances) -> tuple[Tensor, Tensor]:
+    """Layout-token outputs (N, D) and pair outputs (T, D); no mask where a bucket's instances have one size."""
+    query, key, value = (
+        torch.cat([getattr(layout, part), getattr(rows, part)]) for part in ("query", "key", "value")
+    )
+    layout_parts, pair_parts = [], []
+    for bucket in packed.buckets:
+        out = _attend_bucket(query, key, value, bucket.source_nS, bucket.valid_nS)
+        layout_parts.append(out[:, 0])
+        pairs = out[:, 1:].flatten(0, 1)
+        pair_parts.append(pairs if bucket.kept_t is None else pairs[bucket.kept_t])
+    return torch.cat(layout_parts)[packed.layout_slot_N], torch.cat(pair_parts)
+
+
+def _attend_bucket(query: Tensor, key: Tensor, value: Tensor, source_nS: Tensor, valid_nS: Tensor | None) -> Tensor:
+    gathered = (part[source_nS].transpose(1, 2) for part in (query, key, value))
+    mask = None if valid_nS is None else valid_nS[:, None, None, :]
+    return F.scaled_dot_product_attention(*gathered, attn_mask=mask).transpose(1, 2).flatten(2)

@@ -1,0 +1,155 @@
+"""Every number of the branch that shapes weights or results, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+PUBLISHED_DUAL = (0, 3, 6, 9, 12, 15, 18)
+PUBLISHED_SINGLE = (0, 9, 18, 27, 37)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BranchConfig:
+    """Shape and behaviour of the layout branch. The first group follows the backbone, the rest is the method."""
+
+    num_heads: int
+    head_dim: int
+    pooled_dim: int
+    """Width of the pooled text embedding of an instance."""
+    dual_blocks: tuple[int, ...]
+    """Dual-stream blocks of the backbone followed by a layout block."""
+    single_blocks: tuple[int, ...]
+    mlp_ratio: int = 4
+
+    lora_rank: int = 4
+    """Rank of the branch's own deltas on the borrowed layers; 0 leaves them out."""
+    lora_scale: float = 1.0
+    """The published code runs its deltas at 1 whatever alpha says."""
+
+    grid_points: int = 6
+    """Points a side sampled on a box for its embedding."""
+    fourier_frequencies: int = 8
+    fourier_base: float = 100.0
+    """Frequencies are base ** (k / fourier_frequencies)."""
+
+    rasteriser: Literal["area", "published"] = "area"
+    """area: one rasteriser, exact cell coverage; published: truncated footprint beside a shifted soft mask."""
+    hybrid: Literal["per_pixel", "per_layout", "mean"] = "per_pixel"
+    """Where layers are rendered and where averaged; see tensors.packing.pack."""
+    density: Literal["learned", "static", "none"] = "learned"
+    """learned from the instance's text and the time; static: one learned vector a block; none: plain mean."""
+    density_scale: float = 5.0
+    """Softplus multiplier; 5 makes a fresh instance about 97% opaque."""
+    layout_guidance: float | None = 10.0
+    """Guidance fed to the branch's time embedding; None: the caller's. Ignored by a backbone without guidance."""
+    double_qk_norm: bool = False
+    """The published dual-stream processor normalises the layout token's query and key twice."""
+    second_feed_forward: Literal["all", "gated", "none"] = "gated"
+    """all: the block's feed-forward once more on every token, active at initialisation; gated: by a zero-initialised
+    gate, so that a new branch is the identity; none: left out."""
+
+    mask_head: bool = True
+    """Query projection and mask predictor of the alignment loss."""
+    mask_channels: tuple[int, int] = (32, 16)
+    cosine_eps: float = 1e-3
+    """Lower bound of both norms in the query similarity; layers start at zero, so a tiny one explodes."""
+
+    instance_modulation: bool = False
+    """Modulate an instance's tokens by its own text-time embedding: rows are then computed per pair."""
+    box_coordinates: bool = False
+    """Add box-relative coordinates to an instance's tokens; needs instance_modulation."""
+    instance_mlp_ratio: int = 0
+    """Width, in units of the model's, of an MLP beside the instance attention of dual blocks; 0: none."""
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name}: expected a positive integer, got {getattr(self, name)!r}"
+            for name in ("num_heads", "head_dim", "pooled_dim", "mlp_ratio", "grid_points", "fourier_frequencies")
+            if getattr(self, name) < 1
+        ]
+        if self.lora_rank < 0:
+            problems.append(f"lora_rank: expected 0 or more, got {self.lora_rank}")
+        if (self.box_coordinates or self.instance_mlp_ratio) and not self.instance_modulation:
+            problems.append("box_coordinates, instance_mlp_ratio: need instance_modulation=True")
+        for name in ("dual_blocks", "single_blocks"):
+            if list(getattr(self, name)) != sorted(set(getattr(self, name))):
+                problems.append(f"{name}: expected increasing block indices, got {getattr(self, name)}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def width(self) -> int:
+        return self.num_heads * self.head_dim
+
+    @property
+    def box_features(self) -> int:
+        return 4 * self.fourier_frequencies * self.grid_points**2
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal config back."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> BranchConfig:
+        """ValueError names every unknown field."""
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ValueError(f"branch config: unknown fields {', '.join(unknown)}")
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackboneShape:
+    """The sizes of a backbone that a branch has to fit."""
+
+    num_dual: int
+    num_single: int
+    num_heads: int
+    head_dim: int
+    pooled_dim: int
+
+
+FLUX_DEV = BackboneShape(num_dual=19, num_single=38, num_heads=24, head_dim=128, pooled_dim=768)
+
+
+def published(shape: BackboneShape = FLUX_DEV) -> BranchConfig:
+    """Reproduces the released code, so that its weights load and give its numbers."""
+    return BranchConfig(
+        **_sizes(shape, PUBLISHED_SINGLE),
+        rasteriser="published",
+        hybrid="per_layout",
+        double_qk_norm=True,
+        second_feed_forward="all",
+        cosine_eps=1e-12,
+    )
+
+
+def paper(shape: BackboneShape = FLUX_DEV) -> BranchConfig:
+    """What is trained here: the identity at initialisation, one rasteriser, one norm, plain mean without an order."""
+    return BranchConfig(**_sizes(shape, PUBLISHED_SINGLE))
+
+
+def instance_assemble(shape: BackboneShape = FLUX_DEV) -> BranchConfig:
+    """The parent method: overlapping instances are averaged, one single-stream layout block, no density, no masks."""
+    return BranchConfig(
+        **_sizes(shape, (0,)),
+        rasteriser="published",
+        hybrid="mean",
+        density="none",
+        layout_guidance=None,
+        double_qk_norm=True,
+        second_feed_forward="all",
+        mask_head=False,
+    )
+
+
+def _sizes(shape: BackboneShape, single: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "num_heads": shape.num_heads,
+        "head_dim": shape.head_dim,
+        "pooled_dim": shape.pooled_dim,
+        "dual_blocks": tuple(i for i in PUBLISHED_DUAL if i < shape.num_dual),
+        "single_blocks": tuple(i for i in single if i < shape.num_single),
+    }

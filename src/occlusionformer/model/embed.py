@@ -1,0 +1,56 @@
+"""One layout token per instance: its text and its box.
+
+Legend: N instances, F box features, D channels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from occlusionformer.model.config import BranchConfig
+
+
+def box_features(box_N4: Tensor, config: BranchConfig) -> Tensor:
+    """Fourier features of a square lattice of points on each normalised xyxy box, (N, box_features).
+
+    Lattice: x outer, y inner, corners included; features ordered frequency, then sine and cosine, then coordinate.
+    """
+    step = torch.linspace(0, 1, config.grid_points, dtype=box_N4.dtype, device=box_N4.device)
+    x_NG = torch.lerp(box_N4[:, 0:1], box_N4[:, 2:3], step)
+    y_NG = torch.lerp(box_N4[:, 1:2], box_N4[:, 3:4], step)
+    points = config.grid_points
+    lattice = torch.stack([x_NG[:, :, None].expand(-1, -1, points), y_NG[:, None, :].expand(-1, points, -1)], -1)
+    return fourier(lattice.flatten(1), config)
+
+
+def fourier(values_NC: Tensor, config: BranchConfig) -> Tensor:
+    """sin and cos of values times base ** (k / count), (N, 2 * count * C)."""
+    order = torch.arange(config.fourier_frequencies, dtype=values_NC.dtype, device=values_NC.device)
+    frequency = config.fourier_base ** (order / config.fourier_frequencies)
+    phase = frequency[:, None] * values_NC[:, None, :]
+    return torch.stack([phase.sin(), phase.cos()], 2).flatten(1)
+
+
+class LayoutEmbedder(nn.Module):
+    """Layout token = MLP(MLP(text), box features)."""
+
+    def __init__(self, config: BranchConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.text_in = nn.Linear(config.pooled_dim, width)
+        self.text_out = nn.Linear(width, width)
+        self.joint_in = nn.Linear(width + config.box_features, width // 2)
+        self.joint_out = nn.Linear(width // 2, width)
+
+    def forward(self, text_NP: Tensor, features_NF: Tensor) -> Tensor:
+        text_ND = self.text_out(F.silu(self.text_in(text_NP)))
+        return self.joint_out(F.silu(self.joint_in(torch.cat([text_ND, features_NF], -1))))
+
+
+def layout_token_ids(box_N4: Tensor, grid_height: int, grid_width: int) -> Tensor:
+    """Rotary ids (0, y centre, x centre) of the layout tokens in token units, corners truncated first, (N, 3)."""
+    corner = (box_N4 * box_N4.new_tensor([grid_width, grid_height, grid_width, grid_height])).floor()
+    centre_y, centre_x = (corner[:, 1] + corner[:, 3]) / 2, (corner[:, 0] + corner[:, 2]) / 2
+    return torch.stack([torch.zeros_like(centre_y), centre_y, centre_x], -1)

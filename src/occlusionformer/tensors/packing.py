@@ -1,0 +1,307 @@
+"""The instance tokens of a whole batch as index tensors, built once per request and reused by every block and step.
+
+Legend: B samples, K instances of one sample, N instances of the batch, L tokens of one image, P = B * L pixels of
+the batch, T (instance, pixel) pairs, R rows whose projections are computed, G pairs that carry weight but no feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from occlusionformer.layout import Layout
+from occlusionformer.tensors.grid import (
+    TokenGrid,
+    area_coverage,
+    published_footprint,
+    published_soft_mask,
+    region_coverage,
+)
+
+Rasteriser = Literal["area", "published"]
+Hybrid = Literal["per_pixel", "per_layout", "mean"]
+
+MIN_COVERAGE = 1 / 64
+"""A token whose cell is covered less than this is not an instance's token: 4 of the 256 pixels of a cell."""
+
+CHUNK_TOKENS = 4096
+"""Padded tokens in one attention bucket: bounds memory, large enough to fill the matrix units."""
+
+SIZE_SLACK = 0.75
+"""Instances share a bucket while the smallest has at least this share of the largest's tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstanceGeometry:
+    """What the instances of one layout cover and who is in front of whom.
+
+    box_K4: normalised xyxy; attends_KL: tokens an instance attends to; coverage_KL: its share (0..1) of each token
+    when layers are composited; in_front_KK[i, j]: j is declared in front of i; opacity_K: 0..1;
+    ordered: an order was declared at all.
+    """
+
+    box_K4: Tensor
+    attends_KL: Tensor
+    coverage_KL: Tensor
+    in_front_KK: Tensor
+    opacity_K: Tensor
+    ordered: bool
+
+
+def layout_geometry(layout: Layout, grid: TokenGrid, rasteriser: Rasteriser) -> InstanceGeometry:
+    """Rasterise one layout; the order comes from `layout.zorder` (None: no order declared)."""
+    count = len(layout.instances)
+    corners = [(i.box.x1, i.box.y1, i.box.x2, i.box.y2) for i in layout.instances]
+    box_K4 = torch.tensor(corners, dtype=torch.float64).reshape(count, 4)
+    area_KL = area_coverage(box_K4, grid)
+    for index, instance in enumerate(layout.instances):
+        if instance.region is not None:
+            area_KL[index] = torch.minimum(area_KL[index], region_coverage(instance.region, grid))
+    if rasteriser == "area":
+        attends_KL = _at_least_one(area_KL)
+        coverage_KL = torch.where(attends_KL, area_KL.clamp_min(MIN_COVERAGE), 0.0)
+    else:
+        attends_KL = published_footprint(box_K4, grid)
+        coverage_KL = published_soft_mask(box_K4, grid)
+        for index, instance in enumerate(layout.instances):
+            if instance.region is not None:
+                attends_KL[index] &= _at_least_one(area_KL[index : index + 1])[0]
+                coverage_KL[index] = torch.minimum(coverage_KL[index], area_KL[index])
+    in_front_KK = torch.zeros(count, count, dtype=torch.bool)
+    zorder = layout.zorder
+    if zorder is not None and zorder.edges:
+        front, behind = torch.tensor(sorted(zorder.edges)).unbind(1)
+        in_front_KK[behind, front] = True
+    return InstanceGeometry(
+        box_K4=box_K4,
+        attends_KL=attends_KL,
+        coverage_KL=coverage_KL,
+        in_front_KK=in_front_KK,
+        opacity_K=torch.tensor([i.opacity for i in layout.instances], dtype=torch.float64).reshape(count),
+        ordered=zorder is not None,
+    )
+
+
+def _at_least_one(area_KL: Tensor) -> Tensor:
+    attends_KL = area_KL >= MIN_COVERAGE
+    if area_KL.shape[0]:
+        best_K = area_KL.argmax(1)
+        attends_KL[torch.arange(area_KL.shape[0]), best_K] = True
+    return attends_KL
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttentionBucket:
+    """Instances of similar size that attend together; their pairs are consecutive.
+
+    instance_n: which instances; source_nS: index into the stacked [layout tokens (N); rows (R)], column 0 being the
+    layout token; valid_nS: False on padding, None when nothing is padded; kept_t: flat positions in (n, S - 1) of the
+    real pairs, None when nothing is padded.
+    """
+
+    instance_n: Tensor
+    source_nS: Tensor
+    valid_nS: Tensor | None
+    kept_t: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackedInstances:
+    """Index tensors of a batch of layouts. Batch size and number of instances are not special cases."""
+
+    grid: TokenGrid
+    num_samples: int
+    num_instances: int
+    sample_N: Tensor
+    box_N4: Tensor
+    opacity_N: Tensor | None
+    """None when every instance is fully opaque."""
+    owner_T: Tensor
+    pixel_T: Tensor
+    coverage_T: Tensor
+    row_T: Tensor
+    in_front_TN: Tensor
+    """How much of instance j lies in front of the pair's instance at its pixel, 0..1."""
+    plain_T: Tensor
+    """Weight of the pair where layers are averaged instead of rendered."""
+    rendered_T: Tensor
+    pixel_R: Tensor
+    owner_R: Tensor | None
+    """None when rows are shared by the instances that cover a pixel."""
+    ghost_owner_G: Tensor
+    ghost_pixel_G: Tensor
+    ghost_coverage_G: Tensor
+    ghost_in_front_GN: Tensor
+    buckets: tuple[AttentionBucket, ...]
+    layout_slot_N: Tensor
+    """Where each instance's layout token stands in the buckets' outputs, concatenated."""
+    rendering: Literal["all", "none", "mixed"]
+    overlapping: bool
+    """Some pixel is covered by two instances; otherwise a layer needs no compositing at all."""
+
+    @property
+    def num_pixels(self) -> int:
+        return self.num_samples * self.grid.num_tokens
+
+    @property
+    def sample_R(self) -> Tensor:
+        return torch.div(self.pixel_R, self.grid.num_tokens, rounding_mode="floor")
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> PackedInstances:
+        """Move every index to `device`; geometry (coverage, boxes, order) becomes `dtype`."""
+        changes = {f.name: _moved(getattr(self, f.name), device, dtype) for f in fields(self)}
+        return replace(self, **changes)
+
+
+def _moved(value: object, device: torch.device | str, dtype: torch.dtype) -> object:
+    if isinstance(value, Tensor):
+        return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+    if isinstance(value, tuple):
+        return tuple(_moved(item, device, dtype) for item in value)
+    if isinstance(value, AttentionBucket):
+        return replace(value, **{f.name: _moved(getattr(value, f.name), device, dtype) for f in fields(value)})
+    return value
+
+
+def pack(
+    samples: Sequence[InstanceGeometry], grid: TokenGrid, *, hybrid: Hybrid = "per_pixel", share_rows: bool = True
+) -> PackedInstances:
+    """Index tensors of a batch, on the CPU in float64; `.to(device, dtype)` moves them.
+
+    hybrid says where layers are rendered by the order and where they are averaged: "per_pixel" renders the pixels at
+    which some covering pair has a declared order (the paper), "per_layout" renders all pixels of a layout that declares
+    any order (the published code), "mean" always averages. share_rows: projections are computed once per covered
+    pixel rather than once per pair.
+    """
+    joined = _join(samples, grid)
+    attends_NP, coverage_NP, in_front_NN = joined.attends_NP, joined.coverage_NP, joined.in_front_NN
+    order_N, sizes_N = _by_size(attends_NP)
+    rank, pixel_T = attends_NP[order_N].nonzero(as_tuple=True)
+    owner_T = order_N[rank]
+    pixel_R, row_T = pixel_T.unique(return_inverse=True) if share_rows else (pixel_T, torch.arange(len(pixel_T)))
+    ghost_owner_G, ghost_pixel_G = ((coverage_NP > 0) & ~attends_NP).nonzero(as_tuple=True)
+    rendered_P = _rendered_pixels(joined, hybrid)
+    rendered_T = rendered_P[pixel_T]
+    if not rendered_P.any():
+        ghost_owner_G, ghost_pixel_G = ghost_owner_G[:0], ghost_pixel_G[:0]
+    else:
+        keep = rendered_P[ghost_pixel_G]
+        ghost_owner_G, ghost_pixel_G = ghost_owner_G[keep], ghost_pixel_G[keep]
+    seams = len(ghost_owner_G) > 0 or bool((coverage_NP[owner_T, pixel_T] == 0).any())
+    coverage_T = coverage_NP[owner_T, pixel_T]
+    plain_T = torch.ones_like(coverage_T) if hybrid != "per_pixel" else coverage_T
+    return PackedInstances(
+        grid=grid,
+        num_samples=len(samples),
+        num_instances=len(order_N),
+        sample_N=joined.sample_N,
+        box_N4=joined.box_N4,
+        opacity_N=None if bool((joined.opacity_N == 1).all()) else joined.opacity_N,
+        owner_T=owner_T,
+        pixel_T=pixel_T,
+        coverage_T=coverage_T,
+        row_T=row_T,
+        in_front_TN=in_front_NN[owner_T] * coverage_NP.T[pixel_T],
+        plain_T=plain_T,
+        rendered_T=rendered_T,
+        pixel_R=pixel_R,
+        owner_R=None if share_rows else owner_T,
+        ghost_owner_G=ghost_owner_G,
+        ghost_pixel_G=ghost_pixel_G,
+        ghost_coverage_G=coverage_NP[ghost_owner_G, ghost_pixel_G],
+        ghost_in_front_GN=in_front_NN[ghost_owner_G] * coverage_NP.T[ghost_pixel_G],
+        buckets=_buckets(order_N, sizes_N, row_T),
+        layout_slot_N=torch.argsort(order_N),
+        rendering=_rendering(rendered_T),
+        overlapping=seams or bool((attends_NP.sum(0) > 1).any()),
+    )
+
+
+def _rendering(rendered_T: Tensor) -> Literal["all", "none", "mixed"]:
+    if not rendered_T.any():
+        return "none"
+    return "all" if rendered_T.all() else "mixed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Joined:
+    sample_N: Tensor
+    box_N4: Tensor
+    opacity_N: Tensor
+    attends_NP: Tensor
+    coverage_NP: Tensor
+    in_front_NN: Tensor
+    ordered_P: Tensor
+
+
+def _join(samples: Sequence[InstanceGeometry], grid: TokenGrid) -> _Joined:
+    """Stack the samples block-diagonally: an instance covers pixels of its own image alone."""
+    counts = torch.tensor([len(sample.opacity_K) for sample in samples], dtype=torch.long)
+    tokens = grid.num_tokens
+    return _Joined(
+        sample_N=torch.repeat_interleave(torch.arange(len(samples)), counts),
+        box_N4=torch.cat([sample.box_K4 for sample in samples]),
+        opacity_N=torch.cat([sample.opacity_K for sample in samples]),
+        attends_NP=torch.block_diag(*[_at_width(s.attends_KL, tokens) for s in samples]).bool(),
+        coverage_NP=torch.block_diag(*[_at_width(s.coverage_KL, tokens) for s in samples]),
+        in_front_NN=torch.block_diag(*[s.in_front_KK.to(torch.float64) for s in samples]),
+        ordered_P=torch.tensor([sample.ordered for sample in samples]).repeat_interleave(tokens),
+    )
+
+
+def _at_width(values_KL: Tensor, tokens: int) -> Tensor:
+    return values_KL.to(torch.float64).reshape(-1, tokens)
+
+
+def _rendered_pixels(joined: _Joined, hybrid: Hybrid) -> Tensor:
+    if hybrid == "mean":
+        return torch.zeros_like(joined.ordered_P)
+    if hybrid == "per_layout":
+        return joined.ordered_P
+    covers_NP = (joined.coverage_NP > 0).to(torch.float64)
+    declared_P = (covers_NP * (joined.in_front_NN @ covers_NP)).sum(0) > 0
+    return declared_P & joined.ordered_P
+
+
+def _by_size(attends_NP: Tensor) -> tuple[Tensor, list[int]]:
+    """Instances from the smallest to the largest, so that neighbours pad little."""
+    sizes_N = attends_NP.sum(1)
+    order_N = sizes_N.argsort(stable=True)
+    return order_N, sizes_N[order_N].tolist()
+
+
+def _buckets(order_N: Tensor, sizes: list[int], row_T: Tensor) -> tuple[AttentionBucket, ...]:
+    buckets, start, pairs = [], 0, 0
+    while start < len(sizes):
+        stop = start + 1
+        while stop < len(sizes) and _fits(sizes[start : stop + 1]):
+            stop += 1
+        size = torch.tensor(sizes[start:stop])
+        buckets.append(_bucket(order_N[start:stop], size, pairs, row_T, num_instances=len(sizes)))
+        pairs += int(size.sum())
+        start = stop
+    return tuple(buckets)
+
+
+def _fits(sizes: list[int]) -> bool:
+    smallest, largest = sizes[0], sizes[-1]
+    return smallest >= SIZE_SLACK * largest - 8 and len(sizes) * (largest + 1) <= CHUNK_TOKENS
+
+
+def _bucket(instance_n: Tensor, size_n: Tensor, first: int, row_T: Tensor, *, num_instances: int) -> AttentionBucket:
+    longest = int(size_n.max())
+    offset_n = first + size_n.cumsum(0) - size_n
+    column = torch.arange(longest)
+    real_nS = column < size_n[:, None]
+    pair_nS = torch.where(real_nS, offset_n[:, None] + column, first)
+    source_nS = torch.cat([instance_n[:, None], num_instances + row_T[pair_nS]], 1)
+    if bool(real_nS.all()):
+        return AttentionBucket(instance_n=instance_n, source_nS=source_nS, valid_nS=None, kept_t=None)
+    valid_nS = torch.cat([torch.ones(len(size_n), 1, dtype=torch.bool), real_nS], 1)
+    return AttentionBucket(
+        instance_n=instance_n, source_nS=source_nS, valid_nS=valid_nS, kept_t=real_nS.flatten().nonzero()[:, 0]
+    )
