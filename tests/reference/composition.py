@@ -3,10 +3,15 @@
 N instances, L image tokens, D channels. `occluders[i]` lists the instances in front of i.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 DENSITY_SCALE = 5.0
+
+Hybrid = Literal["per_layout", "per_pixel", "mean"]
 
 
 def density(logits_D: Tensor) -> Tensor:
@@ -51,21 +56,74 @@ def normalised_weights(density_ND: Tensor, masks_NL: Tensor, occluders: list[lis
     shares_NLD = torch.zeros(num_instances, num_pixels, density_ND.shape[1], dtype=density_ND.dtype)
     for pixel in range(num_pixels):
         weights = [weight(i, pixel, density_ND, masks_NL, occluders) for i in range(num_instances)]
-        total_D = torch.stack(weights).sum(0) if weights else torch.zeros_like(shares_NLD[0, pixel])
+        total_D = sum(weights, torch.zeros(density_ND.shape[1], dtype=density_ND.dtype))
         for instance in range(num_instances):
             if total_D.sum() > 0:
                 shares_NLD[instance, pixel] = weights[instance] / total_D
     return shares_NLD
 
 
-def plain_mean(features_NLD: Tensor, footprints: list[list[int]]) -> Tensor:
-    """Mean over the instances that cover a pixel: the blend when no order is given at all. (L, D)"""
-    num_pixels = features_NLD.shape[1]
+def thinned(density_D: Tensor, opacity: float) -> Tensor:
+    """The density whose 1 - exp(-sigma) is `opacity` times that of `density_D`."""
+    return -torch.log1p(opacity * torch.expm1(-density_D))
+
+
+def declares_order(pixel: int, masks_NL: Tensor, occluders: list[list[int]]) -> bool:
+    """Two instances that both cover the pixel stand in a declared relation."""
+    return any(masks_NL[i, pixel] > 0 and masks_NL[j, pixel] > 0 for i, front in enumerate(occluders) for j in front)
+
+
+def presence(pixel: int, footprints: list[list[int]], opacities: list[float]) -> float:
+    """1 - product of (1 - opacity) over the instances that cover the pixel."""
+    through = 1.0
+    for tokens, opacity in zip(footprints, opacities, strict=True):
+        if pixel in tokens:
+            through *= 1 - opacity
+    return 1 - through
+
+
+def average(pixel: int, features_NLD: Tensor, footprints: list[list[int]], shares: list[float]) -> Tensor:
+    """Mean of the features of the instances that cover the pixel, weighted by `shares`; 0 where none has any. (D,)"""
+    blend_D, total = torch.zeros_like(features_NLD[0, pixel]), 0.0
+    for instance, tokens in enumerate(footprints):
+        if pixel in tokens:
+            blend_D, total = blend_D + shares[instance] * features_NLD[instance, pixel], total + shares[instance]
+    return blend_D / total if total > 0 else blend_D
+
+
+@dataclass(frozen=True)
+class Cover:
+    """What the instances of one picture cover: footprints, soft masks (N, L), opacities; `occluders` None: no order."""
+
+    footprints: list[list[int]]
+    masks: Tensor
+    opacities: list[float]
+    occluders: list[list[int]] | None
+
+
+def blend(features_NLD: Tensor, density_ND: Tensor | None, cover: Cover, hybrid: Hybrid) -> Tensor:
+    """Volume rendering or the mean, pixel by pixel, faded by the opacities. (L, D)
+
+    "per_layout" renders every pixel of a picture that declares an order; "per_pixel" the pixels at which instances
+    in a declared relation meet, and weighs the mean elsewhere by coverage; "mean" renders none.
+    """
+    order = cover.occluders or [[] for _ in cover.footprints]
+    rendered_LD = None
+    if density_ND is not None:
+        thin = [thinned(density_D, o) for density_D, o in zip(density_ND, cover.opacities, strict=True)]
+        rendered_LD = composite(features_NLD, torch.stack(thin), cover.masks, order)
     pixels = []
-    for pixel in range(num_pixels):
-        covering = [i for i, tokens in enumerate(footprints) if pixel in tokens]
-        total_D = torch.zeros_like(features_NLD[0, pixel])
-        for instance in covering:
-            total_D = total_D + features_NLD[instance, pixel]
-        pixels.append(total_D / max(len(covering), 1))
+    for pixel in range(cover.masks.shape[1]):
+        renders = {
+            "per_layout": cover.occluders is not None,
+            "per_pixel": declares_order(pixel, cover.masks, order),
+            "mean": False,
+        }
+        shares = list(cover.opacities)
+        if hybrid == "per_pixel":
+            shares = [float(mask_L[pixel]) * o for mask_L, o in zip(cover.masks, cover.opacities, strict=True)]
+        blend_D = average(pixel, features_NLD, cover.footprints, shares)
+        if rendered_LD is not None and renders[hybrid]:
+            blend_D = rendered_LD[pixel]
+        pixels.append(blend_D * presence(pixel, cover.footprints, cover.opacities))
     return torch.stack(pixels)

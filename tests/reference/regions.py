@@ -72,3 +72,29 @@ def box_features(box: Box) -> Tensor:
         features += [math.sin(frequency * coordinate) for coordinate in coordinates]
         features += [math.cos(frequency * coordinate) for coordinate in coordinates]
     return torch.tensor(features, dtype=torch.float64)
+
+
+def area(box: Box, height: int, width: int) -> Tensor:
+    """(height * width,) fraction of every token's cell that the box covers."""
+    fractions = []
+    for row in range(height):
+        for column in range(width):
+            across = min(box[2] * width, column + 1) - max(box[0] * width, column)
+            down = min(box[3] * height, row + 1) - max(box[1] * height, row)
+            fractions.append(max(across, 0) * max(down, 0))
+    return torch.tensor(fractions, dtype=torch.float64)
+
+
+def covered_tokens(box: Box, height: int, width: int) -> list[int]:
+    """Tokens of which the box covers at least 1/64; the best covered one if there is none."""
+    fractions = area(box, height, width).tolist()
+    return [i for i, fraction in enumerate(fractions) if fraction >= 1 / 64] or [fractions.index(max(fractions))]
+
+
+def coverage(box: Box, height: int, width: int) -> Tensor:
+    """The covered tokens' fractions, at least 1/64 each; 0 elsewhere."""
+    fractions = area(box, height, width)
+    kept = torch.zeros_like(fractions)
+    for token in covered_tokens(box, height, width):
+        kept[token] = max(float(fractions[token]), 1 / 64)
+    return kept

@@ -1,0 +1,103 @@
+"""A batch of layouts as index tensors: complete, without duplicates, block-diagonal."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+from occlusionformer.tensors.grid import TokenGrid
+from occlusionformer.tensors.packing import PackedInstances, pack
+from tests.tensors.scenes import RULES, Scene, batches, geometry, pack_scenes
+
+GRID = TokenGrid(4, 5)
+WHOLE, CORNER, SPECK = (0.01, 0.01, 0.99, 0.99), (0.02, 0.03, 0.45, 0.55), (0.71, 0.61, 0.72, 0.62)
+
+
+def scene(*boxes, occluders=None) -> Scene:
+    return Scene(grid=GRID, boxes=boxes, occluders=occluders, opacities=(1.0,) * len(boxes))
+
+
+def bucket_pairs(packed: PackedInstances) -> list[tuple[int, int]]:
+    """(instance, row) of every real place in the attention buckets, in the order in which pairs come out."""
+    found = []
+    for bucket in packed.buckets:
+        rows_nS = bucket.source_nS[:, 1:] - packed.num_instances
+        owner_nS = bucket.instance_n[:, None].expand_as(rows_nS)
+        flat = torch.stack([owner_nS, rows_nS], -1).flatten(0, 1)
+        found += (flat if bucket.kept_t is None else flat[bucket.kept_t]).tolist()
+    return [tuple(pair) for pair in found]
+
+
+@pytest.mark.parametrize(("rasteriser", "hybrid"), RULES)
+@settings(deadline=None)
+@given(batches())
+def test_pairs_are_exactly_the_covered_tokens(rasteriser, hybrid, scenes):
+    packed = pack_scenes(scenes, rasteriser, hybrid)
+    tokens = scenes[0].grid.num_tokens
+    expected, first = set(), 0
+    for sample, one in enumerate(scenes):
+        for instance, covered in enumerate(one.footprints(rasteriser)):
+            expected |= {(first + instance, sample * tokens + token) for token in covered}
+        first += len(one.boxes)
+    found = list(zip(packed.owner_T.tolist(), packed.pixel_T.tolist(), strict=True))
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+    assert packed.sample_N.tolist() == [s for s, one in enumerate(scenes) for _ in one.boxes]
+
+
+@settings(deadline=None)
+@given(batches())
+def test_buckets_hold_every_pair_once_in_the_order_of_the_pairs(scenes):
+    packed = pack_scenes(scenes)
+    assert packed.pixel_R[packed.row_T].tolist() == packed.pixel_T.tolist()
+    assert bucket_pairs(packed) == list(zip(packed.owner_T.tolist(), packed.row_T.tolist(), strict=True))
+    layout_order = [i for bucket in packed.buckets for i in bucket.instance_n.tolist()]
+    assert [layout_order[slot] for slot in packed.layout_slot_N.tolist()] == list(range(packed.num_instances))
+    for bucket in packed.buckets:
+        assert bucket.source_nS[:, 0].tolist() == bucket.instance_n.tolist()
+        if bucket.valid_nS is not None:
+            assert bucket.valid_nS[:, 0].all()
+            assert bucket.valid_nS[:, 1:].flatten().nonzero()[:, 0].tolist() == bucket.kept_t.tolist()
+
+
+def test_rows_of_their_own_for_every_pair_when_rows_are_not_shared():
+    packed = pack([geometry(scene(WHOLE, CORNER), "area")], GRID, share_rows=False)
+    assert packed.owner_R is not None
+    assert packed.owner_R.tolist() == packed.owner_T.tolist()
+    assert packed.pixel_R.tolist() == packed.pixel_T.tolist()
+    assert packed.row_T.tolist() == list(range(len(packed.pixel_T)))
+
+
+def test_an_order_never_reaches_another_sample():
+    packed = pack_scenes([scene(WHOLE, CORNER, occluders=((1,), ())), scene(WHOLE, CORNER, occluders=((), (0,)))])
+    sample_T = packed.sample_N[packed.owner_T]
+    across = sample_T[:, None] != packed.sample_N[None, :]
+    assert (packed.in_front_TN[across] == 0).all()
+    assert packed.in_front_TN.sum() > 0
+
+
+def test_a_speck_has_one_token():
+    packed = pack_scenes([scene(SPECK)])
+    assert packed.pixel_T.tolist() == [2 * 5 + 3]
+
+
+def test_a_sample_without_instances_has_no_pairs():
+    packed = pack_scenes([scene(CORNER), scene(), scene(SPECK)])
+    assert packed.num_samples == 3
+    assert packed.sample_N.tolist() == [0, 2]
+    assert not ((packed.pixel_T >= 20) & (packed.pixel_T < 40)).any()
+
+
+def test_a_batch_without_any_instance_packs():
+    packed = pack_scenes([scene(), scene()])
+    assert packed.num_instances == 0
+    assert packed.pixel_T.numel() == 0
+    assert packed.buckets == ()
+
+
+def test_moving_to_a_dtype_leaves_indices_alone():
+    packed = pack_scenes([scene(WHOLE, CORNER, occluders=((1,), ()))])
+    half = packed.to("cpu", torch.bfloat16)
+    assert half.coverage_T.dtype == torch.bfloat16
+    assert half.in_front_TN.dtype == torch.bfloat16
+    for name in ("owner_T", "pixel_T", "row_T", "pixel_R", "sample_N", "layout_slot_N"):
+        assert torch.equal(getattr(half, name), getattr(packed, name))
