@@ -1,0 +1,102 @@
+"""Region masks: the part of the canvas an instance may fill, finer than its box."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
+
+from occlusionformer.layout import rle
+from occlusionformer.layout.document import Document
+from occlusionformer.layout.problems import LayoutError, shown
+
+SMALLEST_AREA = 1e-12
+"""Fraction of the canvas below which a polygon encloses nothing but rounding errors."""
+
+LONGEST_SIDE = 65_535
+"""Pixels; the area then fits the 32 bits of a COCO run length."""
+
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+Side = Annotated[int, Field(strict=True, ge=1, le=LONGEST_SIDE)]
+
+
+class Polygon(Document):
+    """A region with straight edges."""
+
+    points: tuple[tuple[Fraction, Fraction], ...] = Field(
+        description="Corners [x, y] in order, as fractions of the canvas width and height; at least three. The last is "
+        "joined to the first. The shape must enclose an area, counted with its sign by the direction of travel.",
+        json_schema_extra={"minItems": 3},
+    )
+
+    @field_validator("points")
+    @classmethod
+    def _encloses_an_area(cls, points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        if len(points) < 3:
+            raise LayoutError([f"expected at least 3 points, got {len(points)}"])
+        if abs(signed_area(points)) < SMALLEST_AREA:
+            raise LayoutError([f"expected a polygon that encloses an area, got {shown(points)}"])
+        return points
+
+
+class RunLength(Document):
+    """A region as a COCO run-length mask, stretched over the canvas."""
+
+    size: tuple[Side, Side] = Field(description="Height and width of the mask in pixels.")
+    counts: Annotated[
+        str | tuple[int, ...],
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "minLength": 1},
+                    {"type": "array", "items": {"type": "integer", "minimum": 0}},
+                ]
+            }
+        ),
+    ] = Field(
+        description="Lengths of alternating runs of unset and set pixels, down the columns, the first unset: a list, "
+        "or the string COCO compresses it to. They add up to height x width.",
+    )
+
+    @field_validator("counts", mode="plain")
+    @classmethod
+    def _fits_size(cls, counts: Any, info: ValidationInfo) -> str | tuple[int, ...]:
+        numbers = _run_lengths(counts)
+        if negative := [count for count in numbers if count < 0]:
+            raise LayoutError([f"expected run lengths of at least 0, got {shown(negative[0])}"])
+        if not any(numbers[1::2]):
+            raise LayoutError(["expected at least one set pixel, got none"])
+        if "size" in info.data:
+            height, width = info.data["size"]
+            if sum(numbers) != height * width:
+                raise LayoutError(
+                    [f"expected runs that add up to {height} x {width} = {height * width}, got {shown(sum(numbers))}"]
+                )
+        return counts if isinstance(counts, str) else tuple(counts)
+
+    def run_lengths(self) -> tuple[int, ...]:
+        """The counts as numbers: unset, set, unset, ... pixels down the columns."""
+        return tuple(_run_lengths(self.counts))
+
+    def decode(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """For every row of the mask its runs of set pixels as half-open column ranges, left to right."""
+        height, width = self.size
+        return rle.rows(self.run_lengths(), height, width)
+
+
+def signed_area(points: tuple[tuple[float, float], ...]) -> float:
+    """Shoelace formula; positive for corners that go clockwise on the screen."""
+    return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(points, points[1:] + points[:1], strict=True)) / 2
+
+
+def _run_lengths(counts: object) -> list[int]:
+    if isinstance(counts, str):
+        try:
+            return rle.decompress(counts)
+        except ValueError as error:
+            raise LayoutError([f"expected a COCO compressed string: {error}, got {shown(counts)}"]) from None
+    if isinstance(counts, list | tuple):
+        if wrong := [count for count in counts if not isinstance(count, int) or isinstance(count, bool)]:
+            raise LayoutError([f"expected whole numbers, got {shown(wrong[0])}"])
+        return list(counts)
+    raise LayoutError([f"expected a COCO compressed string or a list of whole numbers, got {shown(counts)}"])

@@ -1,0 +1,114 @@
+"""What is wrong between the ids of a layout and its order.
+
+Works on parts as they were given, checked or not, so that one wrong field hides nothing about the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from occlusionformer.layout.problems import Problem, shown
+from occlusionformer.layout.zorder import Edge, ZOrder, ZOrderCycle
+
+Mention = tuple[tuple[str | int, ...], str]
+"""An id in the order, and its path."""
+
+
+def readable_ids(instances: object) -> list[str | None]:
+    """The ids of instances, None where there is none to read."""
+    if not isinstance(instances, Sequence) or isinstance(instances, str):
+        return []
+    return [_text(_part(instance, "id")) for instance in instances]
+
+
+def id_problems(ids: Sequence[str | None]) -> list[Problem]:
+    first: dict[str, int] = {}
+    found = []
+    for place, name in enumerate(ids):
+        if name is not None and first.setdefault(name, place) != place:
+            text = f"expected an id of its own, got {shown(name)} as in instances[{first[name]}]"
+            found.append(Problem(("instances", place, "id"), text))
+    return found
+
+
+def order_problems(order: object, ids: Sequence[str | None], *, refuse_loops: bool) -> list[Problem]:
+    """Unknown ids, relations given twice or to oneself, and, if asked, loops."""
+    index = {name: place for place, name in enumerate(ids) if name is not None}
+    found = [
+        Problem(("order", *path), f"no instance {shown(name)}") for path, name in _mentions(order) if name not in index
+    ]
+    found += _repeated_in_list(_part(order, "front_to_back"))
+    pairs = list(_pairs(_part(order, "pairs")))
+    found += _pair_problems(pairs)
+    if refuse_loops:
+        edges = {(index[f], index[b]) for _, f, b in pairs if f in index and b in index and f != b}
+        found += _loop_problems(edges, ids)
+    return found
+
+
+def _mentions(order: object) -> Iterator[Mention]:
+    for place, name in enumerate(_listed(_part(order, "front_to_back"))):
+        if isinstance(name, str):
+            yield ("front_to_back", place), name
+    for place, pair in enumerate(_listed(_part(order, "pairs"))):
+        for role in ("front", "behind"):
+            if (name := _text(_part(pair, role))) is not None:
+                yield ("pairs", place, role), name
+    depths = _part(order, "depths")
+    for name in depths if isinstance(depths, Mapping) else ():
+        if isinstance(name, str):
+            yield ("depths", name), name
+
+
+def _pairs(pairs: object) -> Iterator[tuple[int, str, str]]:
+    for place, pair in enumerate(_listed(pairs)):
+        front, behind = _text(_part(pair, "front")), _text(_part(pair, "behind"))
+        if front is not None and behind is not None:
+            yield place, front, behind
+
+
+def _pair_problems(pairs: Sequence[tuple[int, str, str]]) -> list[Problem]:
+    first: dict[tuple[str, str], int] = {}
+    found = []
+    for place, front, behind in pairs:
+        if front == behind:
+            text = f"expected two instances, got {shown(front)} in front of itself"
+        elif first.setdefault((front, behind), place) != place:
+            earlier = f"order.pairs[{first[front, behind]}]"
+            text = f"expected a pair of its own, got {shown(front)} > {shown(behind)} as in {earlier}"
+        else:
+            continue
+        found.append(Problem(("order", "pairs", place), text))
+    return found
+
+
+def _repeated_in_list(front_to_back: object) -> list[Problem]:
+    first: dict[str, int] = {}
+    found = []
+    for place, name in enumerate(_listed(front_to_back)):
+        if isinstance(name, str) and first.setdefault(name, place) != place:
+            text = f"expected every id once, got {shown(name)} as in order.front_to_back[{first[name]}]"
+            found.append(Problem(("order", "front_to_back", place), text))
+    return found
+
+
+def _loop_problems(edges: set[Edge], ids: Sequence[str | None]) -> list[Problem]:
+    loops = ZOrder(len(ids), frozenset(edges)).cycles()
+    return [Problem(("order",), str(ZOrderCycle([str(ids[i]) for i in (*loop, loop[0])]))) for loop in loops]
+
+
+def _part(whole: object, name: str) -> Any:
+    if isinstance(whole, Mapping):
+        return whole.get(name)
+    return getattr(whole, name, None) if isinstance(whole, BaseModel) else None
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

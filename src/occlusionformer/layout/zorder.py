@@ -1,0 +1,194 @@
+"""Who is in front of whom. Pure Python: no torch, no numpy."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+from occlusionformer.layout.box import Box, overlapping_pairs
+from occlusionformer.layout.graph import components, line_up, reachable, shortest_loop
+from occlusionformer.layout.problems import LayoutError, Problem
+
+Edge = tuple[int, int]
+"""(front, behind)"""
+
+NEARBY = 1 / 32
+"""Fraction of the canvas: the gap from which on two boxes are too far apart to share an image token.
+
+A token of 16 pixels on a canvas of 512.
+"""
+
+
+class ZOrderCycle(ValueError):  # noqa: N818 - named for what it is
+    """Instances that are each in front of the next, and the last in front of the first."""
+
+    def __init__(self, cycle: Sequence[int | str]) -> None:
+        super().__init__(cycle)
+        self.cycle = tuple(cycle)
+
+    def __str__(self) -> str:
+        return f"z-order loops: {' > '.join(map(str, self.cycle))}"
+
+
+@dataclass(frozen=True)
+class ZOrder:
+    """Declared relations between instances 0 to `num_instances` - 1, as a set of (front, behind).
+
+    Two instances without an edge have no relation. Loops are allowed here (mutual occlusion is
+    real) and found by `cycles`; an instance in front of itself and an edge given twice are refused.
+    """
+
+    num_instances: int
+    edges: frozenset[Edge]
+
+    def __init__(self, num_instances: int, edges: Iterable[Edge] = ()) -> None:
+        given = edges if isinstance(edges, frozenset) else list(edges)
+        object.__setattr__(self, "num_instances", num_instances)
+        object.__setattr__(self, "edges", frozenset(given))
+        if problems := _edge_problems(num_instances, given):
+            raise LayoutError(problems)
+
+    @classmethod
+    def from_pairs(cls, num_instances: int, pairs: Iterable[Edge]) -> ZOrder:
+        """Relations given one by one as (front, behind)."""
+        return cls(num_instances, pairs)
+
+    @classmethod
+    def from_total(
+        cls, front_to_back: Sequence[int], *, num_instances: int | None = None, boxes: Sequence[Box] | None = None
+    ) -> ZOrder:
+        """Every listed instance in front of all that follow; those not listed have no relation.
+
+        That is n (n - 1) / 2 edges for n instances. With `boxes`, one for each instance, only pairs
+        that overlap or lie less than NEARBY apart get one: the others never meet in an image token.
+        """
+        count = len(front_to_back) if num_instances is None else num_instances
+        depths: list[float | None] = [None] * count
+        for rank, instance in enumerate(front_to_back):
+            if not 0 <= instance < count:
+                raise LayoutError([Problem(("front_to_back", rank), f"no instance {instance} of {count}")])
+            if depths[instance] is not None:
+                raise LayoutError([Problem(("front_to_back", rank), f"instance {instance} is listed twice")])
+            depths[instance] = rank
+        return cls.from_depths(depths, boxes=boxes)
+
+    @classmethod
+    def from_depths(cls, depths: Sequence[float | None], *, boxes: Sequence[Box] | None = None) -> ZOrder:
+        """Smaller depth is nearer; equal depths, and None, have no relation. For `boxes` see `from_total`."""
+        known = [i for i, depth in enumerate(depths) if depth is not None]
+        pairs = combinations(known, 2) if boxes is None else overlapping_pairs(boxes, margin=NEARBY)
+        edges = set()
+        for i, j in pairs:
+            near, far = depths[i], depths[j]
+            if near is not None and far is not None and near != far:
+                edges.add((i, j) if near < far else (j, i))
+        return cls._of(len(depths), edges)
+
+    @classmethod
+    def _of(cls, num_instances: int, edges: Collection[Edge]) -> ZOrder:
+        """An order of edges that are known to be right."""
+        order = cls(num_instances)
+        object.__setattr__(order, "edges", frozenset(edges))
+        return order
+
+    @classmethod
+    def from_occluders(cls, occluders: Sequence[Iterable[int]]) -> ZOrder:
+        """For every instance, those in front of it."""
+        return cls(len(occluders), [(front, behind) for behind, fronts in enumerate(occluders) for front in fronts])
+
+    def occluders(self, instance: int) -> frozenset[int]:
+        """Instances declared in front of this one; not closed under transitivity."""
+        return self._occluders[instance]
+
+    def cycles(self) -> tuple[tuple[int, ...], ...]:
+        """One loop for every group of instances that are, directly or not, all in front of each other.
+
+        Each is the shortest loop through the lowest instance of its group and starts there; loops come in
+        ascending order. Empty for an order that can be painted.
+        """
+        return tuple(sorted(shortest_loop(self._behind, group[0], set(group)) for group in self._loops()))
+
+    def front_to_back(self) -> tuple[int, ...]:
+        """All instances, everyone after those in front of it, the lowest first where that leaves a choice.
+
+        Raises ZOrderCycle.
+        """
+        missing = [len(fronts) for fronts in self._occluders]
+        ready = [i for i, count in enumerate(missing) if count == 0]
+        order = []
+        while ready:
+            order.append(heapq.heappop(ready))
+            for behind in self._behind[order[-1]]:
+                missing[behind] -= 1
+                if missing[behind] == 0:
+                    heapq.heappush(ready, behind)
+        if len(order) < self.num_instances:
+            first = self.cycles()[0]
+            raise ZOrderCycle((*first, first[0]))
+        return tuple(order)
+
+    def closure(self, boxes: Sequence[Box]) -> ZOrder:
+        """This order and what follows from it: front of front is in front, where the two boxes overlap.
+
+        Declared edges all stay. In a loop everybody is in front of everybody else.
+        """
+        reach = reachable(self._behind)
+        implied = {
+            edge for i, j in overlapping_pairs(boxes) for edge in ((i, j), (j, i)) if reach[edge[0]] >> edge[1] & 1
+        }
+        return self._of(self.num_instances, self.edges | implied)
+
+    def broken(self) -> tuple[ZOrder, frozenset[Edge]]:
+        """An order without loops, and the edges taken out for it.
+
+        Inside each group of instances that loop, they are lined up with the greedy rule of Eades, Lin and Smyth
+        (1993): whoever nobody left is in front of comes next, whoever is in front of nobody left comes last,
+        otherwise the one in front of the most, less those in front of it, the lowest on a tie. Edges against that
+        line are taken out. They are few, but not always the fewest: finding those is NP-hard.
+        """
+        removed: set[Edge] = set()
+        for group in self._loops():
+            place = {instance: rank for rank, instance in enumerate(line_up(self._behind, group))}
+            removed.update(
+                (front, behind)
+                for front in group
+                for behind in self._behind[front]
+                if place.get(behind, self.num_instances) < place[front]
+            )
+        return self._of(self.num_instances, self.edges - removed), frozenset(removed)
+
+    def _loops(self) -> list[list[int]]:
+        """Groups of instances that are, directly or not, all in front of each other."""
+        return [group for group in components(self._behind) if len(group) > 1]
+
+    @cached_property
+    def _occluders(self) -> tuple[frozenset[int], ...]:
+        fronts: list[list[int]] = [[] for _ in range(self.num_instances)]
+        for front, behind in self.edges:
+            fronts[behind].append(front)
+        return tuple(map(frozenset, fronts))
+
+    @cached_property
+    def _behind(self) -> tuple[tuple[int, ...], ...]:
+        """For every instance those directly behind it, ascending."""
+        behinds: list[list[int]] = [[] for _ in range(self.num_instances)]
+        for front, behind in self.edges:
+            behinds[front].append(behind)
+        return tuple(tuple(sorted(each)) for each in behinds)
+
+
+def _edge_problems(num_instances: int, edges: Collection[Edge]) -> list[Problem]:
+    found = []
+    seen: set[Edge] = set()
+    for front, behind in edges:
+        if not (0 <= front < num_instances and 0 <= behind < num_instances):
+            found.append(f"expected instances 0 to {num_instances - 1}, got {front} > {behind}")
+        elif front == behind:
+            found.append(f"instance {front} cannot be in front of itself")
+        elif (front, behind) in seen:
+            found.append(f"{front} > {behind} is given twice")
+        seen.add((front, behind))
+    return [Problem(("edges",), text) for text in found]
