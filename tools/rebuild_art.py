@@ -48,7 +48,7 @@ WORDS = Release(
 )
 
 
-def download(release: Release, folder: Path) -> Path:
+def download_release(release: Release, folder: Path) -> Path:
     """Fetch a release with npm and check its digest."""
     command = ["npm", "pack", "--silent", f"{release.package}@{release.version}", "--pack-destination", str(folder)]
     name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ART)
     output = parser.parse_args().output
     with tempfile.TemporaryDirectory() as folder:
-        images, words = download(IMAGES, Path(folder)), download(WORDS, Path(folder))
+        images, words = download_release(IMAGES, Path(folder)), download_release(WORDS, Path(folder))
         atlas, objects = build(images, words)
         with tarfile.open(words) as archive:
             words_licence = read_member(archive, "package/LICENSE")
