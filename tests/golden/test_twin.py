@@ -6,7 +6,7 @@ from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.golden.cases import DATA, Case, read_cases, transformer_config
+from tests.golden.check import DATA, Case, load_backbone, read_cases
 from tests.reference.model import Inputs, LayoutInputs, forward
 from tests.reference.weights import Weights
 
@@ -26,10 +26,8 @@ def weights() -> Weights:
 
 
 @pytest.fixture(scope="module")
-def backbone(weights: Weights) -> FluxTransformer2DModel:
-    transformer = FluxTransformer2DModel(**transformer_config(DATA)).double().eval()
-    transformer.load_state_dict(weights.base)
-    return transformer
+def backbone() -> FluxTransformer2DModel:
+    return load_backbone(DATA).double()
 
 
 def twin_inputs(case: Case) -> tuple[Inputs, LayoutInputs | None]:
@@ -37,9 +35,8 @@ def twin_inputs(case: Case) -> tuple[Inputs, LayoutInputs | None]:
     inputs = Inputs(**{name: double[name] for name in Inputs.__dataclass_fields__})
     if not case.enable_layout:
         return inputs, None
-    height, width = case.grid
     text_NP = double["instance_text_embeds"]
-    return inputs, LayoutInputs(height, width, case.normalised_boxes, case.occluders, text_NP)
+    return inputs, LayoutInputs(case.grid.height, case.grid.width, case.normalised_boxes, case.occluders, text_NP)
 
 
 @torch.no_grad()

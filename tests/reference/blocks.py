@@ -4,15 +4,24 @@ N instances, L image tokens, D channels, S = 1 + covered tokens of an instance.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from tests.reference.attention import Angle, dual_attention, single_attention
-from tests.reference.composition import composite, density, plain_mean
+from tests.reference.composition import Cover, blend, density
 from tests.reference.heads import mask_logits, similarity
-from tests.reference.regions import Box, center_id, footprint, soft_mask
+from tests.reference.regions import (
+    Box,
+    box_coordinates,
+    center_id,
+    coverage,
+    covered_tokens,
+    footprint,
+    soft_mask,
+)
+from tests.reference.rules import PUBLISHED, Rules
 from tests.reference.weights import Weights, adapted, affine
 
 LAYER_NORM_EPSILON = 1e-6
@@ -32,22 +41,29 @@ class Scene:
     instance_time_ND: Tensor
     angles: Angles
     """Rotary cosines and sines of a position id."""
-    double_norm: bool = True
-    rerun_feed_forward: bool = True
+    rules: Rules = PUBLISHED
+    opacities: list[float] = field(default_factory=list)
+    """One an instance; empty: all opaque."""
 
     @property
-    def footprints(self) -> list[list[int]]:
-        return [footprint(box, self.height, self.width) for box in self.boxes]
+    def cover(self) -> Cover:
+        area = self.rules.rasteriser == "area"
+        masks = [(coverage if area else soft_mask)(box, self.height, self.width) for box in self.boxes]
+        return Cover(
+            footprints=[(covered_tokens if area else footprint)(box, self.height, self.width) for box in self.boxes],
+            masks=torch.stack(masks).to(self.branch_time_D),
+            opacities=self.opacities or [1.0] * len(self.boxes),
+            occluders=self.occluders,
+        )
 
-    @property
-    def masks_NL(self) -> Tensor:
-        masks = [soft_mask(box, self.height, self.width) for box in self.boxes]
-        return torch.stack(masks).to(self.branch_time_D)
+    def condition(self, instance: int) -> Tensor:
+        """The time embedding that modulates an instance's rows: the branch's, or its own."""
+        return self.instance_time_ND[instance] if self.rules.instance_modulation else self.branch_time_D
 
-    def row_angles(self, instance: int) -> list[Angle]:
+    def row_angles(self, instance: int, tokens: list[int]) -> list[Angle]:
         """Angles of the layout token, then of each covered token (0, row, column)."""
         positions = [center_id(self.boxes[instance], self.height, self.width)]
-        positions += [(0.0, token // self.width, token % self.width) for token in self.footprints[instance]]
+        positions += [(0.0, token // self.width, token % self.width) for token in tokens]
         return [self.angles(position) for position in positions]
 
 
@@ -74,69 +90,118 @@ def scatter(rows_SD: Tensor, tokens: list[int], num_tokens: int) -> Tensor:
     return torch.stack([rows_SD[tokens.index(token)] if token in tokens else zero_D for token in range(num_tokens)])
 
 
-def blend(weights: Weights, block: str, features_NLD: Tensor, scene: Scene) -> Tensor:
-    """Composite by density and order; the plain mean when no order is given. (L, D)"""
-    if scene.occluders is None:
-        return plain_mean(features_NLD, scene.footprints)
-    silu_ND = torch.nn.functional.silu(scene.instance_time_ND)
-    densities = [density(affine(weights.layout, f"{block}.norm1_layout.linear", row_D)) for row_D in silu_ND]
-    return composite(features_NLD, torch.stack(densities), scene.masks_NL, scene.occluders)
+def image_rows(weights: Weights, block: str, image_LD: Tensor, instance: int, norm: str, scene: Scene) -> Tensor:
+    """The normalised, modulated rows of the tokens an instance covers, told where they lie in its box. (S - 1, D)"""
+    parts = 6 if norm == "norm1" else 3
+    shift, scale, *_ = modulation(weights, f"{block}.{norm}", scene.condition(instance), parts)
+    rows = []
+    for token in scene.cover.footprints[instance]:
+        row_D = layer_norm(image_LD[token]) * (1 + scale) + shift
+        if scene.rules.box_coordinates:
+            inside = box_coordinates(scene.boxes[instance], token, scene.height, scene.width).to(row_D)
+            row_D = row_D + affine(weights.layout, f"{block}.coordinates", inside)
+        rows.append(row_D)
+    return torch.stack(rows)
 
 
-def predict_masks(weights: Weights, block: str, features_NLD: Tensor, scene: Scene) -> Tensor:
-    """Mask logits of every instance from its own features. (N, L, 2)"""
+def composed(weights: Weights, block: str, features_NLD: Tensor, scene: Scene) -> Tensor:
+    """The instances' features blended by density and order, or averaged. (L, D)"""
+    densities = None
+    if scene.rules.hybrid != "mean":
+        silu_ND = torch.nn.functional.silu(scene.instance_time_ND)
+        logits = [affine(weights.layout, f"{block}.norm1_layout.linear", row_D) for row_D in silu_ND]
+        densities = torch.stack([density(row_D) for row_D in logits])
+    return blend(features_NLD, densities, scene.cover, scene.rules.hybrid)
+
+
+def predict_masks(weights: Weights, block: str, features_NLD: Tensor, scene: Scene) -> Tensor | None:
+    """Mask logits of every instance from its own features, (N, L, 2); None for weights without a mask head."""
+    if f"{block}.mask_predictor.0.weight" not in weights.layout:
+        return None
     logits = []
     for instance, features_LD in enumerate(features_NLD):
         time_D = torch.nn.functional.silu(scene.instance_time_ND[instance])
         query_D = affine(weights.layout, f"{block}.norm1_layout.query_liner", time_D)
-        similarity_L = similarity(features_LD, query_D, scene.masks_NL[instance])
+        similarity_L = similarity(features_LD, query_D, scene.cover.masks[instance])
         logits.append(mask_logits(weights.layout, f"{block}.mask_predictor", similarity_L, scene.height, scene.width))
     return torch.stack(logits)
 
 
+def dual_instance(
+    weights: Weights, block: str, image_LD: Tensor, layout_D: Tensor, instance: int, scene: Scene
+) -> tuple[Tensor, Tensor]:
+    """Features (L, D) of one instance, zero outside its tokens, and its new layout token (D,)."""
+    condition_D = scene.condition(instance)
+    _, _, gate, *_ = modulation(weights, f"{block}.norm1", condition_D, 6)
+    l_shift, l_scale, l_gate, l_shift_ff, l_scale_ff, l_gate_ff = modulation(
+        weights, f"{block}.norm1_context", condition_D, 6
+    )
+    rows_SD = image_rows(weights, block, image_LD, instance, "norm1", scene)
+    tokens = scene.cover.footprints[instance]
+    row_D = layer_norm(layout_D) * (1 + l_scale) + l_shift
+    angles = scene.row_angles(instance, tokens)
+    update_SD, layout_update_D = dual_attention(weights, block, row_D, rows_SD, angles, scene.rules.double_norm)
+    update_SD = affine(weights.layout, f"{block}.layout_forward", update_SD)
+    if scene.rules.instance_mlp:
+        hidden = affine(weights.layout, f"{block}.instance_mlp.0", rows_SD)
+        hidden = torch.nn.functional.gelu(hidden, approximate="tanh")
+        update_SD = update_SD + affine(weights.layout, f"{block}.instance_mlp.2", hidden)
+    if scene.rules.instance_modulation:
+        update_SD = gate * update_SD
+    layout_D = layout_D + l_gate * layout_update_D
+    modulated_D = layer_norm(layout_D) * (1 + l_scale_ff) + l_shift_ff
+    layout_D = layout_D + l_gate_ff * feed_forward(weights, f"{block}.ff_context", modulated_D)
+    return scatter(update_SD, tokens, len(image_LD)), layout_D
+
+
 def dual_block(
     weights: Weights, block: str, image_LD: Tensor, layout_ND: Tensor, scene: Scene
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Image tokens, layout tokens and mask logits after the layout branch of a dual block."""
-    shift, scale, gate, shift_ff, scale_ff, gate_ff = modulation(weights, f"{block}.norm1", scene.branch_time_D, 6)
-    l_shift, l_scale, l_gate, l_shift_ff, l_scale_ff, l_gate_ff = modulation(
-        weights, f"{block}.norm1_context", scene.branch_time_D, 6
-    )
-    features, layout_rows = [], []
-    for instance, tokens in enumerate(scene.footprints):
-        covered = torch.stack([layer_norm(image_LD[token]) * (1 + scale) + shift for token in tokens])
-        layout_D = layer_norm(layout_ND[instance]) * (1 + l_scale) + l_shift
-        update_SD, layout_update_D = dual_attention(
-            weights, block, layout_D, covered, scene.row_angles(instance), scene.double_norm
-        )
-        update_SD = affine(weights.layout, f"{block}.layout_forward", update_SD)
-        features.append(scatter(update_SD, tokens, len(image_LD)))
-        layout_row_D = layout_ND[instance] + l_gate * layout_update_D
-        modulated_D = layer_norm(layout_row_D) * (1 + l_scale_ff) + l_shift_ff
-        layout_rows.append(layout_row_D + l_gate_ff * feed_forward(weights, f"{block}.ff_context", modulated_D))
-    features_NLD = torch.stack(features)
-    image_LD = image_LD + gate * blend(weights, block, features_NLD, scene)
-    if scene.rerun_feed_forward:
+    instances = [
+        dual_instance(weights, block, image_LD, layout_D, instance, scene)
+        for instance, layout_D in enumerate(layout_ND)
+    ]
+    features_NLD = torch.stack([features_LD for features_LD, _ in instances])
+    _, _, gate, shift_ff, scale_ff, gate_ff = modulation(weights, f"{block}.norm1", scene.branch_time_D, 6)
+    update_LD = composed(weights, block, features_NLD, scene)
+    if not scene.rules.instance_modulation:
+        update_LD = gate * update_LD
+    image_LD = image_LD + scene.rules.strength * update_LD
+    if scene.rules.second_feed_forward != "none":
         modulated_LD = layer_norm(image_LD) * (1 + scale_ff) + shift_ff
-        image_LD = image_LD + gate_ff * feed_forward(weights, f"{block}.ff", modulated_LD)
-    return image_LD, torch.stack(layout_rows), predict_masks(weights, block, features_NLD, scene)
+        update_LD = gate_ff * feed_forward(weights, f"{block}.ff", modulated_LD)
+        if scene.rules.second_feed_forward == "gated":
+            update_LD = weights.layout[f"{block}.ff_gate"] * update_LD
+        image_LD = image_LD + scene.rules.strength * update_LD
+    masks = predict_masks(weights, block, features_NLD, scene)
+    return image_LD, torch.stack([layout_D for _, layout_D in instances]), masks
+
+
+def single_instance(
+    weights: Weights, block: str, image_LD: Tensor, layout_D: Tensor, instance: int, scene: Scene
+) -> tuple[Tensor, Tensor]:
+    """Features (L, D) of one instance, zero outside its tokens, and its new layout token (D,)."""
+    shift, scale, gate = modulation(weights, f"{block}.norm", scene.condition(instance), 3)
+    tokens = scene.cover.footprints[instance]
+    row_D = layer_norm(layout_D) * (1 + scale) + shift
+    rows_SD = torch.cat([row_D[None], image_rows(weights, block, image_LD, instance, "norm", scene)])
+    attended_SD = single_attention(weights, block, rows_SD, scene.row_angles(instance, tokens))
+    hidden = torch.nn.functional.gelu(adapted(weights, f"{block}.proj_mlp", rows_SD), approximate="tanh")
+    update_SD = gate * adapted(weights, f"{block}.proj_out", torch.cat([attended_SD, hidden], dim=-1))
+    features_SD = affine(weights.layout, f"{block}.layout_forward", update_SD[1:])
+    return scatter(features_SD, tokens, len(image_LD)), layout_D + update_SD[0]
 
 
 def single_block(
     weights: Weights, block: str, image_LD: Tensor, layout_ND: Tensor, scene: Scene
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Image tokens, layout tokens and mask logits after the layout branch of a single block."""
-    shift, scale, gate = modulation(weights, f"{block}.norm", scene.branch_time_D, 3)
-    features, layout_rows = [], []
-    for instance, tokens in enumerate(scene.footprints):
-        rows_SD = torch.stack([layout_ND[instance], *(image_LD[token] for token in tokens)])
-        rows_SD = layer_norm(rows_SD) * (1 + scale) + shift
-        attended_SD = single_attention(weights, block, rows_SD, scene.row_angles(instance))
-        hidden = torch.nn.functional.gelu(adapted(weights, f"{block}.proj_mlp", rows_SD), approximate="tanh")
-        update_SD = gate * adapted(weights, f"{block}.proj_out", torch.cat([attended_SD, hidden], dim=-1))
-        layout_rows.append(layout_ND[instance] + update_SD[0])
-        update_SD = affine(weights.layout, f"{block}.layout_forward", update_SD[1:])
-        features.append(scatter(update_SD, tokens, len(image_LD)))
-    features_NLD = torch.stack(features)
-    image_LD = image_LD + blend(weights, block, features_NLD, scene)
-    return image_LD, torch.stack(layout_rows), predict_masks(weights, block, features_NLD, scene)
+    instances = [
+        single_instance(weights, block, image_LD, layout_D, instance, scene)
+        for instance, layout_D in enumerate(layout_ND)
+    ]
+    features_NLD = torch.stack([features_LD for features_LD, _ in instances])
+    image_LD = image_LD + scene.rules.strength * composed(weights, block, features_NLD, scene)
+    masks = predict_masks(weights, block, features_NLD, scene)
+    return image_LD, torch.stack([layout_D for _, layout_D in instances]), masks

@@ -6,8 +6,6 @@ from torch import Tensor, nn
 from tests.reference.regions import Box, box_features
 from tests.reference.weights import Weights, affine
 
-LAYOUT_GUIDANCE = 10.0
-
 
 def layout_token(weights: Weights, text_P: Tensor, box: Box) -> Tensor:
     """MLP([MLP(pooled text); box features]), both with SiLU. (D,)"""

@@ -1,14 +1,15 @@
 """The whole forward for one picture: stock blocks of the backbone in order, the layout branch after some of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from tests.reference.blocks import Angles, Scene, dual_block, single_block
-from tests.reference.embedding import LAYOUT_GUIDANCE, layout_token, time_embedding
+from tests.reference.embedding import layout_token, time_embedding
 from tests.reference.regions import Box
+from tests.reference.rules import PUBLISHED, Rules
 from tests.reference.weights import Weights
 
 
@@ -34,9 +35,8 @@ class LayoutInputs:
     boxes: list[Box]
     occluders: list[list[int]] | None
     text_NP: Tensor
-    layout_guidance: float | None = LAYOUT_GUIDANCE
-    double_norm: bool = True
-    rerun_feed_forward: bool = True
+    rules: Rules = PUBLISHED
+    opacities: list[float] = field(default_factory=list)
 
 
 def rotary_angles(transformer: nn.Module) -> Angles:
@@ -51,7 +51,7 @@ def rotary_angles(transformer: nn.Module) -> Angles:
 
 def build_scene(transformer: nn.Module, inputs: Inputs, layout: LayoutInputs) -> Scene:
     """Time embeddings of the branch (picture's text) and of the instances (their own text), at the layout guidance."""
-    guidance = layout.layout_guidance
+    guidance = layout.rules.layout_guidance
     if guidance is None and inputs.guidance is not None:
         guidance = float(inputs.guidance)
     instance_times = [time_embedding(transformer, inputs.timestep, guidance, text_P) for text_P in layout.text_NP]
@@ -63,8 +63,8 @@ def build_scene(transformer: nn.Module, inputs: Inputs, layout: LayoutInputs) ->
         branch_time_D=time_embedding(transformer, inputs.timestep, guidance, inputs.pooled_projections[0]),
         instance_time_ND=torch.stack(instance_times),
         angles=rotary_angles(transformer),
-        double_norm=layout.double_norm,
-        rerun_feed_forward=layout.rerun_feed_forward,
+        rules=layout.rules,
+        opacities=layout.opacities,
     )
 
 
@@ -101,5 +101,5 @@ def forward(
             if scene is not None and f"{name}.layout_forward.weight" in weights.layout:
                 image_LD, layout_ND, block_logits = branch_block(weights, name, image[0], layout_ND, scene)
                 image = image_LD[None]
-                logits.append(block_logits)
+                logits += [] if block_logits is None else [block_logits]
     return transformer.proj_out(transformer.norm_out(image, time_D)), logits

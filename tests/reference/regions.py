@@ -63,15 +63,26 @@ def box_points(box: Box) -> list[float]:
     return coordinates
 
 
-def box_features(box: Box) -> Tensor:
-    """(1152,) sines, then cosines, of all coordinates, for frequency 100^(k/8) after frequency."""
+def fourier(coordinates: list[float]) -> Tensor:
+    """Sines, then cosines, of all coordinates, for frequency 100^(k/8) after frequency."""
     features = []
-    coordinates = box_points(box)
     for k in range(NUM_FREQUENCIES):
         frequency = 100 ** (k / NUM_FREQUENCIES)
         features += [math.sin(frequency * coordinate) for coordinate in coordinates]
         features += [math.cos(frequency * coordinate) for coordinate in coordinates]
     return torch.tensor(features, dtype=torch.float64)
+
+
+def box_features(box: Box) -> Tensor:
+    """(1152,) Fourier features of the box's points."""
+    return fourier(box_points(box))
+
+
+def box_coordinates(box: Box, token: int, height: int, width: int) -> Tensor:
+    """(64,) Fourier features of where a token's centre lies in the box, 0..1 along each side, and of the box's size."""
+    wide, high = box[2] - box[0], box[3] - box[1]
+    x, y = (token % width + 0.5) / width, (token // width + 0.5) / height
+    return fourier([(x - box[0]) / wide, (y - box[1]) / high, wide, high])
 
 
 def area(box: Box, height: int, width: int) -> Tensor:
