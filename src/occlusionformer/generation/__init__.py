@@ -1,0 +1,36 @@
+"""The seam between what is asked for and what draws it: requests, pictures, generators by name. No torch, no numpy."""
+
+from occlusionformer.generation.prompt import compose_prompt, instance_text
+from occlusionformer.generation.protocol import GenerationInterruptedError, Generator, StepCallback
+from occlusionformer.generation.provenance import (
+    Provenance,
+    ProvenanceError,
+    Versions,
+    parse_provenance,
+    read_provenance,
+    request_to_repeat,
+)
+from occlusionformer.generation.registry import UnknownGeneratorError, generator_names, load_generator
+from occlusionformer.generation.request import GenerationRequest, RequestError, choose_seed
+from occlusionformer.generation.result import GeneratedImage
+
+__all__ = [
+    "GeneratedImage",
+    "GenerationInterruptedError",
+    "GenerationRequest",
+    "Generator",
+    "Provenance",
+    "ProvenanceError",
+    "RequestError",
+    "StepCallback",
+    "UnknownGeneratorError",
+    "Versions",
+    "choose_seed",
+    "compose_prompt",
+    "generator_names",
+    "instance_text",
+    "load_generator",
+    "parse_provenance",
+    "read_provenance",
+    "request_to_repeat",
+]

@@ -1,0 +1,57 @@
+"""Picture makers by name, found through Python entry points."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from occlusionformer.generation.protocol import Generator
+
+ENTRY_POINT_GROUP = "occlusionformer.generators"
+"""An entry point names a function (argument: str | None) -> Generator; other packages may add theirs."""
+
+FOLDER_LOADER = "pipeline"
+"""The entry point that opens a local folder."""
+
+
+class UnknownGeneratorError(ValueError):
+    """No picture maker answers to this name."""
+
+    def __init__(self, spec: str, names: list[str]) -> None:
+        known = ", ".join(names) if names else "none is installed"
+        super().__init__(f"model: expected a local folder or one of ({known}), got {spec!r}")
+        self.spec = spec
+
+
+def generator_names() -> list[str]:
+    """The installed names, sorted."""
+    return sorted(_installed())
+
+
+def load_generator(spec: str) -> Generator:
+    """Load "name", "name:argument" or an existing local folder.
+
+    A name wins over a folder of the same name: write "./name" for the folder.
+    """
+    installed = _installed()
+    if spec in installed:
+        return _load(installed[spec], None)
+    if Path(spec).is_dir() and FOLDER_LOADER in installed:
+        return _load(installed[FOLDER_LOADER], spec)
+    name, colon, argument = spec.partition(":")
+    if not colon or name not in installed:
+        raise UnknownGeneratorError(spec, sorted(installed))
+    if not argument:
+        raise ValueError(f"model: expected something after the colon, got {spec!r}")
+    return _load(installed[name], argument)
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _load(entry: EntryPoint, argument: str | None) -> Generator:
+    generator = entry.load()(argument)
+    if not isinstance(generator, Generator):
+        raise TypeError(f"model: entry point {entry.name!r} ({entry.value}) returned {type(generator).__name__}")
+    return generator

@@ -1,0 +1,230 @@
+"""A picture maker over a pipeline: requests are batched, seeded one by one, timed and recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from torch import Tensor
+
+import occlusionformer
+from occlusionformer.generation import (
+    GeneratedImage,
+    GenerationInterruptedError,
+    GenerationRequest,
+    Provenance,
+    StepCallback,
+    choose_seed,
+    compose_prompt,
+)
+from occlusionformer.generation.provenance import FORMAT, Versions
+from occlusionformer.layout import Layout
+from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
+from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
+
+FLUX_DEV_BASE = "black-forest-labs/FLUX.1-dev"
+
+SMALL_MODEL_BATCH = 8
+"""Pictures drawn together where memory is no concern; more hardly run faster on a CPU."""
+
+FLUX_BATCH = 1
+"""FLUX at 1024 pixels fills an accelerator with one picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """What requests must share to be drawn together."""
+
+    width: int
+    height: int
+    steps: int
+    guidance: float
+    grounding_ratio: float
+    strength: float
+    want_masks: bool
+    want_weights: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Picture:
+    """One picture of a batch: its place among the requests, its layout, its seed."""
+
+    position: int
+    layout: Layout
+    seed: int
+
+
+@dataclass
+class _Progress:
+    """Steps over all batches of a call, and when those of the present batch ended."""
+
+    total: int
+    on_step: StepCallback | None
+    done: int = 0
+    stopped: bool = False
+    ended: list[float] = field(default_factory=list)
+
+    def step_end(self, pipeline: Any, step: int, timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.ended.append(time.perf_counter())
+        self.done += 1
+        if self.on_step is not None and self.on_step(self.done, self.total) is False:
+            self.stopped = True
+            pipeline._interrupt = True
+        return tensors
+
+
+class PipelineGenerator:
+    """Draws requests with a pipeline; those that share canvas and settings go through it together."""
+
+    def __init__(self, pipeline: OcclusionFormerPipeline, *, model: str, batch_size: int = SMALL_MODEL_BATCH) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        self.pipeline = pipeline
+        self.model = model
+        self.batch_size = batch_size
+
+    def generate(
+        self, requests: Sequence[GenerationRequest], *, on_step: StepCallback | None = None
+    ) -> list[GeneratedImage]:
+        """One picture per request, in their order.
+
+        Noise comes from one CPU generator per request, so that neither the batch nor the device changes it.
+        Raises GenerationInterruptedError when `on_step` returns False.
+        """
+        batches = self._batches(requests)
+        progress = _Progress(total=sum(settings.steps for settings, _ in batches), on_step=on_step)
+        drawn: dict[int, GeneratedImage] = {}
+        for settings, pictures in batches:
+            images = self._draw(settings, pictures, progress)
+            drawn.update(zip((picture.position for picture in pictures), images, strict=True))
+        return [drawn[position] for position in range(len(requests))]
+
+    def _batches(self, requests: Sequence[GenerationRequest]) -> list[tuple[_Settings, list[_Picture]]]:
+        groups: dict[_Settings, list[_Picture]] = {}
+        for position, request in enumerate(requests):
+            picture = _Picture(position=position, layout=request.layout, seed=choose_seed(request))
+            groups.setdefault(self._settings(request), []).append(picture)
+        size = self.batch_size
+        return [
+            (settings, pictures[start : start + size])
+            for settings, pictures in groups.items()
+            for start in range(0, len(pictures), size)
+        ]
+
+    def _settings(self, request: GenerationRequest) -> _Settings:
+        config = self.pipeline.config
+        width, height = request.canvas
+        ratio = request.grounding_ratio
+        return _Settings(
+            width=width,
+            height=height,
+            steps=config.default_steps if request.steps is None else request.steps,
+            guidance=config.default_guidance if request.guidance is None else request.guidance,
+            grounding_ratio=config.default_grounding_ratio if ratio is None else ratio,
+            strength=request.strength,
+            want_masks=request.want_masks,
+            want_weights=request.want_weights,
+        )
+
+    def _draw(self, settings: _Settings, pictures: Sequence[_Picture], progress: _Progress) -> list[GeneratedImage]:
+        start = time.perf_counter()
+        progress.ended.clear()
+        output = self.pipeline(
+            layout=[picture.layout for picture in pictures],
+            width=settings.width,
+            height=settings.height,
+            num_inference_steps=settings.steps,
+            guidance_scale=settings.guidance,
+            grounding_ratio=settings.grounding_ratio,
+            strength=settings.strength,
+            generator=[torch.Generator("cpu").manual_seed(picture.seed) for picture in pictures],
+            output_instance_masks=settings.want_masks,
+            output_weights=settings.want_weights,
+            callback_on_step_end=progress.step_end,
+        )
+        if progress.stopped:
+            raise GenerationInterruptedError(progress.done, progress.total)
+        assert isinstance(output, OcclusionFormerPipelineOutput)
+        assert isinstance(output.images, list)
+        end = time.perf_counter()
+        timings = {
+            "text_and_first_step": progress.ended[0] - start,
+            "later_steps": progress.ended[-1] - progress.ended[0],
+            "decode": end - progress.ended[-1],
+            "total": end - start,
+        }
+        return [
+            GeneratedImage(
+                image=output.images[index],
+                instance_masks=None if output.instance_masks is None else tuple(output.instance_masks[index]),
+                weights=None if output.weights is None else tuple(output.weights[index]),
+                timings=timings,
+                provenance=self._provenance(settings, picture),
+            )
+            for index, picture in enumerate(pictures)
+        ]
+
+    def _provenance(self, settings: _Settings, picture: _Picture) -> Provenance:
+        return Provenance(
+            format=FORMAT,
+            model=self.model,
+            versions=Versions(
+                occlusionformer=occlusionformer.__version__,
+                torch=torch.__version__,
+                diffusers=diffusers.__version__,
+                transformers=transformers.__version__,
+            ),
+            layout=picture.layout.model_dump(mode="json"),
+            prompt=compose_prompt(picture.layout),
+            seed=picture.seed,
+            width=settings.width,
+            height=settings.height,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            grounding_ratio=settings.grounding_ratio,
+            strength=settings.strength,
+            device=str(self.pipeline._execution_device),
+            dtype=str(self.pipeline.transformer.dtype).removeprefix("torch."),
+        )
+
+
+def load_pipeline(argument: str | None) -> PipelineGenerator:
+    """Open a pipeline folder as saved by save_pretrained; safetensors only."""
+    if argument is None or not (Path(argument) / "model_index.json").is_file():
+        raise ValueError(f"model: expected a folder with a model_index.json, got {argument!r}")
+    device = _best_device()
+    pipeline = OcclusionFormerPipeline.from_pretrained(argument, torch_dtype=_best_dtype(device), use_safetensors=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return PipelineGenerator(pipeline.to(device), model=argument)
+
+
+def load_flux_dev(argument: str | None) -> PipelineGenerator:
+    """FLUX.1-dev from the hub or its cache, with the published branch checkpoint at `argument`.
+
+    On an accelerator the components take turns in its memory.
+    """
+    if argument is None:
+        raise ValueError("model: expected flux-dev:CHECKPOINT, a folder or bundle of a published branch, got flux-dev")
+    device = _best_device()
+    pipeline = OcclusionFormerPipeline.from_published(FLUX_DEV_BASE, argument, dtype=_best_dtype(device))
+    pipeline.set_progress_bar_config(disable=True)
+    if device != "cpu":
+        pipeline.enable_model_cpu_offload(device=device)
+    return PipelineGenerator(pipeline, model=f"flux-dev:{argument}", batch_size=FLUX_BATCH)
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _best_dtype(device: str) -> torch.dtype:
+    """bfloat16 is slower than float32 on most CPUs."""
+    return torch.float32 if device == "cpu" else torch.bfloat16
