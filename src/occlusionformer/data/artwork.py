@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 from PIL import Image
 
@@ -56,8 +57,15 @@ def packaged_art() -> Artwork:
     return Artwork(tuple(_read_object(entry, atlas) for entry in described["objects"]))
 
 
-def _read_object(entry: dict[str, object], atlas: Image.Image) -> ArtObject:
-    x, y, width, height = entry["rectangle"]  # type: ignore[misc]
-    texts = {key: str(entry[key]) for key in ("name", "hexcode", "label", "category")}
-    words = {key: tuple(entry[key]) for key in ("synonyms", "adjectives", "tags")}  # type: ignore[arg-type]
-    return ArtObject(**texts, **words, picture=atlas.crop((x, y, x + width, y + height)))
+def _read_object(entry: dict[str, Any], atlas: Image.Image) -> ArtObject:
+    x, y, width, height = entry["rectangle"]
+    return ArtObject(
+        name=entry["name"],
+        hexcode=entry["hexcode"],
+        label=entry["label"],
+        category=entry["category"],
+        synonyms=tuple(entry["synonyms"]),
+        adjectives=tuple(entry["adjectives"]),
+        tags=tuple(entry["tags"]),
+        picture=atlas.crop((x, y, x + width, y + height)),
+    )

@@ -14,11 +14,10 @@ from occlusionformer.data.artwork import ArtObject, Artwork, packaged_art
 from occlusionformer.data.backgrounds import make_background
 from occlusionformer.data.placement import Arrangement, PlacedObject, arrange, visible_masks
 from occlusionformer.data.words import caption
+from occlusionformer.layout import Box, FrontToBack, Instance, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from occlusionformer.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,13 +148,12 @@ def composite(background_HWC: np.ndarray, placed: Sequence[PlacedObject]) -> np.
         premultiplied_HWC = item.pixels[..., :3].astype(np.float32)
         transmitted_HW1 = 1 - item.pixels[..., 3:].astype(np.float32) / 255
         canvas_HWC[rows, columns] = premultiplied_HWC + transmitted_HW1 * canvas_HWC[rows, columns]
-    return np.rint(canvas_HWC).astype(np.uint8)
+    image_HWC: np.ndarray = np.rint(canvas_HWC).astype(np.uint8)
+    return image_HWC
 
 
 def scene_layout(scene: Scene) -> Layout:
     """The layout a user would have drawn to ask for this scene: its boxes, captions and total order."""
-    from occlusionformer.layout import Box, FrontToBack, Instance, Layout
-
     height, width = scene.image.shape[:2]
     names = [f"object{position}" for position in range(len(scene.instances))]
     return Layout(
@@ -166,7 +164,7 @@ def scene_layout(scene: Scene) -> Layout:
             Instance(id=name, caption=item.caption, box=Box(*item.box))
             for name, item in zip(names, scene.instances, strict=True)
         ),
-        order=FrontToBack(tuple(names[position] for position in reversed(scene.back_to_front))),
+        order=FrontToBack(front_to_back=tuple(names[position] for position in reversed(scene.back_to_front))),
     )
 
 

@@ -54,4 +54,6 @@ class PixelCodec(ModelMixin, ConfigMixin):
 
     def forward(self, sample: Tensor) -> Tensor:
         """Encode and decode: the identity."""
-        return self.decode(self.encode(sample).latent_dist.mode()).sample
+        (latents,) = self.encode(sample, return_dict=False)
+        (pixels,) = self.decode(latents.mode(), return_dict=False)
+        return pixels

@@ -40,6 +40,8 @@ class StaticTextModel(PreTrainedModel):
     config_class = StaticTextConfig
     base_model_prefix = "static_text"
     main_input_name = "input_ids"
+    config: StaticTextConfig
+    table: Tensor
 
     def __init__(self, config: StaticTextConfig) -> None:
         super().__init__(config)
@@ -76,9 +78,11 @@ class StaticTextModel(PreTrainedModel):
 
 def packaged_text_model() -> StaticTextModel:
     """The table that ships with the package, in float32."""
-    return StaticTextModel.from_pretrained(PACKAGED, local_files_only=True)
+    model: StaticTextModel = StaticTextModel.from_pretrained(PACKAGED, local_files_only=True)
+    return model
 
 
 def packaged_tokenizer() -> PreTrainedTokenizerFast:
     """Lower-case WordPiece without start or end tokens, padded with zeros, at most 77 tokens."""
-    return PreTrainedTokenizerFast.from_pretrained(PACKAGED, local_files_only=True)
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(PACKAGED, local_files_only=True)
+    return tokenizer
