@@ -146,7 +146,9 @@ def _draw_near(
 
 def _render(item: ArtObject, spot: Rectangle, size: int) -> PlacedObject:
     resized = item.picture.resize((spot.width, spot.height), Image.Resampling.BICUBIC)
-    pixels_HWC = np.asarray(resized)
+    pixels_HWC = np.array(resized)
+    # Bicubic overshoot can lift a premultiplied colour above its alpha, and the composite above white.
+    np.minimum(pixels_HWC[..., :3], pixels_HWC[..., 3:], out=pixels_HWC[..., :3])
     mask_HW = np.zeros((size, size), dtype=bool)
     placed = PlacedObject(item, spot, pixels_HWC, mask_HW)
     mask_HW[placed.window] = pixels_HWC[..., 3] >= OPAQUE

@@ -56,7 +56,8 @@ def caption(item: ArtObject, rng: np.random.Generator) -> str:
 
 def with_article(noun: str) -> str:
     """Prefix "a" or "an"; plural names take none."""
-    if noun.split()[-1] in PLURAL:
+    head = noun.split(" of ")[0].split(" with ")[0].split(" in ")[0]
+    if head.split()[-1] in PLURAL:
         return noun
-    starts_with_vowel = noun[0] in "aeio" or noun.startswith("umbrella")
+    starts_with_vowel = noun.startswith(("a", "e", "i", "o", "umbrella")) and not noun.startswith("ewe")
     return f"{'an' if starts_with_vowel else 'a'} {noun}"

@@ -1,0 +1,1 @@
+"""Tests of the procedural scenes and their art."""
