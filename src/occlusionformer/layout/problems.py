@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 Path = tuple[str | int, ...]
 
@@ -69,6 +69,8 @@ def shown(value: object) -> str:
         return "a number of more than 60 digits"
     if isinstance(value, str) and len(value) > LONGEST_VALUE:
         return f"{value[:LONGEST_VALUE]!r}..."
+    if isinstance(value, BaseModel):
+        value = dict(value)
     if isinstance(value, Mapping):
         return f"an object with {_cut(', '.join(map(shown, value)))}" if value else "an empty object"
     if isinstance(value, list | tuple):

@@ -29,7 +29,7 @@ def id_problems(ids: Sequence[str | None]) -> list[Problem]:
     found = []
     for place, name in enumerate(ids):
         if name is not None and first.setdefault(name, place) != place:
-            text = f"expected an id of its own, got {shown(name)} as in instances[{first[name]}]"
+            text = f"expected an id of its own, got {shown(name)} again"
             found.append(Problem(("instances", place, "id"), text))
     return found
 
@@ -77,8 +77,7 @@ def _pair_problems(pairs: Sequence[tuple[int, str, str]]) -> list[Problem]:
         if front == behind:
             text = f"expected two instances, got {shown(front)} in front of itself"
         elif first.setdefault((front, behind), place) != place:
-            earlier = f"order.pairs[{first[front, behind]}]"
-            text = f"expected a pair of its own, got {shown(front)} > {shown(behind)} as in {earlier}"
+            text = f"expected every pair once, got {shown(front)} > {shown(behind)} again"
         else:
             continue
         found.append(Problem(("order", "pairs", place), text))
@@ -90,7 +89,7 @@ def _repeated_in_list(front_to_back: object) -> list[Problem]:
     found = []
     for place, name in enumerate(_listed(front_to_back)):
         if isinstance(name, str) and first.setdefault(name, place) != place:
-            text = f"expected every id once, got {shown(name)} as in order.front_to_back[{first[name]}]"
+            text = f"expected every id once, got {shown(name)} again"
             found.append(Problem(("order", "front_to_back", place), text))
     return found
 

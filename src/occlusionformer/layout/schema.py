@@ -169,7 +169,7 @@ class Layout(Document):
         Above MOST_LISTED instances a total order or depths relate only boxes that overlap or nearly do,
         the others never meet in an image token.
         """
-        declared = self._declared()
+        declared = self.declared_zorder
         if declared is None:
             return None
         if self.cycles == "break":
@@ -179,14 +179,16 @@ class Layout(Document):
     @property
     def broken_pairs(self) -> tuple[Pair, ...]:
         """The relations that `cycles="break"` takes out, in the order of the instances."""
-        declared = self._declared()
+        declared = self.declared_zorder
         if declared is None or self.cycles != "break":
             return ()
         _, removed = declared.broken()
         ids = [instance.id for instance in self.instances]
         return tuple(Pair(front=ids[front], behind=ids[behind]) for front, behind in sorted(removed))
 
-    def _declared(self) -> ZOrder | None:
+    @property
+    def declared_zorder(self) -> ZOrder | None:
+        """The order by index as it was given, loops and all."""
         index = {instance.id: place for place, instance in enumerate(self.instances)}
         if self.order is None:
             return None

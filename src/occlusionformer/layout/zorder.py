@@ -22,6 +22,10 @@ A token of 16 pixels on a canvas of 512.
 """
 
 
+LONGEST_LOOP = 20
+"""Names of a loop that a message shows."""
+
+
 class ZOrderCycle(ValueError):  # noqa: N818 - named for what it is
     """Instances that are each in front of the next, and the last in front of the first."""
 
@@ -30,7 +34,10 @@ class ZOrderCycle(ValueError):  # noqa: N818 - named for what it is
         self.cycle = tuple(cycle)
 
     def __str__(self) -> str:
-        return f"z-order loops: {' > '.join(map(str, self.cycle))}"
+        names = [str(name) for name in self.cycle]
+        if len(names) > LONGEST_LOOP:
+            names[LONGEST_LOOP - 2 : -2] = [f"({len(names) - LONGEST_LOOP} more)"]
+        return f"z-order loops: {' > '.join(names)}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""Layouts in the formats others use. The format is always named, never guessed, and nothing is repaired or dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from occlusionformer.layout.formats.coco import COCO
+from occlusionformer.layout.formats.format import Format, ReadOptions
+from occlusionformer.layout.formats.gligen import GLIGEN
+from occlusionformer.layout.formats.losses import losses
+from occlusionformer.layout.formats.native import NATIVE
+from occlusionformer.layout.formats.overlaybench import OVERLAYBENCH
+from occlusionformer.layout.formats.published import PUBLISHED
+from occlusionformer.layout.formats.sa_z import SA_Z
+from occlusionformer.layout.problems import LayoutError, Problem, one_of, shown
+from occlusionformer.layout.schema import CyclePolicy, Layout
+from occlusionformer.layout.text import text_of, unfit_parts
+
+__all__ = ["FORMATS", "Format", "Source", "read_layout", "read_layouts", "write_layout", "write_layouts"]
+
+FORMATS: Mapping[str, Format] = {form.name: form for form in (NATIVE, PUBLISHED, SA_Z, OVERLAYBENCH, COCO, GLIGEN)}
+
+Source = str | bytes | Path | Mapping[str, object] | Sequence[object]
+"""A document: its text, its bytes, the path of its file (a str is never a path), or its value, parsed already."""
+
+
+def read_layouts(
+    source: Source,
+    format: str = "native",
+    *,
+    prompt: str | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    cycles: CyclePolicy | None = None,
+    regions: bool | None = None,
+) -> list[Layout]:
+    """All layouts of a document in one of FORMATS.
+
+    `prompt`, `width` and `height` are for documents that hold only boxes (gligen), `prompt` also for images
+    without a caption (coco). `cycles` is what the layouts do about loops in their order, where the document
+    cannot say; `regions=False` leaves masks unread (coco, sa-z). An option that means nothing to the
+    format is refused.
+
+    Raises LayoutError with every problem of the document, each with its path there, and OSError for
+    a file that cannot be read.
+    """
+    form = _format(format)
+    options = ReadOptions(prompt=prompt, width=width, height=height, cycles=cycles, regions=regions)
+    form.check(options)
+    document = form.parse(text_of(source)) if isinstance(source, str | bytes | Path) else source
+    unfit = unfit_parts(document)
+    found: Sequence[Problem] = ()
+    layouts: list[Layout] = []
+    try:
+        layouts = form.read(document, options)
+    except LayoutError as error:
+        found = error.details
+    numbers = [problem for problem in unfit.numbers if not any(_is_told_by(other, problem) for other in found)]
+    if problems := [*unfit.names, *numbers, *found]:
+        raise LayoutError(problems)
+    return layouts
+
+
+def read_layout(
+    source: Source,
+    format: str = "native",
+    *,
+    prompt: str | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    cycles: CyclePolicy | None = None,
+    regions: bool | None = None,
+) -> Layout:
+    """The layout of a document that holds exactly one; otherwise like `read_layouts`."""
+    layouts = read_layouts(source, format, prompt=prompt, width=width, height=height, cycles=cycles, regions=regions)
+    if len(layouts) != 1:
+        raise LayoutError([f"expected a document with one layout, got {len(layouts)}"])
+    return layouts[0]
+
+
+def write_layouts(layouts: Sequence[Layout], format: str = "native", *, lossy: bool = False) -> str:
+    """The text of a document with any number of layouts in one of FORMATS.
+
+    Raises LayoutError with every field that the format cannot hold, unless `lossy`: then they are left
+    out, and relations are written as they come out of the policy on loops and the closure.
+    """
+    form = _format(format)
+    return _text(layouts, form.write_all(layouts), form, lossy)
+
+
+def write_layout(layout: Layout, format: str = "native", *, lossy: bool = False) -> str:
+    """The text of a document with one layout; otherwise like `write_layouts`."""
+    form = _format(format)
+    return _text([layout], form.write_one(layout), form, lossy)
+
+
+def _text(layouts: Sequence[Layout], document: object, form: Format, lossy: bool) -> str:
+    if not lossy and (problems := losses(layouts, document, form)):
+        raise LayoutError(problems)
+    return form.print(document) + "\n"
+
+
+def _format(name: str) -> Format:
+    if name not in FORMATS:
+        raise LayoutError([Problem(("format",), f"expected {one_of(FORMATS)}, got {shown(name)}")])
+    return FORMATS[name]
+
+
+def _is_told_by(told: Problem, problem: Problem) -> bool:
+    """Whether a problem of a part is at, or above, the place of this one."""
+    return problem.path[: len(told.path)] == told.path

@@ -1,0 +1,66 @@
+"""What a format is: how its documents become layouts, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+from occlusionformer.layout.problems import LayoutError, Path, Problem
+from occlusionformer.layout.schema import CyclePolicy, Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What a document may leave to the caller."""
+
+    prompt: str | None = None
+    width: int | None = None
+    height: int | None = None
+    cycles: CyclePolicy | None = None
+    regions: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One way to write layouts down."""
+
+    name: str
+    description: str
+    """One sentence for a list of formats."""
+    parse: Callable[[str], object]
+    """The plain value of a text."""
+    read: Callable[[object, ReadOptions], list[Layout]]
+    """The layouts of a plain value. Raises LayoutError with all problems."""
+    write_one: Callable[[Layout], object]
+    """The plain value of a layout, without what the format cannot hold."""
+    write_all: Callable[[Sequence[Layout]], object]
+    """The plain value of any number of layouts."""
+    print: Callable[[object], str]
+    """The text of a plain value."""
+    options: frozenset[str] = frozenset()
+    """The ReadOptions that mean something here."""
+    cycles: CyclePolicy = "error"
+    """What a layout that was read does about loops, when the caller does not say."""
+
+    def check(self, options: ReadOptions) -> None:
+        """Raises LayoutError for options that mean nothing here: none is ignored."""
+        given = [field.name for field in fields(options) if getattr(options, field.name) is not None]
+        if wrong := [name for name in given if name not in self.options]:
+            raise LayoutError(Problem((name,), f"not an option of the {self.name} format") for name in wrong)
+
+
+def read_each(
+    document: object, read_one: Callable[[object, Path, ReadOptions], Layout], options: ReadOptions
+) -> list[Layout]:
+    """The layouts of a document that is one, or a list of them; all problems of all of them at once."""
+    parts = enumerate(document) if isinstance(document, list | tuple) else [(None, document)]
+    layouts: list[Layout] = []
+    problems: list[Problem] = []
+    for place, part in parts:
+        try:
+            layouts.append(read_one(part, () if place is None else (place,), options))
+        except LayoutError as error:
+            problems += error.details
+    if problems:
+        raise LayoutError(problems)
+    return layouts
