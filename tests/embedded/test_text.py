@@ -1,0 +1,231 @@
+"""The static text encoder: masking, pooling, meaning, and both places in a Flux pipeline."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+
+from occlusionformer.data.artwork import packaged_art
+from occlusionformer.embedded.codec import PixelCodec
+from occlusionformer.embedded.text import (
+    PACKAGED,
+    StaticTextConfig,
+    StaticTextModel,
+    packaged_text_model,
+    packaged_tokenizer,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> StaticTextModel:
+    return packaged_text_model()
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return packaged_tokenizer()
+
+
+def token_ids(tokenizer, texts: list[str], length: int = 77) -> torch.Tensor:
+    return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
+
+
+def pooled(model, tokenizer, texts: list[str]) -> torch.Tensor:
+    return model(token_ids(tokenizer, texts)).pooler_output
+
+
+def test_rows_are_the_table_and_padding_is_zero(model, tokenizer):
+    ids = token_ids(tokenizer, ["a red apple", "dog"], length=8)
+    hidden = model(ids)[0]
+    assert hidden.shape == (2, 8, 256)
+    expected = model.table[ids].float() * model.scale[ids]
+    assert torch.equal(hidden[0, :3], expected[0, :3])
+    assert torch.count_nonzero(hidden[0, 3:]) == 0
+    assert torch.count_nonzero(hidden[1, 1:]) == 0
+
+
+def test_pooled_is_the_direction_of_the_mean_over_real_tokens(model, tokenizer):
+    output = model(token_ids(tokenizer, ["a red apple"], length=12))
+    mean = output.last_hidden_state[0, :3].double().mean(dim=0)
+    expected = (mean / mean.norm() * 16).float()
+    # float32 sums of three rows against float64.
+    torch.testing.assert_close(output.pooler_output[0], expected, atol=1e-5, rtol=1e-5)
+    assert output.pooler_output[0].pow(2).mean().item() == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("length", [4, 16, 512])
+def test_padding_changes_nothing(model, tokenizer, length):
+    short, padded = token_ids(tokenizer, ["a red apple"], 3), token_ids(tokenizer, ["a red apple"], length)
+    torch.testing.assert_close(model(padded).pooler_output, model(short).pooler_output)
+    assert torch.equal(model(padded)[0][:, :3], model(short)[0])
+
+
+def test_batch_equals_singles(model, tokenizer):
+    texts = ["a dog", "an elephant in front of a red car", "ufo"]
+    singles = torch.cat([pooled(model, tokenizer, [text]) for text in texts])
+    torch.testing.assert_close(pooled(model, tokenizer, texts), singles)
+
+
+def test_mask_derived_from_padding_equals_the_tokenizers_own(model, tokenizer):
+    inputs = tokenizer(["a dog", "a large grey elephant"], padding=True, return_tensors="pt")
+    assert set(inputs) == {"input_ids", "attention_mask"}
+    with_mask, without = model(**inputs), model(inputs.input_ids)
+    assert torch.equal(with_mask.pooler_output, without.pooler_output)
+    assert torch.equal(with_mask[0], without[0])
+
+
+def test_output_forms_agree(model, tokenizer):
+    ids = token_ids(tokenizer, ["a dog"])
+    output = model(ids, output_hidden_states=True)
+    hidden, pooler = model(ids, return_dict=False)
+    assert torch.equal(output[0], hidden)
+    assert torch.equal(output.pooler_output, pooler)
+    assert torch.equal(output.hidden_states[0], hidden)
+    assert model(ids, output_hidden_states=False).hidden_states is None
+
+
+@pytest.mark.parametrize("text", ["", "🐶🐶"])
+def test_a_text_without_known_words_pools_to_zero(model, tokenizer, text):
+    output = model(token_ids(tokenizer, [text]))
+    assert torch.equal(output.pooler_output, torch.zeros(1, 256))
+
+
+def test_tokenizer_adds_no_tokens_and_ignores_case(tokenizer):
+    assert tokenizer.convert_ids_to_tokens(tokenizer("A Red Apple").input_ids) == ["a", "red", "apple"]
+    assert tokenizer.model_max_length == 77
+    assert tokenizer.pad_token_id == 0
+    assert len(tokenizer("dog " * 100, truncation=True).input_ids) == 77
+
+
+def test_any_latin_word_has_pieces(tokenizer):
+    for word in ("qwzxv", "antidisestablishmentarianism", "Éclair", "smörgåsbord"):
+        assert tokenizer.unk_token_id not in tokenizer(word).input_ids
+
+
+def test_words_of_packaged_objects_are_known_whole(tokenizer):
+    for item in packaged_art().objects:
+        for phrase in (item.name, *item.synonyms):
+            pieces = tokenizer.convert_ids_to_tokens(tokenizer(phrase).input_ids)
+            long_pieces = [piece for piece in pieces if piece.startswith("##") and len(piece) > 3]
+            assert not long_pieces, phrase
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("puppy", "dog"),
+        ("automobile", "car"),
+        ("bunny", "rabbit"),
+        ("kitten", "cat"),
+        ("bike", "bicycle"),
+        ("donut", "doughnut"),
+        ("tortoise", "turtle"),
+        ("aubergine", "eggplant"),
+        ("lorry", "delivery truck"),
+        ("sneakers", "running shoe"),
+        ("a loaf", "bread"),
+        ("a big yellow cab", "taxi"),
+        ("photograph", "camera"),
+    ],
+)
+def test_nearest_object_of_a_word_makes_sense(model, tokenizer, text, expected):
+    names = [item.name for item in packaged_art().objects]
+    similarity = pooled(model, tokenizer, names) @ pooled(model, tokenizer, [text])[0]
+    assert names[int(similarity.argmax())] == expected
+
+
+def test_no_two_objects_have_the_same_vector(model, tokenizer):
+    vectors = pooled(model, tokenizer, [item.name for item in packaged_art().objects]) / 16
+    similarity = vectors @ vectors.T
+    similarity.fill_diagonal_(-1)
+    # "ice cream cone" and "cupcake" are alike, but a table of padding means gave 0.97 for unrelated words.
+    assert similarity.max() < 0.9
+    assert similarity.mean() < 0.3
+
+
+def test_saved_equals_loaded(model, tokenizer, tmp_path):
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = StaticTextModel.from_pretrained(tmp_path, local_files_only=True)
+    again = type(tokenizer).from_pretrained(tmp_path, local_files_only=True)
+    assert torch.equal(loaded.table, model.table)
+    assert torch.equal(loaded.scale, model.scale)
+    assert loaded.table.dtype == torch.int8
+    assert again("a puppy!").input_ids == tokenizer("a puppy!").input_ids
+
+
+def test_half_precision_keeps_the_integers(tokenizer):
+    half = StaticTextModel.from_pretrained(PACKAGED, dtype=torch.bfloat16, local_files_only=True)
+    full = packaged_text_model()
+    assert half.dtype == torch.bfloat16
+    assert torch.equal(half.table, full.table)
+    ids = token_ids(tokenizer, ["a red apple"])
+    # bfloat16 carries eight bits: a relative error of 2**-8 in the scale, in the product and in the result.
+    torch.testing.assert_close(half(ids).pooler_output.float(), full(ids).pooler_output, atol=0.03, rtol=0.03)
+
+
+def test_a_fresh_model_is_blank():
+    fresh = StaticTextModel(StaticTextConfig(vocab_size=5, hidden_size=4))
+    assert torch.count_nonzero(fresh(torch.tensor([[1, 2]]))[0]) == 0
+
+
+def test_table_is_small_and_licensed():
+    assert sum(path.stat().st_size for path in PACKAGED.iterdir()) < 6_000_000
+    assert "Apache License" in (PACKAGED / "LICENSE-all-MiniLM-L6-v2").read_text(encoding="utf-8")
+    assert json.loads((PACKAGED / "config.json").read_text())["model_type"] == "static_text"
+
+
+@pytest.fixture
+def pipeline(model, tokenizer) -> FluxPipeline:
+    torch.manual_seed(0)
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=768,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=256,
+        pooled_projection_dim=256,
+        axes_dims_rope=(4, 6, 6),
+    )
+    return FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=PixelCodec(),
+        text_encoder=model,
+        tokenizer=tokenizer,
+        text_encoder_2=model,
+        tokenizer_2=tokenizer,
+        transformer=transformer,
+    )
+
+
+def test_flux_pipeline_encodes_prompts_with_it(pipeline, model, tokenizer):
+    sequence, pooler, _ = pipeline.encode_prompt(
+        ["a dog", "a large grey elephant"], prompt_2=None, max_sequence_length=24
+    )
+    assert sequence.shape == (2, 24, 256)
+    ids = token_ids(tokenizer, ["a dog", "a large grey elephant"], length=24)
+    assert torch.equal(sequence, model(ids)[0])
+    assert torch.equal(pooler, model(ids).pooler_output)
+
+
+def test_flux_pipeline_draws_with_the_embedded_parts_and_survives_saving(pipeline, tmp_path):
+    def draw(some: FluxPipeline) -> torch.Tensor:
+        some.set_progress_bar_config(disable=True)
+        generator = torch.Generator().manual_seed(3)
+        settings = {"height": 64, "width": 48, "num_inference_steps": 2, "max_sequence_length": 16}
+        return some("a dog", generator=generator, output_type="pt", **settings).images
+
+    drawn = draw(pipeline)
+    assert drawn.shape == (1, 3, 64, 48)
+    assert torch.isfinite(drawn).all()
+    pipeline.save_pretrained(tmp_path)
+    loaded = FluxPipeline.from_pretrained(tmp_path, local_files_only=True)
+    for before, after in zip(pipeline.encode_prompt("a dog", None), loaded.encode_prompt("a dog", None), strict=True):
+        assert torch.equal(before, after)
+    # Weights mapped from a file are aligned differently, which picks other matrix kernels: 2e-7 seen.
+    torch.testing.assert_close(draw(loaded), drawn, atol=1e-5, rtol=0)
