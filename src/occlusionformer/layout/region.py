@@ -83,6 +83,10 @@ class RunLength(Document):
         height, width = self.size
         return rle.rows(self.run_lengths(), height, width)
 
+    def rows(self) -> list[list[int]]:
+        """The mask itself: `height` rows of `width` numbers, 1 where it is set."""
+        return [rle.paint(runs, self.size[1]) for runs in self.decode()]
+
 
 def signed_area(points: tuple[tuple[float, float], ...]) -> float:
     """Shoelace formula; positive for corners that go clockwise on the screen."""

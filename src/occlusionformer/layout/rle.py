@@ -76,3 +76,11 @@ def rows(counts: Sequence[int], height: int, width: int) -> tuple[tuple[tuple[in
                 switches[row].append(column)
         previous = edges
     return tuple(tuple(zip(row[::2], row[1::2], strict=True)) for row in switches)
+
+
+def paint(runs: Sequence[tuple[int, int]], width: int) -> list[int]:
+    """A row of 0 and 1 from its runs of set pixels."""
+    row = bytearray(width)
+    for start, stop in runs:
+        row[start:stop] = b"\1" * (stop - start)
+    return list(row)

@@ -102,7 +102,7 @@ def _read_image(image: Row, rows: Sequence[Row], names: Mapping[int, object], op
             _take_region(draft, place, row, canvas)
     draft.origins["order",] = ("annotations",)
     places = {row["id"]: place for place, (_, row) in enumerate(rows) if isinstance(row["id"], int)}
-    read_order(draft, [row for _, row in rows], places, "annotation of this image")
+    read_order(draft, [row for _, row in rows], places, "annotation")
     return draft.build(options.cycles or COCO.cycles)
 
 

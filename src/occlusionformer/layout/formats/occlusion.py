@@ -25,7 +25,7 @@ def read_occludes(draft: Draft, rows: Sequence[Fields], places: Mapping[int, int
         seen: set[int] = set()
         for number in _numbers(draft, row.get("occludes", ()), path):
             if number not in places:
-                draft.report(path, f"no {what} {number}")
+                draft.report(path, f"no {what} {number} in this picture")
             elif places[number] == place:
                 draft.report(path, f"expected another {what}, got {number} in front of itself")
             elif number in seen:
