@@ -93,7 +93,7 @@ class Both:
             count = len(picture.boxes)
             texts_NP, first = self.texts_NP[first : first + count], first + count
             if count == 0:
-                images.append(self.bare(weights, sample))
+                images.append(self.image_BLD[sample])
                 continue
             layout = twin_layout(picture, texts_NP, self.rules)
             scene = build_scene(self.backbone, twin_inputs(only(self.inputs, sample)), layout)
@@ -103,15 +103,6 @@ class Both:
             tokens.append(layout_ND)
             masks += [] if mask_NL2 is None else [mask_NL2]
         return [torch.stack(images), torch.cat(tokens), *([torch.cat(masks)] if masks else [])]
-
-    def bare(self, weights, sample: int) -> Tensor:
-        """A sample without instances beside others: a speck of opacity 0 adds nothing but the second feed-forward."""
-        absent = twin_layout(Picture(boxes=(SPECK,), occluders=None, opacities=(0.0,)), self.texts_NP[:1], self.rules)
-        scene = build_scene(self.backbone, twin_inputs(only(self.inputs, sample)), absent)
-        layout_ND = torch.zeros(1, self.branch.shape.width, dtype=torch.float64)
-        function = blocks.single_block if self.single else blocks.dual_block
-        name = "single_transformer_blocks.0" if self.single else "transformer_blocks.0"
-        return function(weights, name, self.image_BLD[sample], layout_ND, scene)[0]
 
     def leaves(self) -> list[Tensor]:
         return [self.image_BLD, *self.branch.parameters(), *self.backbone.parameters()]
