@@ -36,7 +36,7 @@ def load_generator(spec: str) -> Generator:
     installed = _installed()
     if spec in installed:
         return _load(installed[spec], None)
-    if Path(spec).is_dir() and FOLDER_LOADER in installed:
+    if spec and Path(spec).is_dir() and FOLDER_LOADER in installed:
         return _load(installed[FOLDER_LOADER], spec)
     name, colon, argument = spec.partition(":")
     if not colon or name not in installed:

@@ -57,7 +57,9 @@ class GenerationRequest:
         if self.strength is None:
             problems.append("strength: expected a number, got None")
         if not problems and self.canvas[0] * self.canvas[1] > MAX_PIXELS:
-            problems.append(f"width, height: expected at most {MAX_PIXELS} pixels, got {self.canvas}")
+            problems.append(
+                f"width, height: expected at most {MAX_PIXELS} pixels, got {self.canvas[0]} x {self.canvas[1]}"
+            )
         if problems:
             raise RequestError(problems)
 
@@ -80,6 +82,12 @@ def choose_seed(request: GenerationRequest) -> int:
 
 def _layout_problems(layout: object) -> list[str]:
     return [] if isinstance(layout, Layout) else [f"layout: expected a Layout, got {type(layout).__name__}"]
+
+
+def _area_problems(width: int, height: int) -> list[str]:
+    if width * height <= MAX_PIXELS:
+        return []
+    return [f"width, height: expected at most {MAX_PIXELS} pixels, got {width} x {height}"]
 
 
 def _whole_number_problems(name: str, value: object, least: int, most: int) -> list[str]:

@@ -25,6 +25,7 @@ from occlusionformer.generation import (
 )
 from occlusionformer.generation.provenance import FORMAT, Versions
 from occlusionformer.layout import Layout
+from occlusionformer.pipelines.loading import DTYPE_KEYWORD, best_device, best_dtype
 from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
 
@@ -198,8 +199,10 @@ def load_pipeline(argument: str | None) -> PipelineGenerator:
     """Open a pipeline folder as saved by save_pretrained; safetensors only."""
     if argument is None or not (Path(argument) / "model_index.json").is_file():
         raise ValueError(f"model: expected a folder with a model_index.json, got {argument!r}")
-    device = _best_device()
-    pipeline = OcclusionFormerPipeline.from_pretrained(argument, torch_dtype=_best_dtype(device), use_safetensors=True)
+    device = best_device()
+    pipeline = OcclusionFormerPipeline.from_pretrained(
+        argument, use_safetensors=True, **{DTYPE_KEYWORD: best_dtype(device)}
+    )
     pipeline.set_progress_bar_config(disable=True)
     return PipelineGenerator(pipeline.to(device), model=argument)
 
@@ -211,20 +214,9 @@ def load_flux_dev(argument: str | None) -> PipelineGenerator:
     """
     if argument is None:
         raise ValueError("model: expected flux-dev:CHECKPOINT, a folder or bundle of a published branch, got flux-dev")
-    device = _best_device()
-    pipeline = OcclusionFormerPipeline.from_published(FLUX_DEV_BASE, argument, dtype=_best_dtype(device))
+    device = best_device()
+    pipeline = OcclusionFormerPipeline.from_published(FLUX_DEV_BASE, argument, dtype=best_dtype(device))
     pipeline.set_progress_bar_config(disable=True)
     if device != "cpu":
         pipeline.enable_model_cpu_offload(device=device)
     return PipelineGenerator(pipeline, model=f"flux-dev:{argument}", batch_size=FLUX_BATCH)
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _best_dtype(device: str) -> torch.dtype:
-    """bfloat16 is slower than float32 on most CPUs."""
-    return torch.float32 if device == "cpu" else torch.bfloat16

@@ -46,6 +46,7 @@ from occlusionformer.pipelines.inputs import (
     pair_texts_with_layouts,
     shared_canvas,
 )
+from occlusionformer.pipelines.loading import DTYPE_KEYWORD, cast
 from occlusionformer.pipelines.maps import maps_per_picture
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
 from occlusionformer.pipelines.overflow import clip_reading, t5_reading, warn_of_overflow
@@ -116,13 +117,14 @@ class OcclusionFormerPipeline(LayoutReader):
         config: None for OcclusionFormer's released weights.
         """
         branch = load_published(os.fspath(checkpoint), published() if config is None else config)
+        cast(branch, dtype)
         pipeline = cls.from_pretrained(
             base,
-            branch=branch if dtype is None else branch.to(dtype),
-            torch_dtype=dtype,
+            branch=branch,
             revision=revision,
             local_files_only=local_files_only,
             use_safetensors=True,
+            **{DTYPE_KEYWORD: dtype},
         )
         assert isinstance(pipeline, OcclusionFormerPipeline)
         return pipeline

@@ -62,7 +62,7 @@ def warn_of_overflow(readings: Sequence[Reading]) -> None:
 
 
 def _overflow(reading: Reading) -> str:
-    if not reading.name_of_text:
+    if reading.tokenizer is None or not reading.name_of_text:
         return ""
     tokenised = reading.tokenizer(list(reading.name_of_text), padding=False, truncation=False, verbose=False)
     counts = zip(reading.name_of_text.values(), map(len, tokenised["input_ids"]), strict=True)

@@ -1,0 +1,105 @@
+"""Picture makers are found by name, with real entry points of a package on the path."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from occlusionformer.generation import Generator, UnknownGeneratorError, generator_names, load_generator
+
+PACKAGE = """
+class Echo:
+    def __init__(self, kind, argument):
+        self.kind, self.argument = kind, argument
+
+    def generate(self, requests, *, on_step=None):
+        return []
+
+
+def load_echo(argument):
+    return Echo("echo", argument)
+
+
+def load_folder(argument):
+    return Echo("folder", argument)
+
+
+def load_nothing(argument):
+    return None
+"""
+
+METADATA = "Metadata-Version: 2.1\nName: echo-maker\nVersion: 1.0\n"
+
+ENTRY_POINTS = """
+[occlusionformer.generators]
+echo = echo_maker:load_echo
+pipeline = echo_maker:load_folder
+nothing = echo_maker:load_nothing
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A package that offers generators, found before any other."""
+    folder = tmp_path / "site"
+    (folder / "echo_maker-1.0.dist-info").mkdir(parents=True)
+    (folder / "echo_maker.py").write_text(PACKAGE)
+    (folder / "echo_maker-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: echo-maker\nVersion: 1.0\n"
+    )
+    (folder / "echo_maker-1.0.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "echo_maker", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_name_alone(installed):
+    generator = load_generator("echo")
+    assert isinstance(generator, Generator)
+    assert (generator.kind, generator.argument) == ("echo", None)
+
+
+def test_name_with_argument_keeps_further_colons(installed):
+    assert load_generator("echo:C:/models/branch").argument == "C:/models/branch"
+
+
+def test_existing_folder(installed, tmp_path):
+    (tmp_path / "my:model").mkdir()
+    for spec in ("my:model", str(tmp_path / "my:model")):
+        generator = load_generator(spec)
+        assert (generator.kind, generator.argument) == ("folder", spec)
+
+
+def test_name_wins_over_a_folder_of_that_name(installed, tmp_path):
+    (tmp_path / "echo").mkdir()
+    assert load_generator("echo").kind == "echo"
+    assert load_generator("./echo").kind == "folder"
+
+
+@pytest.mark.parametrize("spec", ["eccho", "eccho:argument", "./missing", ""])
+def test_unknown_name_lists_what_exists(installed, spec):
+    with pytest.raises(UnknownGeneratorError) as caught:
+        load_generator(spec)
+    assert str(caught.value).startswith("model: expected a local folder or one of (")
+    assert str(caught.value).endswith(f"got {spec!r}")
+    assert all(name in str(caught.value) for name in generator_names())
+    assert {"echo", "nothing", "pipeline"} <= set(generator_names())
+
+
+def test_colon_needs_something_after_it(installed):
+    with pytest.raises(ValueError, match="model: expected something after the colon, got 'echo:'"):
+        load_generator("echo:")
+
+
+def test_entry_point_that_makes_no_generator_is_named(installed):
+    with pytest.raises(TypeError, match=r"entry point 'nothing' .* returned NoneType"):
+        load_generator("nothing")
+
+
+def test_importing_loads_no_torch_and_no_numpy():
+    heavy = ("torch", "numpy", "diffusers", "transformers")
+    code = f"import sys, occlusionformer.generation; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
