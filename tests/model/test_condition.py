@@ -5,6 +5,7 @@ import torch
 
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout, Polygon
 from occlusionformer.model import LayoutFlux, prepare_layouts
+from occlusionformer.tensors.compositing import weight_maps
 from occlusionformer.tensors.grid import TokenGrid
 from tests.model.tiny import (
     BOXES,
@@ -83,11 +84,9 @@ def test_a_region_narrows_the_tokens_of_its_instance(preset):
 
 def test_a_declared_total_order_arrives_as_who_is_in_front():
     document = layout(thing("a", HALVES[0]), thing("b", HALVES[1]), order=FrontToBack(front_to_back=("b", "a")))
-    packed = ready(document)
-    of_a, of_b = (packed.in_front_TN[packed.owner_T == index] for index in (0, 1))
-    assert (of_a[:, 1] > 0).all()
-    assert (of_a[:, 0] == 0).all()
-    assert (of_b == 0).all()
+    weight_NL = weight_maps(torch.full((2, 1), 30.0), ready(document))
+    expected = torch.tensor([0.0, 1.0])[:, None].expand(2, GRID.num_tokens)
+    torch.testing.assert_close(weight_NL, expected, rtol=0, atol=1e-9)
 
 
 def test_an_order_without_relations_still_counts_as_declared():

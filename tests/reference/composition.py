@@ -65,6 +65,8 @@ def normalised_weights(density_ND: Tensor, masks_NL: Tensor, occluders: list[lis
 
 def thinned(density_D: Tensor, opacity: float) -> Tensor:
     """The density whose 1 - exp(-sigma) is `opacity` times that of `density_D`."""
+    if opacity == 1:
+        return density_D
     return -torch.log1p(opacity * torch.expm1(-density_D))
 
 
