@@ -1,0 +1,1 @@
+"""Programs around the library: they parse, call and show."""

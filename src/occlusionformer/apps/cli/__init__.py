@@ -1,0 +1,51 @@
+"""The command `occlusionformer`. Starting it loads no torch; only the commands that draw do."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from occlusionformer.apps.cli.card import inspect
+from occlusionformer.apps.cli.documents import convert, schema, validate
+from occlusionformer.apps.cli.generate import generate
+from occlusionformer.apps.cli.orders import orders
+from occlusionformer.apps.cli.outcome import BAD_INPUT
+
+__all__ = ["app", "main"]
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
+"""What is raised for a command line that does not fit: UsageError, which typer does not name itself."""
+
+app = typer.Typer(
+    name="occlusionformer",
+    help="Declare who is in front, get it in the picture.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (generate, orders, validate, convert, inspect, schema):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 bad input, 1 other failure, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    # Libraries report what they lack for other uses; a command reports what concerns its user.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        code = app(arguments, prog_name="occlusionformer", standalone_mode=False)
+    except USAGE_ERROR as error:
+        code = _usage_problem(error, as_json="--json" in arguments)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_problem(error: Exception, *, as_json: bool) -> int:
+    if as_json:
+        typer.echo(json.dumps({"problems": [error.format_message()]}))  # type: ignore[attr-defined]
+    else:
+        error.show()  # type: ignore[attr-defined]
+    return BAD_INPUT

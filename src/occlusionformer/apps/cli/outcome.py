@@ -1,0 +1,83 @@
+"""How a command ends: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+BAD_INPUT = 2
+FAILURE = 1
+INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells count."""
+
+
+class RefusedError(ValueError):
+    """Input that a command does not take; `problems` holds one line for each thing wrong."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a command puts its result: for a person, or as one JSON value with nothing beside it."""
+
+    as_json: bool
+
+    def result(self, value: Any, lines: Sequence[str]) -> None:
+        """The result on stdout: `value` as JSON, or `lines`."""
+        text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) if self.as_json else "\n".join(lines)
+        typer.echo(text)
+
+    def note(self, line: str) -> None:
+        """Something worth knowing that is no part of the result."""
+        typer.echo(line, err=True)
+
+    def problems(self, problems: Sequence[str]) -> None:
+        """Everything wrong with the input, one a line on stderr, or as JSON on stdout."""
+        if self.as_json:
+            typer.echo(json.dumps({"problems": list(problems)}, ensure_ascii=False, indent=2))
+        else:
+            typer.echo("\n".join(problems), err=True)
+
+    def failure(self, text: str) -> None:
+        """Why it did not work although the input was right."""
+        if self.as_json:
+            typer.echo(json.dumps({"error": text}, ensure_ascii=False))
+        else:
+            typer.echo(text, err=True)
+
+
+@contextmanager
+def ending(as_json: bool) -> Iterator[Outcome]:
+    """Turn what a command raises into messages and exit codes.
+
+    ValueError is the user's input, OSError and RuntimeError the world's fault; anything else is ours and keeps its
+    traceback.
+    """
+    outcome = Outcome(as_json)
+    try:
+        yield outcome
+    except KeyboardInterrupt:
+        outcome.failure("interrupted: nothing was written")
+        raise typer.Exit(INTERRUPTED) from None
+    except ValueError as error:
+        outcome.problems(problems_of(error))
+        raise typer.Exit(BAD_INPUT) from None
+    except (OSError, RuntimeError, MemoryError) as error:
+        if isinstance(error, (NotImplementedError, RecursionError, typer.Exit, typer.Abort)):
+            raise
+        outcome.failure(f"{type(error).__name__}: {error}")
+        raise typer.Exit(FAILURE) from None
+
+
+def problems_of(error: ValueError) -> list[str]:
+    """The problems an error lists, or the lines of its text."""
+    listed = getattr(error, "problems", None)
+    return list(listed) if listed else str(error).splitlines()

@@ -1,0 +1,30 @@
+"""Progress on stderr: a bar on a terminal, nothing anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class DrawingProgress:
+    """A bar that first says that the model is being loaded, then counts steps."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("loading the model", total=None)
+
+    def on_step(self, step: int, total: int) -> None:
+        """Fits the `on_step` of a generator; never stops it."""
+        self._progress.update(self._task, description="drawing", completed=step, total=total)
+
+
+@contextmanager
+def drawing_progress() -> Iterator[DrawingProgress]:
+    """Leaves nothing behind on the terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield DrawingProgress(progress)

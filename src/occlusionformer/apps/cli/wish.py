@@ -1,0 +1,72 @@
+"""What a drawing command is asked for: put together and checked before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from occlusionformer.apps.cli.outcome import RefusedError, problems_of
+from occlusionformer.apps.cli.outputs import picture_problems
+from occlusionformer.apps.cli.progress import drawing_progress
+from occlusionformer.apps.cli.sources import Reading, record_of, size_of
+from occlusionformer.generation import (
+    GeneratedImage,
+    GenerationRequest,
+    Provenance,
+    load_generator,
+    request_to_repeat,
+)
+
+DEFAULT_MODEL = "embedded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The numbers a user gave; None leaves each to the picture that is repeated, the layout or the model."""
+
+    seed: int | None
+    steps: int | None
+    guidance: float | None
+    grounding_ratio: float | None
+    strength: float | None
+    size: str | None
+
+    def applied_to(self, request: GenerationRequest) -> GenerationRequest:
+        """Raises ValueError for a number out of its range."""
+        width, height = size_of("size", self.size)
+        numbers = {name: getattr(self, name) for name in ("seed", "steps", "guidance", "grounding_ratio", "strength")}
+        asked = {**numbers, "width": width, "height": height}
+        return replace(request, **{name: value for name, value in asked.items() if value is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What to draw, and with which model."""
+
+    request: GenerationRequest
+    model: str
+    record: Provenance | None
+    """Of the picture that is to be repeated, if it is one."""
+
+
+def wish_for(source: Path, output: Path, *, reading: Reading, settings: Settings, model: str | None) -> Wish:
+    """Read and check everything. Raises ValueError with all problems found."""
+    problems = picture_problems("output", output)
+    try:
+        record = record_of(source)
+        request = GenerationRequest(layout=reading.layout(source)) if record is None else request_to_repeat(record)
+        reading.check_limit([request.layout])
+        request = settings.applied_to(request)
+    except ValueError as error:
+        problems += problems_of(error)
+    if problems:
+        raise RefusedError(problems)
+    recorded_model = DEFAULT_MODEL if record is None else record["model"]
+    return Wish(request=request, model=recorded_model if model is None else model, record=record)
+
+
+def draw(requests: Sequence[GenerationRequest], model: str) -> list[GeneratedImage]:
+    """Load the model and draw, with a progress bar; Ctrl-C ends it within a step."""
+    with drawing_progress() as progress:
+        return load_generator(model).generate(requests, on_step=progress.on_step)
