@@ -1,0 +1,54 @@
+# make demo   set up .venv, draw a layout, print where the picture is
+# make test   set up .venv with the development tools, then lint, types and tests
+#
+# PYTHON     the interpreter for .venv, 3.10 to 3.13
+# TORCH      the torch to install; on Linux the default index has a build with CUDA, several GB:
+#            make demo TORCH=torch==2.13.0+cpu PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# PIP_ARGS   arguments for every pip call
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+PIP_ARGS ?=
+EXAMPLE ?= examples/two-fruits.json
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
+PICTURE := out/$(basename $(notdir $(EXAMPLE))).png
+
+.PHONY: demo test clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/package.stamp
+	mkdir -p $(dir $(PICTURE))
+	$(BIN)/occlusionformer generate $(EXAMPLE) --output $(PICTURE) --overlay
+	@echo "The picture is $(abspath $(PICTURE))"
+
+test: $(VENV)/tools.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV) out
+
+$(VENV)/python.stamp:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# torch comes first and alone: left to the other packages, pip would look for the newest one.
+$(VENV)/torch.stamp: $(VENV)/python.stamp constraints.txt
+	@echo "installing $(TORCH)"
+	$(PIP_INSTALL) '$(TORCH)'
+	touch $@
+
+$(VENV)/package.stamp: $(VENV)/torch.stamp pyproject.toml
+	@echo "installing occlusionformer"
+	$(PIP_INSTALL) --editable .
+	touch $@
+
+$(VENV)/tools.stamp: $(VENV)/package.stamp
+	@echo "installing the development tools"
+	$(PIP_INSTALL) --editable '.[dev]'
+	touch $@
