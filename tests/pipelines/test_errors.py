@@ -68,6 +68,14 @@ REFUSED = {
         {"layout": two_overlapping(), "generator": [torch.Generator(), torch.Generator()]},
         "list of generators of length 2, but requested an effective batch size of 1",
     ),
+    "images per prompt": (
+        {"prompt": "a cat", "num_images_per_prompt": 0},
+        "num_images_per_prompt: expected at least 1, got 0 pictures in all",
+    ),
+    "latents": (
+        {"layout": two_overlapping(), "latents": torch.zeros(1, 16, 4, 6)},
+        "latents: expected packed tokens (1, 24, 16), got (1, 16, 4, 6)",
+    ),
     "text length": (
         {"prompt": "a cat", "max_sequence_length": 1000},
         "`max_sequence_length` cannot be greater than 512",
@@ -80,6 +88,11 @@ def test_wrong_arguments_are_named(pipeline, name):
     arguments, message = REFUSED[name]
     with pytest.raises(ValueError, match=re.escape(message)):
         pipeline(**arguments)
+
+
+def test_callback_has_to_give_tensors_back(pipeline):
+    with pytest.raises(TypeError, match="callback_on_step_end: expected a dict of tensors back, got NoneType"):
+        pipeline(layout=two_overlapping(), callback_on_step_end=lambda pipe, step, timestep, tensors: None)
 
 
 def test_masks_need_a_mask_head():

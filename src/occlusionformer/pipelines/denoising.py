@@ -83,6 +83,8 @@ class StepEnd:
         if self.callback is None:
             return
         changed = self.callback(pipeline, step, timestep, {name: getattr(state, name) for name in self.tensor_inputs})
+        if not isinstance(changed, dict):
+            raise TypeError(f"callback_on_step_end: expected a dict of tensors back, got {type(changed).__name__}")
         state.latents = changed.pop("latents", state.latents)
         state.prompt_embeds = changed.pop("prompt_embeds", state.prompt_embeds)
 

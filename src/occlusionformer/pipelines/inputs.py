@@ -117,6 +117,15 @@ def shared_canvas(
     return Canvas(height=height, width=width, grid=TokenGrid.from_pixels(height, width, pixels_per_token))
 
 
+def check_noise(latents: Tensor | None, pictures: int, canvas: Canvas, channels: int) -> None:
+    """ValueError unless given latents are packed tokens of the right number, (pictures, tokens, channels)."""
+    expected = (pictures, canvas.grid.num_tokens, channels)
+    if pictures < 1:
+        raise ValueError(f"num_images_per_prompt: expected at least 1, got {pictures} pictures in all")
+    if latents is not None and tuple(latents.shape) != expected:
+        raise ValueError(f"latents: expected packed tokens {expected}, got {tuple(latents.shape)}")
+
+
 def _check_entries(layouts: Sequence[object]) -> None:
     wrong = {type(entry).__name__ for entry in layouts if entry is not None and not isinstance(entry, Layout)}
     if wrong or not layouts:

@@ -43,6 +43,7 @@ from occlusionformer.pipelines.inputs import (
     Layouts,
     LayoutSettings,
     TextInputs,
+    check_noise,
     pair_texts_with_layouts,
     shared_canvas,
 )
@@ -246,6 +247,7 @@ class OcclusionFormerPipeline(LayoutReader):
             ]
         )
         layouts = tuple(entry for entry in layouts for _ in range(num_images_per_prompt))
+        check_noise(latents, len(layouts), canvas, self.transformer.config.in_channels)
         pooled_NP = self._encode_captions(layouts) if settings.active_steps(steps) else None
         encoded = [self._encode_texts(side, num_images_per_prompt, max_sequence_length) for side in sides]
         latents, image_ids = self.prepare_latents(
