@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occlusionformer.model.config import BranchConfig
-from occlusionformer.tensors.alignment import query_similarity
+from occlusionformer.tensors.alignment import instance_maps
 from occlusionformer.tensors.packing import PackedInstances
 
 
@@ -23,7 +23,10 @@ class MaskHead(nn.Module):
             nn.Conv2d(narrow, 2, 1),
         )  # fmt: skip
 
-    def forward(self, layers_TD: Tensor, embedding_ND: Tensor, packed: PackedInstances) -> Tensor:
-        query_ND = self.query(F.silu(embedding_ND))
-        similarity = query_similarity(layers_TD, query_ND, packed, eps=self.eps)
-        return self.predictor(similarity.to(layers_TD.dtype)).flatten(2).transpose(1, 2)
+    def queries(self, embedding_ND: Tensor) -> Tensor:
+        return self.query(F.silu(embedding_ND))
+
+    def forward(self, cosine_T: Tensor, packed: PackedInstances) -> Tensor:
+        """From the query cosine of every pair."""
+        similarity = instance_maps(cosine_T, packed).to(self.query.weight.dtype)
+        return self.predictor(similarity).flatten(2).transpose(1, 2)

@@ -5,13 +5,14 @@ Legend: N instances, R rows, H heads, E channels of a head, D = H * E, T pairs, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from occlusionformer.tensors.packing import PackedInstances
+from occlusionformer.tensors.packing import AttentionBucket, PackedInstances
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -35,21 +36,17 @@ def rotate(x_RHE: Tensor, rotary: Rotary) -> Tensor:
     return torch.addcmul(x * cos, turned, sin).to(x_RHE.dtype)
 
 
-def attend(layout: QueryKeyValue, rows: QueryKeyValue, packed: PackedInstances) -> tuple[Tensor, Tensor]:
-    """Layout-token outputs (N, D) and pair outputs (T, D); no mask where a bucket's instances have one size."""
-    query, key, value = (
-        torch.cat([getattr(layout, part), getattr(rows, part)]) for part in ("query", "key", "value")
-    )
-    layout_parts, pair_parts = [], []
+def attend(
+    layout: QueryKeyValue, rows: QueryKeyValue, packed: PackedInstances
+) -> Iterator[tuple[AttentionBucket, Tensor, Tensor]]:
+    """Bucket by bucket: layout-token outputs (n, D) and pair outputs (t, D).
+
+    No mask where a bucket's instances have one size, so that kernels without mask support remain usable.
+    """
+    query, key, value = (torch.cat([getattr(layout, part), getattr(rows, part)]) for part in ("query", "key", "value"))
     for bucket in packed.buckets:
-        out = _attend_bucket(query, key, value, bucket.source_nS, bucket.valid_nS)
-        layout_parts.append(out[:, 0])
+        q, k, v = (part[bucket.source_nS].transpose(1, 2) for part in (query, key, value))
+        mask = None if bucket.valid_nS is None else bucket.valid_nS[:, None, None, :]
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
         pairs = out[:, 1:].flatten(0, 1)
-        pair_parts.append(pairs if bucket.kept_t is None else pairs[bucket.kept_t])
-    return torch.cat(layout_parts)[packed.layout_slot_N], torch.cat(pair_parts)
-
-
-def _attend_bucket(query: Tensor, key: Tensor, value: Tensor, source_nS: Tensor, valid_nS: Tensor | None) -> Tensor:
-    gathered = (part[source_nS].transpose(1, 2) for part in (query, key, value))
-    mask = None if valid_nS is None else valid_nS[:, None, None, :]
-    return F.scaled_dot_product_attention(*gathered, attn_mask=mask).transpose(1, 2).flatten(2)
+        yield bucket, out[:, 0], pairs if bucket.kept_t is None else pairs[bucket.kept_t]

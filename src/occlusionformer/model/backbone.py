@@ -84,7 +84,7 @@ class SingleLayers:
     out: nn.Module
 
 
-def dual_layers(block: nn.Module) -> DualLayers:
+def dual_layers(block: Any) -> DualLayers:
     attn, ff, context_ff = block.attn, block.ff.net, block.ff_context.net
     return DualLayers(
         norm=block.norm1.norm, modulation=block.norm1.linear,
@@ -99,7 +99,7 @@ def dual_layers(block: nn.Module) -> DualLayers:
     )  # fmt: skip
 
 
-def single_layers(block: nn.Module) -> SingleLayers:
+def single_layers(block: Any) -> SingleLayers:
     attn = block.attn
     return SingleLayers(
         norm=block.norm.norm, modulation=block.norm.linear, q=attn.to_q, k=attn.to_k, v=attn.to_v,
@@ -121,7 +121,7 @@ def backbone_shape(backbone: FluxTransformer2DModel) -> BackboneShape:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FluxInputs:
-    """The arguments of the backbone's own forward, under its own names; timestep 0..1, image_ids and text_ids (., 3)."""
+    """The arguments of the backbone's own forward, under its own names; timestep 0..1, ids (tokens, 3)."""
 
     hidden_states: Tensor
     encoder_hidden_states: Tensor

@@ -5,6 +5,7 @@ Legend: B samples, L image tokens, P = B * L, N instances, R rows, T pairs, C co
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +16,10 @@ from occlusionformer.model.align import MaskHead
 from occlusionformer.model.attention import QueryKeyValue, Rotary, attend, rotate
 from occlusionformer.model.backbone import DUAL_PATHS, SINGLE_PATHS, DualLayers, SingleLayers
 from occlusionformer.model.config import BranchConfig
-from occlusionformer.model.delta import delta, dense, fold
+from occlusionformer.model.delta import Deltas, delta, dense, fold, precise
 from occlusionformer.model.density import Density
-from occlusionformer.tensors.compositing import composite, weight_maps
+from occlusionformer.tensors.alignment import query_cosine
+from occlusionformer.tensors.compositing import composite_parts, weight_maps
 from occlusionformer.tensors.packing import PackedInstances
 
 
@@ -54,6 +56,15 @@ class LayoutBlockOutput:
     weights: Tensor | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Composed:
+    """What the layers of a block come to."""
+
+    update_BLD: Tensor
+    mask_logits: Tensor | None
+    weights: Tensor | None
+
+
 def spread(vector_CX: Tensor, index: Tensor | None) -> Tensor:
     return vector_CX if index is None else vector_CX[index]
 
@@ -68,7 +79,7 @@ class LayoutBlock(nn.Module):
     def __init__(self, config: BranchConfig, sizes: dict[str, tuple[int, int]]) -> None:
         super().__init__()
         self.config = config
-        self.deltas = nn.ModuleDict(
+        self.deltas = Deltas(
             {name: delta(into, out, config.lora_rank, config.lora_scale) for name, (into, out) in sizes.items()}
         )
         self.project = nn.Linear(config.width, config.width)
@@ -81,7 +92,10 @@ class LayoutBlock(nn.Module):
     def modulation(self, layer: nn.Module, name: str, condition_CD: Tensor, parts: int) -> tuple[Tensor, ...]:
         return self.deltas[name](layer, F.silu(condition_CD)).chunk(parts, dim=-1)
 
-    def located(self, rows_RD: Tensor, step: BranchStep) -> Tensor:
+    def rows(self, norm: nn.Module, image_BLD: Tensor, shift: Tensor, scale: Tensor, step: BranchStep) -> Tensor:
+        """The covered image tokens, normalised and modulated, with box coordinates where the branch uses them."""
+        rows_RD = norm(image_BLD.flatten(0, 1)[step.packed.pixel_R])
+        rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
         return rows_RD if self.coordinates is None else rows_RD + self.coordinates(step.coordinates_RF)
 
     def qkv(self, x_RD: Tensor, names: str, layers: DualLayers | SingleLayers) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,18 +104,39 @@ class LayoutBlock(nn.Module):
         )
         return query, key, value
 
-    def folds(self, step: BranchStep) -> bool:
-        """Whether multiplying two weight matrices first is cheaper than applying both to every pair."""
-        return len(step.packed.owner_T) > 2 * self.config.width
+    def folds(self, step: BranchStep, like: Tensor) -> bool:
+        """Whether multiplying two weight matrices first is cheaper than applying both to every pair, and as exact."""
+        return precise(like) and len(step.packed.owner_T) > 2 * self.config.width
 
-    def composed(self, layers_TD: Tensor, step: BranchStep) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Composited update (P, D), mask logits, weights."""
+    def composed(
+        self, layer_of: Callable[[Tensor, slice], Tensor], tokens: QueryKeyValue, rows: QueryKeyValue, step: BranchStep
+    ) -> tuple[Tensor, Composed]:
+        """Attend and composite, bucket by bucket: layout-token outputs (N, D) and the composited update.
+
+        layer_of(attention output (t, D), pairs) gives the layers of some pairs.
+        """
+        packed = step.packed
+        head = self.mask_head if step.return_masks else None
+        query_ND = None if head is None else head.queries(step.time_ND)
+        token_parts: list[Tensor] = []
+        cosine_parts: list[Tensor] = []
+
+        def parts() -> Iterator[tuple[slice, Tensor]]:
+            for bucket, out_nD, out_tD in attend(tokens, rows, packed):
+                layers_tD = layer_of(out_tD, bucket.pairs)
+                token_parts.append(out_nD)
+                if head is not None and query_ND is not None:
+                    cosine_parts.append(query_cosine(layers_tD, query_ND, packed, pairs=bucket.pairs, eps=head.eps))
+                yield bucket.pairs, layers_tD
+
         density_ND = None if self.density is None else self.density(step.time_ND)
-        masks = None
-        if step.return_masks and self.mask_head is not None:
-            masks = self.mask_head(layers_TD, step.time_ND, step.packed)
-        weights = weight_maps(density_ND, step.packed) if step.return_weights else None
-        return composite(layers_TD, density_ND, step.packed), masks, weights
+        update_PD = composite_parts(parts(), density_ND, packed, like=rows.value.flatten(1))
+        composed = Composed(
+            update_BLD=update_PD.unflatten(0, (packed.num_samples, -1)),
+            mask_logits=None if head is None else head(torch.cat(cosine_parts), packed),
+            weights=weight_maps(density_ND, packed) if step.return_weights else None,
+        )
+        return torch.cat(token_parts)[packed.layout_slot_N], composed
 
 
 class DualLayoutBlock(LayoutBlock):
@@ -124,35 +159,34 @@ class DualLayoutBlock(LayoutBlock):
             nn.init.zeros_(last.bias)
             self.instance_mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"), last)
 
-    def forward(
-        self, layers: DualLayers, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep
-    ) -> LayoutBlockOutput:
+    def forward(self, layers: DualLayers, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep) -> LayoutBlockOutput:
         packed, config = step.packed, self.config
         shift, scale, gate, *_ = mod = self.modulation(layers.modulation, "modulation", step.row_condition_CD, 6)
-        rows_RD = layers.norm(image_BLD.flatten(0, 1)[packed.pixel_R])
-        rows_RD = self.located(torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index)), step)
+        rows_RD = self.rows(layers.norm, image_BLD, shift, scale, step)
         query, key, value = self.qkv(rows_RD, "", layers)
         rows = QueryKeyValue(
             rotate(layers.norm_q(query), step.row_rotary), rotate(layers.norm_k(key), step.row_rotary), value
         )
         token_mod = self.modulation(layers.context_modulation, "context_modulation", step.token_condition_CD, 6)
         token_mod = tuple(spread(part, step.token_index) for part in token_mod)
-        out_ND, out_TD = attend(self._token_qkv(layers, tokens_ND, token_mod, step), rows, packed)
+        tokens = self._token_qkv(layers, tokens_ND, token_mod, step)
+        projected = self._projection(layers.out, rows_RD, step)
 
-        layers_TD = self._projected(layers.out, out_TD, step)
-        if self.instance_mlp is not None:
-            layers_TD = layers_TD + self.instance_mlp(rows_RD)
-        if config.instance_modulation:
-            layers_TD = layers_TD * gate[packed.owner_T]
-        update_PD, masks, weights = self.composed(layers_TD, step)
-        update_BLD = update_PD.unflatten(0, (packed.num_samples, -1))
-        if not config.instance_modulation:
-            update_BLD = update_BLD * gate[:, None]
+        def layer_of(out_tD: Tensor, pairs: slice) -> Tensor:
+            layers_tD = projected(out_tD)
+            if self.instance_mlp is not None:
+                layers_tD = layers_tD + self.instance_mlp(rows_RD[pairs])
+            return layers_tD * gate[packed.owner_T[pairs]] if config.instance_modulation else layers_tD
+
+        out_ND, composed = self.composed(layer_of, tokens, rows, step)
+        update_BLD = composed.update_BLD if config.instance_modulation else composed.update_BLD * gate[:, None]
         image_BLD = torch.add(image_BLD, update_BLD, alpha=step.strength)
         if config.second_feed_forward != "none":
             image_BLD = self._fed_forward(layers, image_BLD, mod, step)
         tokens_ND = self._token_update(layers, tokens_ND, out_ND, token_mod)
-        return LayoutBlockOutput(image=image_BLD, tokens=tokens_ND, mask_logits=masks, weights=weights)
+        return LayoutBlockOutput(
+            image=image_BLD, tokens=tokens_ND, mask_logits=composed.mask_logits, weights=composed.weights
+        )
 
     def _token_qkv(
         self, layers: DualLayers, tokens_ND: Tensor, mod: tuple[Tensor, ...], step: BranchStep
@@ -164,15 +198,15 @@ class DualLayoutBlock(LayoutBlock):
         query, key = layers.context_norm_q(query), layers.context_norm_k(key)
         return QueryKeyValue(rotate(query, step.token_rotary), rotate(key, step.token_rotary), value)
 
-    def _projected(self, out: nn.Module, out_TD: Tensor, step: BranchStep) -> Tensor:
-        if not self.folds(step):
-            return self.project(self.deltas["out"](out, out_TD))
-        weight, bias = dense(out, self.config.width, out_TD)
-        return F.linear(out_TD, *fold(self.project, weight + self.deltas["out"].weight(), bias))
+    def _projection(self, out: nn.Module, like: Tensor, step: BranchStep) -> Callable[[Tensor], Tensor]:
+        """project(out(attention)), as one matrix where that pays."""
+        if not self.folds(step, like):
+            return lambda out_tD: self.project(self.deltas["out"](out, out_tD))
+        weight, bias = dense(out, self.config.width, like)
+        folded = fold(self.project, weight + self.deltas.of("out").weight(), bias)
+        return lambda out_tD: F.linear(out_tD, *folded)
 
-    def _fed_forward(
-        self, layers: DualLayers, image_BLD: Tensor, mod: tuple[Tensor, ...], step: BranchStep
-    ) -> Tensor:
+    def _fed_forward(self, layers: DualLayers, image_BLD: Tensor, mod: tuple[Tensor, ...], step: BranchStep) -> Tensor:
         if self.config.instance_modulation:
             mod = self.modulation(layers.modulation, "modulation", step.time_BD, 6)
         shift, scale, gate = (part[:, None] for part in mod[3:])
@@ -182,9 +216,7 @@ class DualLayoutBlock(LayoutBlock):
             update = update * self.ff_gate
         return torch.add(image_BLD, update, alpha=step.strength)
 
-    def _token_update(
-        self, layers: DualLayers, tokens_ND: Tensor, out_ND: Tensor, mod: tuple[Tensor, ...]
-    ) -> Tensor:
+    def _token_update(self, layers: DualLayers, tokens_ND: Tensor, out_ND: Tensor, mod: tuple[Tensor, ...]) -> Tensor:
         _, _, gate, ff_shift, ff_scale, ff_gate = mod
         tokens_ND = tokens_ND + gate * self.deltas["context_out"](layers.context_out, out_ND)
         hidden = layers.context_ff_in(layers.context_ff_norm(tokens_ND) * (1 + ff_scale) + ff_shift)
@@ -203,42 +235,45 @@ class SingleLayoutBlock(LayoutBlock):
     def forward(
         self, layers: SingleLayers, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep
     ) -> LayoutBlockOutput:
-        packed = step.packed
         shift, scale, gate_CD = self.modulation(layers.modulation, "modulation", step.row_condition_CD, 3)
-        rows_RD = layers.norm(image_BLD.flatten(0, 1)[packed.pixel_R])
-        rows_RD = self.located(torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index)), step)
+        rows_RD = self.rows(layers.norm, image_BLD, shift, scale, step)
         rows = self._qkv(layers, rows_RD, step.row_rotary)
         shift, scale, gate_ND = (
             spread(part, step.token_index)
             for part in self.modulation(layers.modulation, "modulation", step.token_condition_CD, 3)
         )
         modulated_ND = layers.norm(tokens_ND) * (1 + scale) + shift
-        out_ND, out_TD = attend(self._qkv(layers, modulated_ND, step.token_rotary), rows, packed)
-
+        tokens = self._qkv(layers, modulated_ND, step.token_rotary)
+        layer_of = self._projection(layers, rows_RD, gate_CD, step)
+        out_ND, composed = self.composed(layer_of, tokens, rows, step)
         token_mlp = layers.mlp_act(self.deltas["mlp"](layers.mlp, modulated_ND))
         tokens_ND = tokens_ND + gate_ND * self.deltas["out"](layers.out, torch.cat([out_ND, token_mlp], -1))
-        layers_TD = self._projected(layers, out_TD, rows_RD, gate_CD, step)
-        update_PD, masks, weights = self.composed(layers_TD, step)
-        image_BLD = torch.add(image_BLD, update_PD.unflatten(0, (packed.num_samples, -1)), alpha=step.strength)
-        return LayoutBlockOutput(image=image_BLD, tokens=tokens_ND, mask_logits=masks, weights=weights)
+        image_BLD = torch.add(image_BLD, composed.update_BLD, alpha=step.strength)
+        return LayoutBlockOutput(
+            image=image_BLD, tokens=tokens_ND, mask_logits=composed.mask_logits, weights=composed.weights
+        )
 
     def _qkv(self, layers: SingleLayers, x_RD: Tensor, rotary: Rotary) -> QueryKeyValue:
         query, key, value = self.qkv(x_RD, "", layers)
         return QueryKeyValue(rotate(layers.norm_q(query), rotary), rotate(layers.norm_k(key), rotary), value)
 
-    def _projected(
-        self, layers: SingleLayers, out_TD: Tensor, rows_RD: Tensor, gate_CD: Tensor, step: BranchStep
-    ) -> Tensor:
+    def _projection(
+        self, layers: SingleLayers, rows_RD: Tensor, gate_CD: Tensor, step: BranchStep
+    ) -> Callable[[Tensor, slice], Tensor]:
         """project(gate * out([attention; mlp])), the MLP half once per row."""
         width, row_T = self.config.width, step.packed.row_T
-        weight, bias = dense(layers.out, width * (1 + self.config.mlp_ratio), out_TD)
-        weight = weight + self.deltas["out"].weight()
         mlp_RH = layers.mlp_act(self.deltas["mlp"](layers.mlp, rows_RD))
-        shared_RD = F.linear(mlp_RH, weight[:, width:], bias)
-        gate_RD = spread(gate_CD, step.row_index)
-        if gate_CD.shape[0] == 1 and self.folds(step):
+        weight, bias = dense(layers.out, width * (1 + self.config.mlp_ratio), rows_RD)
+        attention_half, mlp_half = self.deltas.of("out").split(weight, width)
+        shared_RD = mlp_half(mlp_RH) + bias
+        if gate_CD.shape[0] == 1 and self.folds(step, rows_RD):
             shared_RD = self.project(gate_CD * shared_RD)
-            folded = (self.project.weight * gate_CD) @ weight[:, :width]
-            return torch.addmm(shared_RD[row_T], out_TD, folded.T)
-        gate_TD = gate_RD if step.row_index is None else gate_RD[row_T]
-        return self.project(gate_TD * torch.addmm(shared_RD[row_T], out_TD, weight[:, :width].T))
+            folded = (self.project.weight * gate_CD) @ (weight + self.deltas.of("out").weight())[:, :width]
+            return lambda out_tD, pairs: torch.addmm(shared_RD[row_T[pairs]], out_tD, folded.T)
+
+        def layer_of(out_tD: Tensor, pairs: slice) -> Tensor:
+            row_t = row_T[pairs]
+            gate_tD = gate_CD if step.row_index is None else gate_CD[step.row_index[row_t]]
+            return self.project(gate_tD * (attention_half(out_tD) + shared_RD[row_t]))
+
+        return layer_of

@@ -105,7 +105,9 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(str(path), [f"not a plain tensor file, refused: {str(error).splitlines()[0]}"]) from error
     if not isinstance(tensors, Mapping):
         raise CheckpointError(str(path), [f"expected a dictionary of tensors, got {type(tensors).__name__}"])
-    problems = [f"{key}: expected a tensor, got {type(v).__name__}" for key, v in tensors.items() if not isinstance(v, Tensor)]
+    problems = [
+        f"{key}: expected a tensor, got {type(v).__name__}" for key, v in tensors.items() if not isinstance(v, Tensor)
+    ]
     if problems:
         raise CheckpointError(str(path), problems)
     return dict(tensors)
@@ -126,19 +128,24 @@ def _read_lora(path: Path) -> dict[str, Tensor]:
 
 
 def _split_bundle(source: Path, tensors: dict[str, Tensor]) -> PublishedState:
-    strays = [f"{key}: expected a layout:: or lora:: key" for key in tensors if not key.startswith(("layout::", "lora::"))]
+    kinds = ("layout::", "lora::")
+    strays = [f"{key}: expected a layout:: or lora:: key" for key in tensors if not key.startswith(kinds)]
     if strays:
         raise CheckpointError(str(source), strays)
     parts = {
         kind: {key.removeprefix(kind): value for key, value in tensors.items() if key.startswith(kind)}
-        for kind in ("layout::", "lora::")
+        for kind in kinds
     }
     return PublishedState(parts["layout::"], parts["lora::"])
 
 
 def key_map(branch: OcclusionBranch) -> dict[str, str]:
     """Our parameter name -> published key, for every parameter that the published format knows."""
-    names = {f"embedder.{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in EMBEDDER_KEYS.items() for kind in ("weight", "bias")}
+    names = {
+        f"embedder.{ours}.{kind}": f"{theirs}.{kind}"
+        for ours, theirs in EMBEDDER_KEYS.items()
+        for kind in ("weight", "bias")
+    }
     parameters = dict(branch.named_parameters())
     for stream, (blocks, paths) in STREAMS.items():
         for index in getattr(branch, stream):
@@ -146,7 +153,9 @@ def key_map(branch: OcclusionBranch) -> dict[str, str]:
     return names
 
 
-def _block_map(ours: str, theirs: str, paths: Mapping[str, str], parameters: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _block_map(
+    ours: str, theirs: str, paths: Mapping[str, str], parameters: Mapping[str, object]
+) -> Iterator[tuple[str, str]]:
     for part, published in BLOCK_KEYS.items():
         for kind in ("weight", "bias"):
             if f"{ours}.{part}.{kind}" in parameters:
@@ -179,8 +188,14 @@ def branch_from_published(state: PublishedState, config: BranchConfig, *, source
     given = {**state.layout, **lora}
     names = key_map(branch)
     expected = {names[ours]: (ours, value.shape) for ours, value in branch.state_dict().items()}
-    problems = [f"{key}: missing, expected shape {tuple(shape)}" for key, (_, shape) in sorted(expected.items()) if key not in given]
-    problems += [f"{key}: unexpected, shape {tuple(value.shape)}" for key, value in sorted(given.items()) if key not in expected]
+    problems = [
+        f"{key}: missing, expected shape {tuple(shape)}"
+        for key, (_, shape) in sorted(expected.items())
+        if key not in given
+    ]
+    problems += [
+        f"{key}: unexpected, shape {tuple(value.shape)}" for key, value in sorted(given.items()) if key not in expected
+    ]
     problems += [
         f"{key}: expected shape {tuple(expected[key][1])}, got {tuple(value.shape)}"
         for key, value in sorted(given.items())

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Half = Callable[[Tensor], Tensor]
 
 
 class LowRankDelta(nn.Module):
@@ -18,18 +22,27 @@ class LowRankDelta(nn.Module):
         nn.init.zeros_(self.up.weight)
 
     def forward(self, base: nn.Module, x: Tensor) -> Tensor:
-        return self.onto(base(x), x)
-
-    def onto(self, result: Tensor, x: Tensor) -> Tensor:
-        """Add the delta of `x` to a result computed elsewhere."""
-        return result + self.up(self.down(x)) * self.scale
+        rows, width = x.numel() // x.shape[-1], x.shape[-1]
+        if not torch.is_grad_enabled() and 2 * rows > width and mergeable(base, x):
+            return F.linear(x, base.weight + self.weight(), base.bias)
+        return base(x) + self.up(self.down(x)) * self.scale
 
     def weight(self) -> Tensor:
         """The delta as a dense (out, in) matrix."""
         return self.up.weight @ self.down.weight * self.scale
 
+    def split(self, weight: Tensor, first: int) -> tuple[Half, Half]:
+        """The layer `weight` with this delta, cut into a part for the first inputs and one for the rest; no bias."""
+        cut = (slice(None, first), slice(first, None))
+        halves = [_half(weight[:, part], self.down.weight[:, part], self.up.weight * self.scale) for part in cut]
+        return halves[0], halves[1]
+
     def extra_repr(self) -> str:
         return f"scale={self.scale}"
+
+
+def _half(weight: Tensor, down: Tensor, up: Tensor) -> Half:
+    return lambda x: F.linear(x, weight) + F.linear(F.linear(x, down), up)
 
 
 class NoDelta(nn.Module):
@@ -38,15 +51,33 @@ class NoDelta(nn.Module):
     def forward(self, base: nn.Module, x: Tensor) -> Tensor:
         return base(x)
 
-    def onto(self, result: Tensor, x: Tensor) -> Tensor:
-        return result
-
     def weight(self) -> Tensor:
         return torch.zeros(())
+
+    def split(self, weight: Tensor, first: int) -> tuple[Half, Half]:
+        return (lambda x: F.linear(x, weight[:, :first])), (lambda x: F.linear(x, weight[:, first:]))
+
+
+class Deltas(nn.ModuleDict):
+    """The deltas of one block by the name of the layer they belong to."""
+
+    def of(self, name: str) -> LowRankDelta | NoDelta:
+        found = self[name]
+        assert isinstance(found, LowRankDelta | NoDelta)
+        return found
 
 
 def delta(in_features: int, out_features: int, rank: int, scale: float) -> LowRankDelta | NoDelta:
     return LowRankDelta(in_features, out_features, rank, scale) if rank else NoDelta()
+
+
+def mergeable(base: nn.Module, x: Tensor) -> bool:
+    """A plain layer in full precision: adding a delta to its weight first loses nothing (in bf16 it would)."""
+    return type(base) is nn.Linear and not hasattr(base, "_hf_hook") and base.weight.dtype == x.dtype and precise(x)
+
+
+def precise(x: Tensor) -> bool:
+    return x.dtype in (torch.float32, torch.float64)
 
 
 def dense(base: nn.Module, in_features: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ from occlusionformer.model.backbone import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayoutFluxOutput:
-    """sample: the prediction (B, L, channels); mask_logits: (N, L, 2) and weights: (N, L), each one per layout block."""
+    """sample: the prediction (B, L, channels); one mask_logits (N, L, 2) and weights (N, L) per layout block."""
 
     sample: Tensor
     mask_logits: tuple[Tensor, ...] | None = None

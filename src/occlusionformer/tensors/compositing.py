@@ -1,14 +1,21 @@
 """Volume rendering of instance layers in the declared order: density, transmittance, composite.
 
-Legend: T (instance, pixel) pairs, N instances, P pixels of the batch, G weighted pairs without a feature, D channels.
+Legend: T (instance, pixel) pairs, t some consecutive ones, N instances, P pixels of the batch, G weighted pairs
+without a feature, D channels, M = N + 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
+from occlusionformer.tensors.alignment import instance_maps
 from occlusionformer.tensors.packing import PackedInstances
+
+LOWEST_LOGIT = -80.0
+"""Weights below exp(-80), 2e-35 of a layer in front, are kept at it: smaller ones are subnormal, tenfold slower."""
 
 
 def thinned(density_ND: Tensor, opacity_N: Tensor) -> Tensor:
@@ -24,60 +31,122 @@ def log_alpha(density_ND: Tensor) -> Tensor:
     return torch.where(present_ND, torch.log(-torch.expm1(-torch.where(present_ND, density_ND, 1.0))), -torch.inf)
 
 
-def pair_weights(density_ND: Tensor, packed: PackedInstances) -> Tensor:
-    """Normalised weight of every pair's layer at its pixel, (T, D), each in 0..1.
+class LayerWeights:
+    """Weights of layers at their pixels, up to a factor that the layers of one pixel share.
 
-    Rendered pixels: transmittance times opacity over the covering instances, eq. w_i = T_i alpha_i / sum_j T_j alpha_j,
-    computed as a softmax of -tau + log(alpha), so that it neither needs an epsilon nor underflows, cyclic orders
-    included. Other pixels: the plain mean. Sums and exponents run in fp32 or better whatever the input.
+    Rendered pixels: transmittance times opacity, w_i = exp(-tau_i) alpha_i coverage_i, with the optical depth tau_i of
+    the instances in front as one small matrix product. Other pixels: the plain mean, weighted by coverage and opacity.
+    Only ratios at a pixel count: sums and exponents run in fp32 or better, an acyclic order leaves the layer in front
+    at every pixel unattenuated, and a cyclic one is shifted by the greatest exponent, so nothing underflows to 0/0.
     """
-    precise = torch.promote_types(density_ND.dtype, torch.float32)
-    density_ND = density_ND.to(precise)
-    opacity_N = None if packed.opacity_N is None else packed.opacity_N.to(precise)
-    if opacity_N is not None:
-        density_ND = thinned(density_ND, opacity_N)
-    plain_T1 = _plain(packed, opacity_N, precise)
-    if packed.rendering == "none":
-        return plain_T1.expand(-1, density_ND.shape[1])
-    weight_TD = _rendered(density_ND, packed, precise)
-    if packed.rendering == "mixed":
-        weight_TD = torch.where(packed.rendered_T[:, None], weight_TD, plain_T1)
-    return weight_TD
+
+    def __init__(self, density_ND: Tensor | None, packed: PackedInstances) -> None:
+        self.packed = packed
+        self.precise = torch.float32 if density_ND is None else torch.promote_types(density_ND.dtype, torch.float32)
+        self.opacity_N = None if packed.opacity_N is None else packed.opacity_N.to(self.precise)
+        self.shift_PD: Tensor | None = None
+        self.rendering = "none" if density_ND is None else packed.rendering
+        if density_ND is None or self.rendering == "none":
+            return
+        density_ND = density_ND.to(self.precise)
+        if self.opacity_N is not None:
+            density_ND = thinned(density_ND, self.opacity_N)
+        self.alpha_ND = log_alpha(density_ND)
+        self.density_MD = torch.cat([density_ND, torch.ones_like(density_ND[:1])])
+        if packed.cyclic:
+            self.shift_PD = self._highest()
+
+    def of(self, pairs: slice) -> Tensor:
+        """Weights of some pairs, (t, D), or (t, 1) where all channels weigh alike."""
+        plain_t1 = self._plain(pairs) if self.rendering != "all" else None
+        if self.rendering == "none":
+            assert plain_t1 is not None
+            return plain_t1
+        packed = self.packed
+        weight_tD = self._exponent(packed.owner_T[pairs], packed.depth_TM[pairs], packed.pixel_T[pairs])
+        weight_tD = weight_tD.clamp_min_(LOWEST_LOGIT).exp_()
+        if len(packed.hidden_t):
+            weight_tD = weight_tD * (packed.coverage_T[pairs] > 0)[:, None]
+        if plain_t1 is not None:
+            weight_tD = torch.where(packed.rendered_T[pairs, None], weight_tD, plain_t1)
+        return weight_tD
+
+    def of_ghosts(self) -> Tensor | None:
+        """Weights of the pairs that have no feature, (G, D)."""
+        packed = self.packed
+        if self.rendering == "none" or not len(packed.ghost_owner_G):
+            return None
+        exponent_GD = self._exponent(packed.ghost_owner_G, packed.ghost_depth_GM, packed.ghost_pixel_G)
+        return exponent_GD.clamp_min_(LOWEST_LOGIT).exp_()
+
+    def _exponent(self, owner_t: Tensor, depth_tM: Tensor, pixel_t: Tensor | None) -> Tensor:
+        exponent_tD = torch.addmm(self.alpha_ND[owner_t], depth_tM.to(self.precise), self.density_MD, alpha=-1)
+        return exponent_tD if self.shift_PD is None or pixel_t is None else exponent_tD - self.shift_PD[pixel_t]
+
+    def _plain(self, pairs: slice) -> Tensor:
+        weight_t = self.packed.plain_T[pairs].to(self.precise)
+        if self.opacity_N is not None:
+            weight_t = weight_t * self.opacity_N[self.packed.owner_T[pairs]]
+        return weight_t[:, None]
+
+    @torch.no_grad()
+    def _highest(self) -> Tensor:
+        """Greatest finite exponent at each pixel, (P, D); a constant for autograd, since it cancels."""
+        packed = self.packed
+        highest_PD = self.alpha_ND.new_full((packed.num_pixels, self.alpha_ND.shape[1]), -torch.inf)
+        weighted = (packed.coverage_T > 0)[:, None]
+        for owner_t, depth_tM, pixel_t, real in (
+            (packed.owner_T, packed.depth_TM, packed.pixel_T, weighted),
+            (packed.ghost_owner_G, packed.ghost_depth_GM, packed.ghost_pixel_G, None),
+        ):
+            exponent_tD = self._exponent(owner_t, depth_tM, None)
+            exponent_tD = exponent_tD if real is None else torch.where(real, exponent_tD, -torch.inf)
+            highest_PD.scatter_reduce_(0, pixel_t[:, None].expand_as(exponent_tD), exponent_tD, "amax")
+        return torch.where(highest_PD.isfinite(), highest_PD, 0.0)
 
 
-def _rendered(density_ND: Tensor, packed: PackedInstances, precise: torch.dtype) -> Tensor:
-    alpha_ND = log_alpha(density_ND)
-    logit_TD = torch.addmm(alpha_ND[packed.owner_T], packed.in_front_TN.to(precise), density_ND, alpha=-1)
-    logit_TD = logit_TD + packed.coverage_T.to(precise).log()[:, None]
-    shift_PD = _highest(logit_TD, packed.pixel_T, packed.num_pixels)
-    has_ghosts = len(packed.ghost_owner_G) > 0
-    if has_ghosts:
-        ghost_GD = torch.addmm(
-            alpha_ND[packed.ghost_owner_G], packed.ghost_in_front_GN.to(precise), density_ND, alpha=-1
-        )
-        ghost_GD = ghost_GD + packed.ghost_coverage_G.to(precise).log()[:, None]
-        shift_PD = torch.maximum(shift_PD, _highest(ghost_GD, packed.ghost_pixel_G, packed.num_pixels))
-    shift_PD = torch.where(shift_PD.isfinite(), shift_PD, 0.0)
-    weight_TD = torch.exp(logit_TD - shift_PD[packed.pixel_T])
-    total_PD = torch.zeros_like(shift_PD).index_add(0, packed.pixel_T, weight_TD)
-    if has_ghosts:
-        ghost_weight_GD = torch.exp(ghost_GD - shift_PD[packed.ghost_pixel_G])
-        total_PD = total_PD.index_add(0, packed.ghost_pixel_G, ghost_weight_GD)
+def composite_parts(
+    parts: Iterable[tuple[slice, Tensor]], density_ND: Tensor | None, packed: PackedInstances, *, like: Tensor
+) -> Tensor:
+    """Blend every pixel's layers, given as consecutive parts (pairs, layers (t, D)); (P, D), zero where none covers.
+
+    density_ND None averages. A pixel that one instance covers keeps its layer, whatever the density. `like` gives
+    dtype, device and D. Parts are consumed one by one, so that not all layers need be in memory.
+    """
+    blend_PD = like.new_zeros(packed.num_pixels, like.shape[-1])
+    if not packed.overlapping:
+        for pairs, layers_tD in parts:
+            blend_PD.index_add_(0, packed.pixel_T[pairs], layers_tD)
+        return _present(blend_PD, packed)
+    weights = LayerWeights(density_ND, packed)
+    blend_PD = blend_PD.to(torch.promote_types(like.dtype, weights.precise))
+    width = 1 if weights.rendering == "none" else blend_PD.shape[1]
+    total_PD = blend_PD.new_zeros(packed.num_pixels, width)
+    for pairs, layers_tD in parts:
+        weight_tD = weights.of(pairs)
+        total_PD.index_add_(0, packed.pixel_T[pairs], weight_tD.to(total_PD.dtype).expand(-1, width))
+        blend_PD.index_add_(0, packed.pixel_T[pairs], weight_tD.to(blend_PD.dtype) * layers_tD)
+    ghost_GD = weights.of_ghosts()
+    if ghost_GD is not None:
+        total_PD.index_add_(0, packed.ghost_pixel_G, ghost_GD.to(total_PD.dtype))
+    blend_PD = blend_PD / torch.where(total_PD > 0, total_PD, 1.0)
+    return _present(blend_PD, packed).to(like.dtype)
+
+
+def composite(layers_TD: Tensor, density_ND: Tensor | None, packed: PackedInstances) -> Tensor:
+    """As composite_parts, from all layers at once."""
+    return composite_parts([(slice(0, len(layers_TD)), layers_TD)], density_ND, packed, like=layers_TD)
+
+
+def pair_weights(density_ND: Tensor | None, packed: PackedInstances) -> Tensor:
+    """Normalised weight of every pair's layer at its pixel, (T, D) in 0..1 ((T, 1) where nothing is rendered)."""
+    weights = LayerWeights(density_ND, packed)
+    weight_TD = weights.of(slice(0, len(packed.pixel_T)))
+    total_PD = weight_TD.new_zeros(packed.num_pixels, weight_TD.shape[1]).index_add(0, packed.pixel_T, weight_TD)
+    ghost_GD = weights.of_ghosts()
+    if ghost_GD is not None:
+        total_PD = total_PD.index_add(0, packed.ghost_pixel_G, ghost_GD)
     return weight_TD / torch.where(total_PD > 0, total_PD, 1.0)[packed.pixel_T]
-
-
-def _highest(logit_TD: Tensor, pixel_T: Tensor, num_pixels: int) -> Tensor:
-    """Greatest logit at each pixel; a constant for autograd, since it cancels."""
-    floor_PD = logit_TD.new_full((num_pixels, logit_TD.shape[1]), -torch.inf)
-    return floor_PD.scatter_reduce(0, pixel_T[:, None].expand_as(logit_TD), logit_TD.detach(), "amax")
-
-
-def _plain(packed: PackedInstances, opacity_N: Tensor | None, precise: torch.dtype) -> Tensor:
-    weight_T = packed.plain_T.to(precise)
-    if opacity_N is not None:
-        weight_T = weight_T * opacity_N[packed.owner_T]
-    total_P = weight_T.new_zeros(packed.num_pixels).index_add(0, packed.pixel_T, weight_T)
-    return (weight_T / torch.where(total_P > 0, total_P, 1.0)[packed.pixel_T])[:, None]
 
 
 def presence(packed: PackedInstances) -> Tensor | None:
@@ -91,29 +160,11 @@ def presence(packed: PackedInstances) -> Tensor | None:
     return 1 - through_T.new_ones(packed.num_pixels).scatter_reduce(0, packed.pixel_T, through_T, "prod")
 
 
-def composite(layers_TD: Tensor, density_ND: Tensor | None, packed: PackedInstances) -> Tensor:
-    """Blend every pixel's layers by their weights, (P, D); zero where nothing covers.
-
-    density_ND None averages. A pixel that one instance covers keeps its layer, whatever the density.
-    """
-    blend_PD = layers_TD.new_zeros(packed.num_pixels, layers_TD.shape[1])
-    if packed.overlapping and density_ND is not None:
-        weight_TD = pair_weights(density_ND, packed)
-        layers_TD = (layers_TD * weight_TD).to(layers_TD.dtype)
-    elif packed.overlapping:
-        layers_TD = layers_TD * _plain(packed, packed.opacity_N, torch.float32).to(layers_TD.dtype)
-    blend_PD = blend_PD.index_add(0, packed.pixel_T, layers_TD)
+def _present(blend_PD: Tensor, packed: PackedInstances) -> Tensor:
     presence_P = presence(packed)
     return blend_PD if presence_P is None else blend_PD * presence_P[:, None].to(blend_PD.dtype)
 
 
 def weight_maps(density_ND: Tensor | None, packed: PackedInstances) -> Tensor:
     """Channel mean of every instance's compositing weight over its own image, (N, L)."""
-    if density_ND is None:
-        weight_T = _plain(packed, packed.opacity_N, torch.float32)[:, 0]
-    else:
-        weight_T = pair_weights(density_ND, packed).mean(1)
-    tokens = packed.grid.num_tokens
-    slot_T = packed.owner_T * tokens + packed.pixel_T % tokens
-    flat = weight_T.new_zeros(packed.num_instances * tokens).index_add(0, slot_T, weight_T)
-    return flat.reshape(packed.num_instances, tokens)
+    return instance_maps(pair_weights(density_ND, packed).mean(1), packed).flatten(1)

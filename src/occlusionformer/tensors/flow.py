@@ -33,7 +33,7 @@ def sample_from_velocity(noisy: Tensor, velocity: Tensor, time_B: Tensor) -> Ten
 
 
 def sample_timesteps(batch: int, *, mean: float, std: float, generator: torch.Generator | None = None) -> Tensor:
-    """Logit-normal times in (0, 1); a larger mean spends more of them near noise. (batch,) on the generator's device."""
+    """Logit-normal times in (0, 1), (batch,); a larger mean spends more of them near noise."""
     device = generator.device if generator is not None else None
     return torch.sigmoid(mean + std * torch.randn(batch, generator=generator, device=device))
 

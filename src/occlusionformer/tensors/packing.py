@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -98,11 +98,12 @@ def _at_least_one(area_KL: Tensor) -> Tensor:
 class AttentionBucket:
     """Instances of similar size that attend together; their pairs are consecutive.
 
-    instance_n: which instances; source_nS: index into the stacked [layout tokens (N); rows (R)], column 0 being the
-    layout token; valid_nS: False on padding, None when nothing is padded; kept_t: flat positions in (n, S - 1) of the
-    real pairs, None when nothing is padded.
+    pairs: where its pairs stand among all; instance_n: which instances; source_nS: index into the stacked
+    [layout tokens (N); rows (R)], column 0 being the layout token; valid_nS: False on padding, None when nothing is
+    padded; kept_t: flat positions in (n, S - 1) of the real pairs, None when nothing is padded.
     """
 
+    pairs: slice
     instance_n: Tensor
     source_nS: Tensor
     valid_nS: Tensor | None
@@ -124,8 +125,11 @@ class PackedInstances:
     pixel_T: Tensor
     coverage_T: Tensor
     row_T: Tensor
-    in_front_TN: Tensor
-    """How much of instance j lies in front of the pair's instance at its pixel, 0..1."""
+    depth_TM: Tensor
+    """Optical depth of a pair is depth_TM @ [density; 1]: how much (0..1) of each instance lies in front of it at its
+    pixel, and last -log(coverage), M = N + 1."""
+    hidden_t: Tensor
+    """Pairs that are attended but carry no weight (coverage 0)."""
     plain_T: Tensor
     """Weight of the pair where layers are averaged instead of rendered."""
     rendered_T: Tensor
@@ -134,14 +138,15 @@ class PackedInstances:
     """None when rows are shared by the instances that cover a pixel."""
     ghost_owner_G: Tensor
     ghost_pixel_G: Tensor
-    ghost_coverage_G: Tensor
-    ghost_in_front_GN: Tensor
+    ghost_depth_GM: Tensor
     buckets: tuple[AttentionBucket, ...]
     layout_slot_N: Tensor
     """Where each instance's layout token stands in the buckets' outputs, concatenated."""
     rendering: Literal["all", "none", "mixed"]
     overlapping: bool
     """Some pixel is covered by two instances; otherwise a layer needs no compositing at all."""
+    cyclic: bool
+    """Some order loops; otherwise the instance in front at a pixel is not attenuated and no weight sum underflows."""
 
     @property
     def num_pixels(self) -> int:
@@ -153,11 +158,11 @@ class PackedInstances:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> PackedInstances:
         """Move every index to `device`; geometry (coverage, boxes, order) becomes `dtype`."""
-        changes = {f.name: _moved(getattr(self, f.name), device, dtype) for f in fields(self)}
+        changes: dict[str, Any] = {f.name: _moved(getattr(self, f.name), device, dtype) for f in fields(self)}
         return replace(self, **changes)
 
 
-def _moved(value: object, device: torch.device | str, dtype: torch.dtype) -> object:
+def _moved(value: Any, device: torch.device | str, dtype: torch.dtype) -> Any:
     if isinstance(value, Tensor):
         return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
     if isinstance(value, tuple):
@@ -178,7 +183,7 @@ def pack(
     pixel rather than once per pair.
     """
     joined = _join(samples, grid)
-    attends_NP, coverage_NP, in_front_NN = joined.attends_NP, joined.coverage_NP, joined.in_front_NN
+    attends_NP, coverage_NP = joined.attends_NP, joined.coverage_NP
     order_N, sizes_N = _by_size(attends_NP)
     rank, pixel_T = attends_NP[order_N].nonzero(as_tuple=True)
     owner_T = order_N[rank]
@@ -191,8 +196,9 @@ def pack(
     else:
         keep = rendered_P[ghost_pixel_G]
         ghost_owner_G, ghost_pixel_G = ghost_owner_G[keep], ghost_pixel_G[keep]
-    seams = len(ghost_owner_G) > 0 or bool((coverage_NP[owner_T, pixel_T] == 0).any())
     coverage_T = coverage_NP[owner_T, pixel_T]
+    hidden_t = (coverage_T == 0).nonzero()[:, 0]
+    seams = len(ghost_owner_G) > 0 or (len(hidden_t) > 0 and bool(rendered_T.any()))
     plain_T = torch.ones_like(coverage_T) if hybrid != "per_pixel" else coverage_T
     return PackedInstances(
         grid=grid,
@@ -205,20 +211,38 @@ def pack(
         pixel_T=pixel_T,
         coverage_T=coverage_T,
         row_T=row_T,
-        in_front_TN=in_front_NN[owner_T] * coverage_NP.T[pixel_T],
+        depth_TM=_depth(joined, owner_T, pixel_T),
+        hidden_t=hidden_t,
         plain_T=plain_T,
         rendered_T=rendered_T,
         pixel_R=pixel_R,
         owner_R=None if share_rows else owner_T,
         ghost_owner_G=ghost_owner_G,
         ghost_pixel_G=ghost_pixel_G,
-        ghost_coverage_G=coverage_NP[ghost_owner_G, ghost_pixel_G],
-        ghost_in_front_GN=in_front_NN[ghost_owner_G] * coverage_NP.T[ghost_pixel_G],
+        ghost_depth_GM=_depth(joined, ghost_owner_G, ghost_pixel_G),
         buckets=_buckets(order_N, sizes_N, row_T),
         layout_slot_N=torch.argsort(order_N),
         rendering=_rendering(rendered_T),
         overlapping=seams or bool((attends_NP.sum(0) > 1).any()),
+        cyclic=_has_cycle(joined.in_front_NN > 0),
     )
+
+
+def _depth(joined: _Joined, owner_T: Tensor, pixel_T: Tensor) -> Tensor:
+    in_front_TN = joined.in_front_NN[owner_T] * joined.coverage_NP.T[pixel_T]
+    coverage_T1 = joined.coverage_NP[owner_T, pixel_T, None]
+    return torch.cat([in_front_TN, -torch.where(coverage_T1 > 0, coverage_T1, 1.0).log()], 1)
+
+
+def _has_cycle(in_front_NN: Tensor) -> bool:
+    """Peel off instances that have nothing in front until none is left or nothing moves."""
+    left = torch.arange(len(in_front_NN))
+    while len(left):
+        blocked = in_front_NN[left][:, left].any(1)
+        if bool(blocked.all()):
+            return True
+        left = left[blocked]
+    return False
 
 
 def _rendering(rendered_T: Tensor) -> Literal["all", "none", "mixed"]:
@@ -299,9 +323,9 @@ def _bucket(instance_n: Tensor, size_n: Tensor, first: int, row_T: Tensor, *, nu
     real_nS = column < size_n[:, None]
     pair_nS = torch.where(real_nS, offset_n[:, None] + column, first)
     source_nS = torch.cat([instance_n[:, None], num_instances + row_T[pair_nS]], 1)
+    pairs = slice(first, first + int(size_n.sum()))
     if bool(real_nS.all()):
-        return AttentionBucket(instance_n=instance_n, source_nS=source_nS, valid_nS=None, kept_t=None)
+        return AttentionBucket(pairs=pairs, instance_n=instance_n, source_nS=source_nS, valid_nS=None, kept_t=None)
     valid_nS = torch.cat([torch.ones(len(size_n), 1, dtype=torch.bool), real_nS], 1)
-    return AttentionBucket(
-        instance_n=instance_n, source_nS=source_nS, valid_nS=valid_nS, kept_t=real_nS.flatten().nonzero()[:, 0]
-    )
+    kept_t = real_nS.flatten().nonzero()[:, 0]
+    return AttentionBucket(pairs=pairs, instance_n=instance_n, source_nS=source_nS, valid_nS=valid_nS, kept_t=kept_t)
