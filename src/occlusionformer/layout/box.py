@@ -120,7 +120,7 @@ def box_from_pixels(edges: Sequence[object], *, width: float, height: float, pat
     """`[x1, y1, x2, y2]` in pixels as a box; its problems are told in pixels and lie under `path`."""
     if found := _problems(edges, (width, height)):
         raise LayoutError(Problem(path, text) for text in found)
-    x1, y1, x2, y2 = (float(edge) for edge in edges if is_number(edge))
+    x1, y1, x2, y2 = (edge for edge in edges if is_number(edge))
     return Box(x1 / width, y1 / height, x2 / width, y2 / height)
 
 

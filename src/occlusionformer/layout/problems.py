@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -75,7 +76,7 @@ def shown(value: object) -> str:
         return f"an object with {_cut(', '.join(map(shown, value)))}" if value else "an empty object"
     if isinstance(value, list | tuple):
         return _cut(f"[{', '.join(map(shown, value[:LONGEST_VALUE]))}]")
-    return _cut(repr(value))
+    return _cut(repr(float(value) if isinstance(value, Real) and not isinstance(value, int) else value))
 
 
 def _cut(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from occlusionformer.layout.box import Box, box_from_pixels, is_number
@@ -20,40 +20,59 @@ def read_corners(value: object, canvas: Canvas) -> Box:
 
 
 def read_corner_and_size(value: object, canvas: Canvas) -> Box:
-    """A box from [x, y, width, height]; the sums are those of the decimals as written: 0.1 + 0.2 is 0.3."""
+    """A box from [x, y, width, height]; numbers add up as the decimals they are written as: 0.1 and 0.2 to 0.3."""
     given = _four(value, "x, y, width, height")
     numbers = [number for number in given if is_number(number) and math.isfinite(number)]
     if len(numbers) < 4:
         raise LayoutError([f"expected four finite numbers x, y, width, height, got {shown(value)}"])
-    x, y, box_width, box_height = numbers
-    if empty := [
-        f"expected a {n} above 0, got {shown(s)}" for n, s in (("width", box_width), ("height", box_height)) if s <= 0
-    ]:
+    sides = zip(("width", "height"), numbers[2:], strict=True)
+    if empty := [f"expected a {name} above 0, got {shown(side)}" for name, side in sides if side <= 0]:
         raise LayoutError(empty)
+    x, y, box_width, box_height = map(_decimal, numbers)
     width, height = canvas
-    return box_from_pixels((x, y, _sum(x, box_width), _sum(y, box_height)), width=width, height=height)
+    return box_from_pixels((x, y, x + box_width, y + box_height), width=width, height=height)
 
 
 def corners(box: Box, canvas: Canvas) -> list[float]:
-    """[x1, y1, x2, y2] of a box, such that reading it gives the same box where floating point allows."""
-    width, height = canvas
-    return [pixel(box.x1, width), pixel(box.y1, height), pixel(box.x2, width), pixel(box.y2, height)]
+    """[x1, y1, x2, y2] of a box; reading it gives the same box, where that can be written as such numbers."""
+    return [pixel(edge, side) for edge, side in zip(box, canvas * 2, strict=True)]
 
 
 def corner_and_size(box: Box, canvas: Canvas) -> list[float]:
-    """[x, y, width, height] of a box, such that reading it gives the same box where floating point allows."""
-    x1, y1, x2, y2 = corners(box, canvas)
-    return [x1, y1, _difference(x2, x1), _difference(y2, y1)]
+    """[x, y, width, height] of a box; reading it gives the same box, where that can be written as such numbers."""
+    x, width = _start_and_length(box.x1, box.x2, canvas[0])
+    y, height = _start_and_length(box.y1, box.y2, canvas[1])
+    return [x, y, width, height]
 
 
 def pixel(fraction: float, side: int) -> float:
-    """The pixel coordinate with the fewest digits that divided by the side gives the fraction."""
-    exact = fraction * side
-    if (whole := round(exact)) / side == fraction:
-        return whole
-    nearby = (exact, math.nextafter(exact, 0), math.nextafter(exact, math.inf))
-    tidy = (round(exact, digits) for digits in range(1, 16))
-    return next((number for number in (*tidy, *nearby) if number / side == fraction), exact)
+    """The coordinate with the fewest digits that is this fraction of a side."""
+    fitting = (number for number in _near(Fraction(fraction) * side) if number / side == fraction)
+    return next(fitting, fraction * side)
+
+
+def _start_and_length(low: float, high: float, side: int) -> tuple[float, float]:
+    """The numbers with the fewest digits whose first, and whose sum, are these fractions of a side."""
+    for start in _near(Fraction(low) * side):
+        first = _decimal(start)
+        if float(first / side) == low:
+            for length in _near(Fraction(high) * side - first):
+                if first + _decimal(length) <= side and float((first + _decimal(length)) / side) == high:
+                    return start, length
+    start = low * side
+    length = float(Fraction(high) * side - _decimal(start))
+    is_outside = _decimal(start) + _decimal(length) > side
+    return start, math.nextafter(length, 0) if is_outside else length
+
+
+def _near(exact: Fraction) -> Iterator[float]:
+    """Numbers close to an exact one: those with few digits first, then its neighbours in floating point."""
+    yield round(exact)
+    middle = float(exact)
+    yield from (round(middle, digits) for digits in range(1, 16))
+    below = math.nextafter(middle, -math.inf)
+    above = math.nextafter(middle, math.inf)
+    yield from (middle, below, above, math.nextafter(below, -math.inf), math.nextafter(above, math.inf))
 
 
 def _four(value: object, names: str) -> Sequence[object]:
@@ -62,10 +81,6 @@ def _four(value: object, names: str) -> Sequence[object]:
     return value
 
 
-def _sum(a: float, b: float) -> float:
-    return float(Fraction(repr(a)) + Fraction(repr(b)))
-
-
-def _difference(a: float, b: float) -> float:
-    length = Fraction(repr(a)) - Fraction(repr(b))
-    return int(length) if length.denominator == 1 else float(length)
+def _decimal(number: float) -> Fraction:
+    """A number as it is written, not as floating point holds it."""
+    return Fraction(repr(number if isinstance(number, int) else float(number)))

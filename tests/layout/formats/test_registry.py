@@ -1,0 +1,274 @@
+"""What all formats share: reading, writing, and refusing what would be lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from occlusionformer.layout import (
+    FORMATS,
+    Box,
+    Depths,
+    FrontToBack,
+    Instance,
+    Layout,
+    LayoutError,
+    Pair,
+    Pairs,
+    Polygon,
+    RunLength,
+    read_layout,
+    read_layouts,
+    write_layout,
+    write_layouts,
+)
+from tests.layout.drawn import layouts
+
+FOREIGN = [name for name in FORMATS if name != "native"]
+
+
+def test_the_formats_are_these():
+    assert list(FORMATS) == ["native", "published", "sa-z", "overlaybench", "coco", "gligen"]
+    assert all(form.name == name and len(form.description) > 30 for name, form in FORMATS.items())
+
+
+def test_another_format_is_refused():
+    with pytest.raises(LayoutError) as caught:
+        read_layouts("{}", "cooc")
+    assert caught.value.problems == [
+        "format: expected native, published, sa-z, overlaybench, coco or gligen, got 'cooc'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "known"),
+    [
+        ("native", set()),
+        ("published", {"cycles"}),
+        ("sa-z", {"cycles", "regions"}),
+        ("overlaybench", set()),
+        ("coco", {"prompt", "cycles", "regions"}),
+        ("gligen", {"prompt", "width", "height", "cycles"}),
+    ],
+)
+def test_options_that_mean_nothing_to_a_format_are_refused(form, known):
+    options = {"prompt": "a", "width": 1, "height": 1, "cycles": "allow", "regions": False}
+    with pytest.raises(LayoutError) as caught:
+        read_layouts("{}", form, **options)
+    unknown = [f"{name}: not an option of the {form} format" for name in options if name not in known]
+    if unknown:
+        assert caught.value.problems == unknown
+
+
+@given(layouts())
+def test_our_own_format_holds_everything(layout):
+    assert read_layout(write_layout(layout)) == layout
+
+
+@given(st.lists(layouts(most=2), max_size=3))
+def test_our_own_format_holds_any_number_of_layouts(several):
+    assert read_layouts(write_layouts(several)) == several
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+@given(drawn=layouts(most=3))
+def test_what_a_format_can_hold_survives_writing_and_reading(form, drawn):
+    """Whatever a document says, its layout is written and read again without loss, to the last bit of a box."""
+    written = write_layout(drawn, form, lossy=True)
+    try:
+        layout = read_layout(written, form)
+    except LayoutError as error:
+        assume("z-order loops" not in str(error))
+        raise
+    assert read_layout(write_layout(layout, form), form) == layout
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+@given(drawn=st.lists(layouts(most=2), min_size=2, max_size=3))
+def test_several_layouts_survive_writing_and_reading(form, drawn):
+    written = write_layouts(drawn, form, lossy=True)
+    try:
+        several = read_layouts(written, form)
+    except LayoutError as error:
+        assume("z-order loops" not in str(error))
+        raise
+    assert len(several) == len(drawn)
+    assert read_layouts(write_layouts(several, form), form) == several
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+@given(drawn=layouts(most=3))
+def test_what_is_written_without_complaint_is_all_there(form, drawn):
+    try:
+        written = write_layout(drawn, form)
+    except LayoutError:
+        return
+    options = {"cycles": drawn.cycles} if "cycles" in FORMATS[form].options else {}
+    again = read_layout(written, form, **options)
+    assert again.zorder == drawn.zorder
+    assert [i.model_copy(update={"box": Box(0, 0, 1, 1)}) for i in again.instances] == [
+        i.model_copy(update={"box": Box(0, 0, 1, 1)}) for i in drawn.instances
+    ]
+    for kept, given_ in zip(again.instances, drawn.instances, strict=True):
+        assert list(kept.box) == pytest.approx(list(given_.box), abs=1e-9)
+    same = ("prompt", "width", "height", "seed", "closure")
+    assert [getattr(again, name) for name in same] == [getattr(drawn, name) for name in same]
+
+
+def everything(order: FrontToBack | Depths | Pairs) -> Layout:
+    instances = [
+        Instance(id="cat", caption="a cat", category="animal", box=Box(0, 0, 0.5, 0.5), opacity=0.5),
+        Instance(
+            id="vase",
+            caption="a vase",
+            box=Box(0.25, 0.25, 1, 1),
+            region=Polygon(points=[(0.25, 0.25), (1, 0.25), (1, 1)]),
+        ),
+        Instance(id="3", caption="a cup", box=Box(0, 0.5, 1, 1), region=RunLength(size=(1, 2), counts=[1, 1])),
+    ]
+    return Layout(
+        prompt="things",
+        width=512,
+        height=256,
+        seed=7,
+        instances=instances,
+        order=order,
+        cycles="break",
+        closure=True,
+    )
+
+
+DEPTHS = Depths(depths={"cat": 1, "vase": 2.5})
+LOOP = Pairs(pairs=[Pair(front="cat", behind="vase"), Pair(front="vase", behind="cat")])
+
+LOST = {
+    "published": [
+        "closure: the published format cannot hold true",
+        "cycles: the published format cannot hold 'break'",
+        "instances[0].opacity: the published format cannot hold 0.5",
+        "instances[1].region: the published format cannot hold an object with 'points'",
+        "instances[2].region: the published format cannot hold an object with 'size', 'counts'",
+        "order.depths: the published format cannot hold an object with 'cat', 'vase'",
+    ],
+    "sa-z": [
+        "seed: the sa-z format cannot hold 7",
+        "closure: the sa-z format cannot hold true",
+        "cycles: the sa-z format cannot hold 'break'",
+        "instances[0].category: the sa-z format cannot hold 'animal'",
+        "instances[0].opacity: the sa-z format cannot hold 0.5",
+        "instances[1].region: the sa-z format cannot hold an object with 'points'",
+        "instances[2].region: the sa-z format cannot hold an object with 'size', 'counts'",
+        "order.depths: the sa-z format cannot hold an object with 'cat', 'vase'",
+    ],
+    "overlaybench": [
+        "width: the overlaybench format cannot hold 512",
+        "height: the overlaybench format cannot hold 256",
+        "seed: the overlaybench format cannot hold 7",
+        "closure: the overlaybench format cannot hold true",
+        "cycles: the overlaybench format cannot hold 'break'",
+        "instances[0].opacity: the overlaybench format cannot hold 0.5",
+        "instances[1].region: the overlaybench format cannot hold an object with 'points'",
+        "instances[2].region: the overlaybench format cannot hold an object with 'size', 'counts'",
+        "order.depths: the overlaybench format cannot hold an object with 'cat', 'vase'",
+    ],
+    "coco": [
+        "seed: the coco format cannot hold 7",
+        "closure: the coco format cannot hold true",
+        "cycles: the coco format cannot hold 'break'",
+        "instances[0].opacity: the coco format cannot hold 0.5",
+        "instances[2].region: the coco format cannot hold an object with 'size', 'counts'",
+    ],
+    "gligen": [
+        "closure: the gligen format cannot hold true",
+        "cycles: the gligen format cannot hold 'break'",
+        "instances[0].category: the gligen format cannot hold 'animal'",
+        "instances[0].opacity: the gligen format cannot hold 0.5",
+        "instances[1].region: the gligen format cannot hold an object with 'points'",
+        "instances[2].region: the gligen format cannot hold an object with 'size', 'counts'",
+    ],
+}
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+def test_every_field_that_would_be_lost_is_named(form):
+    with pytest.raises(LayoutError) as caught:
+        write_layout(everything(DEPTHS), form)
+    assert caught.value.problems == LOST[form]
+
+
+def test_an_order_that_would_be_lost_is_named():
+    layout = everything(FrontToBack(front_to_back=["vase", "cat"]))
+    with pytest.raises(LayoutError) as caught:
+        write_layout(layout, "overlaybench")
+    assert "order: the overlaybench format cannot hold an object with 'front_to_back'" in caught.value.problems
+
+
+def test_losses_in_several_layouts_have_the_place_of_the_layout():
+    plain = Layout(prompt="a", width=4, height=4)
+    with pytest.raises(LayoutError) as caught:
+        write_layouts([plain, plain.model_copy(update={"seed": 3})], "coco")
+    assert caught.value.problems == ["[1].seed: the coco format cannot hold 3"]
+
+
+@pytest.mark.parametrize("form", ["published", "sa-z", "coco", "gligen"])
+def test_lossy_writing_keeps_the_relations_that_the_policies_come_to(form):
+    """cat and vase are in front of each other: breaking the loop leaves the first, and the text says so."""
+    layout = everything(LOOP)
+    again = read_layout(write_layout(layout, form, lossy=True), form)
+    assert again.zorder == layout.zorder
+    assert again.zorder.edges == {(0, 1)}
+
+
+@pytest.mark.parametrize("form", ["published", "sa-z", "coco", "gligen"])
+def test_a_total_order_is_written_as_the_relations_it_means(form):
+    instances = [Instance(id=str(k), caption="a thing", box=Box(0, 0, 1, 1)) for k in (1, 2, 3)]
+    cycles = FORMATS[form].cycles
+    order = FrontToBack(front_to_back=["3", "1"])
+    layout = Layout(prompt="things", width=64, height=64, instances=instances, order=order, cycles=cycles)
+    assert read_layout(write_layout(layout, form), form).zorder.edges == {(2, 0)}
+
+
+def test_exactly_one_layout():
+    layout = Layout(prompt="a", width=4, height=4)
+    assert read_layout(write_layouts([layout])) == layout
+    for several in ([], [layout, layout]):
+        with pytest.raises(LayoutError, match=f"^expected a document with one layout, got {len(several)}$"):
+            read_layout(write_layouts(several))
+
+
+def test_our_own_json_is_tidy():
+    layout = everything(LOOP)
+    assert write_layout(layout) == (
+        "{\n"
+        '  "version": 1,\n'
+        '  "prompt": "things",\n'
+        '  "width": 512,\n'
+        '  "height": 256,\n'
+        '  "seed": 7,\n'
+        '  "instances": [\n'
+        '    {"id": "cat", "caption": "a cat", "box": [0.0, 0.0, 0.5, 0.5], "category": "animal", "opacity": 0.5},\n'
+        "    {\n"
+        '      "id": "vase",\n'
+        '      "caption": "a vase",\n'
+        '      "box": [0.25, 0.25, 1.0, 1.0],\n'
+        '      "region": {"points": [[0.25, 0.25], [1.0, 0.25], [1.0, 1.0]]}\n'
+        "    },\n"
+        '    {"id": "3", "caption": "a cup", "box": [0.0, 0.5, 1.0, 1.0], '
+        '"region": {"size": [1, 2], "counts": [1, 1]}}\n'
+        "  ],\n"
+        '  "order": {"pairs": [{"front": "cat", "behind": "vase"}, {"front": "vase", "behind": "cat"}]},\n'
+        '  "cycles": "break",\n'
+        '  "closure": true\n'
+        "}\n"
+    )
+
+
+def test_an_array_of_our_own_tells_problems_of_all_its_layouts():
+    with pytest.raises(LayoutError) as caught:
+        read_layouts('[{"prompt": "a", "width": 0, "height": 4}, 5, {"prompt": "", "width": 4, "height": 4}]')
+    assert caught.value.problems == [
+        "[0].width: expected at least 1, got 0",
+        "[1]: expected an object, got 5",
+        "[2].prompt: expected some text, got ''",
+    ]
