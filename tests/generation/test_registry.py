@@ -11,19 +11,15 @@ from occlusionformer.generation import Generator, UnknownGeneratorError, generat
 
 PACKAGE = """
 class Echo:
-    def __init__(self, kind, argument):
-        self.kind, self.argument = kind, argument
+    def __init__(self, argument):
+        self.argument = argument
 
     def generate(self, requests, *, on_step=None):
         return []
 
 
 def load_echo(argument):
-    return Echo("echo", argument)
-
-
-def load_folder(argument):
-    return Echo("folder", argument)
+    return Echo(argument)
 
 
 def load_nothing(argument):
@@ -35,7 +31,7 @@ METADATA = "Metadata-Version: 2.1\nName: echo-maker\nVersion: 1.0\n"
 ENTRY_POINTS = """
 [occlusionformer.generators]
 echo = echo_maker:load_echo
-pipeline = echo_maker:load_folder
+twice = echo_maker:load_echo
 nothing = echo_maker:load_nothing
 """
 
@@ -59,24 +55,35 @@ def installed(tmp_path, monkeypatch):
 def test_name_alone(installed):
     generator = load_generator("echo")
     assert isinstance(generator, Generator)
-    assert (generator.kind, generator.argument) == ("echo", None)
+    assert generator.argument is None
 
 
 def test_name_with_argument_keeps_further_colons(installed):
     assert load_generator("echo:C:/models/branch").argument == "C:/models/branch"
 
 
-def test_existing_folder(installed, tmp_path):
-    (tmp_path / "my:model").mkdir()
-    for spec in ("my:model", str(tmp_path / "my:model")):
-        generator = load_generator(spec)
-        assert (generator.kind, generator.argument) == ("folder", spec)
+@pytest.mark.parametrize("name", ["plain", "my:model", "./echo"])
+def test_existing_folder_goes_to_the_pipeline_loader(installed, tmp_path, name):
+    """An empty one, which that loader refuses by name."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=rf"expected a folder with a model_index\.json, got '{name}'"):
+        load_generator(name)
 
 
 def test_name_wins_over_a_folder_of_that_name(installed, tmp_path):
     (tmp_path / "echo").mkdir()
-    assert load_generator("echo").kind == "echo"
-    assert load_generator("./echo").kind == "folder"
+    assert load_generator("echo").argument is None
+
+
+def test_name_offered_by_two_packages_is_refused(installed):
+    other = installed / "other_maker-1.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text(METADATA.replace("echo", "other"))
+    (other / "entry_points.txt").write_text("[occlusionformer.generators]\ntwice = other_maker:load\n")
+    with pytest.raises(
+        ValueError, match="expected one package to offer 'twice', got echo_maker:load_echo, other"
+    ):
+        load_generator("twice")
 
 
 @pytest.mark.parametrize("spec", ["eccho", "eccho:argument", "./missing", ""])
@@ -86,7 +93,7 @@ def test_unknown_name_lists_what_exists(installed, spec):
     assert str(caught.value).startswith("model: expected a local folder or one of (")
     assert str(caught.value).endswith(f"got {spec!r}")
     assert all(name in str(caught.value) for name in generator_names())
-    assert {"echo", "nothing", "pipeline"} <= set(generator_names())
+    assert {"echo", "nothing", "pipeline", "flux-dev"} <= set(generator_names())
 
 
 def test_colon_needs_something_after_it(installed):

@@ -46,11 +46,18 @@ def load_generator(spec: str) -> Generator:
     return _load(installed[name], argument)
 
 
-def _installed() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+def _installed() -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        found.setdefault(entry.name, []).append(entry)
+    return found
 
 
-def _load(entry: EntryPoint, argument: str | None) -> Generator:
+def _load(entries: list[EntryPoint], argument: str | None) -> Generator:
+    entry = entries[0]
+    places = sorted({entry.value for entry in entries})
+    if len(places) > 1:
+        raise ValueError(f"model: expected one package to offer {entry.name!r}, got {', '.join(places)}")
     generator = entry.load()(argument)
     if not isinstance(generator, Generator):
         raise TypeError(f"model: entry point {entry.name!r} ({entry.value}) returned {type(generator).__name__}")
