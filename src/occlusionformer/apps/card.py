@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -323,8 +322,11 @@ def _pickled_sizes(file: Path) -> dict[str, TensorSize]:
     """Shapes in a .pth file; no code in it runs, and the numbers stay on the disk."""
     try:
         tensors = torch.load(file, map_location="meta", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(str(file), [f"not a plain tensor file, refused: {str(error).splitlines()[0]}"]) from error
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointError(str(file), [f"not a plain tensor file, refused: {reason}"]) from error
     return {key: _tensor_size(value) for key, value in tensors.items() if isinstance(value, Tensor)}
 
 

@@ -156,10 +156,14 @@ def _cut(text: str, font: Font, width: float) -> str:
     text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text
-    for length in range(len(text) - 1, 0, -1):
-        if font.getlength(shorter := text[:length].rstrip() + "...") <= width:
-            return shorter
-    return ""
+    fitting, too_long = 0, len(text)
+    while too_long - fitting > 1:
+        length = (fitting + too_long) // 2
+        if font.getlength(f"{text[:length].rstrip()}...") <= width:
+            fitting = length
+        else:
+            too_long = length
+    return f"{text[:fitting].rstrip()}..." if fitting else ""
 
 
 def _wrapped(text: str, font: Font, width: float) -> list[str]:
