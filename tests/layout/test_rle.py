@@ -85,8 +85,8 @@ def test_a_large_mask_costs_its_runs_not_its_pixels():
 @pytest.mark.parametrize(
     ("counts", "reason"),
     [
-        ("05é", "expected a COCO compressed string: character 'é' at 2 is not of a COCO compressed string, got '05é'"),
-        ("05p", "expected a COCO compressed string: character 'p' at 2 is not of a COCO compressed string, got '05p'"),
+        ("05é", "expected a COCO compressed string: character 'é' at 2 is none of '0' to 'o', got '05é'"),
+        ("05p", "expected a COCO compressed string: character 'p' at 2 is none of '0' to 'o', got '05p'"),
         ("05n", "expected a COCO compressed string: the last number is cut off, got '05n'"),
         (
             "o" * 9,
@@ -113,5 +113,5 @@ def test_a_wrong_size_and_wrong_counts_are_told_together():
     assert caught.value.problems == [
         "size[0]: expected at least 1, got 0",
         "size[1]: expected at most 65535, got 70000",
-        "counts: expected a COCO compressed string: character '~' at 0 is not of a COCO compressed string, got '~'",
+        "counts: expected a COCO compressed string: character '~' at 0 is none of '0' to 'o', got '~'",
     ]

@@ -16,7 +16,7 @@ def decompress(text: str) -> list[int]:
     for place, character in enumerate(text):
         bits = ord(character) - FIRST_CHARACTER
         if not 0 <= bits < 64:
-            raise ValueError(f"character {character!r} at {place} is not of a COCO compressed string")
+            raise ValueError(f"character {character!r} at {place} is none of '0' to 'o'")
         value |= (bits & 31) << shift
         shift += 5
         if shift > 40:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from occlusionformer.layout.box import is_number
-from occlusionformer.layout.formats.draft import NOTHING, Draft, Fields, an_object
+from occlusionformer.layout.formats.draft import LARGEST_CANVAS, NOTHING, Draft, Fields, an_object
 from occlusionformer.layout.formats.format import Format, ReadOptions
 from occlusionformer.layout.formats.occlusion import order_fields, read_order
 from occlusionformer.layout.formats.pixels import Canvas, corner_and_size, pixel, read_corner_and_size
@@ -98,7 +98,7 @@ def _read_image(image: Row, rows: Sequence[Row], names: Mapping[int, object], op
         draft.take_for(place, "caption", row)
         _take_category(draft, place, row, names)
         draft.put_box(place, row, "bbox", read_corner_and_size, canvas)
-        if options.regions is not False and canvas is not None:
+        if options.regions is not False:
             _take_region(draft, place, row, canvas)
     draft.origins["order",] = ("annotations",)
     places = {row["id"]: place for place, (_, row) in enumerate(rows) if isinstance(row["id"], int)}
@@ -120,21 +120,21 @@ def _take_category(draft: Draft, place: int, row: Fields, names: Mapping[int, ob
         draft.put_for(place, "caption", names[key], path)
 
 
-def _take_region(draft: Draft, place: int, row: Fields, canvas: Canvas) -> None:
+def _take_region(draft: Draft, place: int, row: Fields, canvas: Canvas | None) -> None:
     """A polygon [[x1, y1, x2, y2, ...]] or a run-length mask; an empty list is no region."""
     shape = row.get("segmentation", [])
     path = (*draft.origins["instances", place], "segmentation")
     if isinstance(shape, Mapping):
         draft.put_for(place, "region", shape, path)
         size = shape.get("size")
-        if isinstance(size, list | tuple) and tuple(size) != canvas[::-1]:
+        if canvas is not None and isinstance(size, list | tuple) and tuple(size) != canvas[::-1]:
             draft.report((*path, "size"), f"expected the size of the image, {shown(canvas[::-1])}, got {shown(size)}")
     elif not isinstance(shape, list | tuple):
         draft.report(path, f"expected a polygon or a run-length mask, got {shown(shape)}")
     elif len(shape) > 1:
         draft.report(path, f"expected one polygon or a run-length mask, got {len(shape)} polygons")
     elif shape:
-        _take_polygon(draft, place, shape[0], canvas)
+        _take_polygon(draft, place, shape[0], canvas or LARGEST_CANVAS)
 
 
 def _take_polygon(draft: Draft, place: int, ring: object, canvas: Canvas) -> None:

@@ -27,6 +27,8 @@ class _Nothing:
 NOTHING = _Nothing()
 """Stands for a field that is not there; messages show it as it is."""
 
+LARGEST_CANVAS: Canvas = (LONGEST_SIDE, LONGEST_SIDE)
+
 _ANY_BOX = Box(0, 0, 1, 1)
 """Stands for a box that has been reported already; a draft with a problem never becomes a layout."""
 
@@ -106,17 +108,17 @@ class Draft:
     def put_box(
         self, place: int, row: Fields, name: str, read: Callable[[object, Canvas], Box], canvas: Canvas | None
     ) -> None:
-        """The box of an instance from a field of its row; without a canvas that field must only be there."""
+        """The box of an instance from a field of its row; on a canvas that is not known, the largest there may be."""
         self.instances[place]["box"] = _ANY_BOX
         path = (*self.origins["instances", place], name)
         if name not in row:
             self.report(path, "expected a value, got nothing")
-        elif canvas is not None:
-            try:
-                self.instances[place]["box"] = read(row[name], canvas)
-            except LayoutError as error:
-                for problem in error.details:
-                    self.report(path, problem.text)
+            return
+        try:
+            self.instances[place]["box"] = read(row[name], canvas or LARGEST_CANVAS)
+        except LayoutError as error:
+            for problem in error.details:
+                self.report(path, problem.text)
 
     def canvas(self) -> Canvas | None:
         """Width and height, when they are right."""
