@@ -20,6 +20,9 @@ __all__ = ["app", "main"]
 USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 """What is raised for a command line that does not fit: UsageError, which typer does not name itself."""
 
+QUIET_LIBRARIES = {"TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
+"""Libraries tell what they lack for other uses and draw a bar for every file; a command has its own bar."""
+
 app = typer.Typer(
     name="occlusionformer",
     help="Declare who is in front, get it in the picture.",
@@ -34,8 +37,8 @@ for command in (generate, orders, validate, convert, inspect, schema):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 bad input, 1 other failure, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    # Libraries report what they lack for other uses; a command reports what concerns its user.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for name, value in QUIET_LIBRARIES.items():
+        os.environ.setdefault(name, value)
     try:
         code = app(arguments, prog_name="occlusionformer", standalone_mode=False)
     except USAGE_ERROR as error:
