@@ -15,7 +15,7 @@ def picture(pipeline, **arguments):
     return pipeline(layout=two_overlapping(), generator=seeded(0), output_type="pt", **arguments).images
 
 
-def test_model_offload_reaches_every_component(monkeypatch):
+def test_model_offload_brings_in_one_after_the_other(monkeypatch):
     pipeline = tiny_pipeline()
     expected = picture(pipeline, output_instance_masks=True)
     pipeline.enable_model_cpu_offload(device="cpu")
@@ -29,36 +29,54 @@ def test_model_offload_reaches_every_component(monkeypatch):
     monkeypatch.setattr(CpuOffload, "pre_forward", recorded)
     assert torch.equal(picture(pipeline, output_instance_masks=True), expected)
     order = list(dict.fromkeys(brought_in))
-    assert order == ["CLIPTextModel", "T5EncoderModel", "FluxTransformer2DModel", "OcclusionBranch", "AutoencoderKL"]
+    assert order == ["CLIPTextModel", "T5EncoderModel", "FluxTransformer2DModel", "AutoencoderKL"]
     assert torch.equal(picture(pipeline), expected)
 
 
-def test_the_branch_stays_out_of_the_sequence():
-    """Otherwise transformer and branch would push each other off the accelerator in every step."""
+def test_the_branch_stays_where_the_work_is():
+    """In the sequence, transformer and branch would push each other off the accelerator in every step."""
     pipeline = tiny_pipeline()
     pipeline.enable_model_cpu_offload(device="cpu")
-    assert "branch" not in pipeline.model_cpu_offload_seq
-    assert pipeline.branch._hf_hook.prev_module_hook is None
+    assert not hasattr(pipeline.branch, "_hf_hook")
     assert pipeline.transformer._hf_hook.prev_module_hook.model is pipeline.text_encoder_2
     assert pipeline.vae._hf_hook.prev_module_hook.model is pipeline.transformer
+    pipeline.enable_sequential_cpu_offload(device="cpu")
+    assert all(parameter.is_meta for parameter in pipeline.transformer.parameters())
+    assert not any(parameter.is_meta for parameter in pipeline.branch.parameters())
 
 
-@pytest.mark.parametrize("names", [("transformer",), ("transformer", "branch")], ids=" and ".join)
-def test_sequential_offload_draws_the_same(names):
+def test_sequential_offload_draws_the_same():
     """As enable_sequential_cpu_offload attaches it; with the CPU as accelerator it refuses the stock text encoder."""
     pipeline = tiny_pipeline()
     wanted = {"output_instance_masks": True, "output_weights": True, "grounding_ratio": 1.0}
     expected = picture(pipeline, **wanted)
-    for name in names:
-        accelerate.cpu_offload(getattr(pipeline, name), torch.device("cpu"))
-        assert all(parameter.is_meta for parameter in getattr(pipeline, name).parameters())
+    accelerate.cpu_offload(pipeline.transformer, torch.device("cpu"))
+    assert all(parameter.is_meta for parameter in pipeline.transformer.parameters())
     torch.testing.assert_close(picture(pipeline, **wanted), expected, atol=1e-5, rtol=0)
-    assert pipeline.transformer.x_embedder.weight.is_meta
+    assert all(parameter.is_meta for parameter in pipeline.transformer.parameters())
 
 
 @pytest.mark.skipif(not hasattr(OcclusionFormerPipeline, "enable_group_offload"), reason="needs a later diffusers")
-def test_group_offload_draws_the_same():
-    pipeline = tiny_pipeline()
-    expected = picture(pipeline)
-    pipeline.enable_group_offload(onload_device=torch.device("cpu"), offload_type="leaf_level")
-    torch.testing.assert_close(picture(pipeline), expected, atol=1e-5, rtol=0)
+class TestGroupOffload:
+    def test_layer_by_layer_beside_the_branch_draws_the_same(self):
+        pipeline = tiny_pipeline()
+        expected = picture(pipeline)
+        pipeline.enable_group_offload(
+            onload_device=torch.device("cpu"), offload_type="leaf_level", exclude_modules=["branch"]
+        )
+        torch.testing.assert_close(picture(pipeline), expected, atol=1e-5, rtol=0)
+
+    def test_whole_blocks_cannot_lend_their_layers(self):
+        pipeline = tiny_pipeline()
+        pipeline.enable_group_offload(
+            onload_device=torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1
+        )
+        with pytest.raises(ValueError, match="expected offload_type='leaf_level', got 'block_level'"):
+            picture(pipeline)
+        assert torch.isfinite(picture(pipeline, strength=0.0)).all()
+
+    def test_the_branch_itself_cannot_be_offloaded_in_groups(self):
+        pipeline = tiny_pipeline()
+        pipeline.enable_group_offload(onload_device=torch.device("cpu"), offload_type="leaf_level")
+        with pytest.raises(ValueError, match="expected exclude_modules to name 'branch'"):
+            picture(pipeline)

@@ -1,8 +1,10 @@
-"""Whether a branch belongs to a backbone."""
+"""Whether a branch belongs to a backbone, and whether it can borrow the backbone's layers."""
 
 from __future__ import annotations
 
+from diffusers.hooks import HookRegistry
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+from torch import nn
 
 from occlusionformer.model import OcclusionBranch, backbone_shape
 
@@ -25,3 +27,21 @@ def check_fit(transformer: FluxTransformer2DModel, branch: OcclusionBranch) -> N
     ]
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def check_group_offload(transformer: FluxTransformer2DModel, branch: OcclusionBranch) -> None:
+    """ValueError if weights the branch needs leave the accelerator before it runs.
+
+    Blocks offloaded as a whole are gone once their own forward ends, and the branch multiplies its own weights
+    outside any forward.
+    """
+    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
+    if any(_group_offloaded(block) for block in blocks):
+        raise ValueError("enable_group_offload: with a layout, expected offload_type='leaf_level', got 'block_level'")
+    if any(_group_offloaded(module) for module in branch.modules()):
+        raise ValueError("enable_group_offload: with a layout, expected exclude_modules to name 'branch'")
+
+
+def _group_offloaded(module: nn.Module) -> bool:
+    registry = getattr(module, "_diffusers_hook", None)
+    return isinstance(registry, HookRegistry) and registry.get_hook("group_offloading") is not None
