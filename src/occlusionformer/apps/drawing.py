@@ -106,19 +106,20 @@ def _numbering(layout: Layout) -> tuple[dict[int, int], str]:
 
 
 def _relations(layout: Layout, numbers: dict[int, int]) -> list[str]:
-    """A line for every instance in the order of the numbers: its caption, and whom it is in front of."""
+    """A line for every instance in the order of the numbers: its caption, and whom it hides a part of."""
     behind: dict[int, list[int]] = {place: [] for place in numbers}
     for front, rear in layout.zorder.edges if layout.zorder else ():
-        behind[front].append(numbers[rear])
+        if layout.instances[front].box.intersection(layout.instances[rear].box) is not None:
+            behind[front].append(numbers[rear])
     return [
         f"{numbers[place]} {layout.instances[place].caption}"
-        + (f"   (in front of {', '.join(map(str, sorted(behind[place])))})" if behind[place] else "")
+        + (f"   (over {', '.join(map(str, sorted(behind[place])))})" if behind[place] else "")
         for place in sorted(numbers, key=numbers.__getitem__)
     ]
 
 
 def _legend_colours(numbers: dict[int, int]) -> list[Colour]:
-    return [INK, *(_colour(place) for place in sorted(numbers, key=numbers.__getitem__))]
+    return [PAPER, *(_colour(place) for place in sorted(numbers, key=numbers.__getitem__))]
 
 
 def _draw_box(
