@@ -94,6 +94,9 @@ def test_one_wrong_field_of_an_instance(changes, problem):
         ),
         ({"order": {"front_to_back": ["vase", "cup"]}}, "order.front_to_back[1]: no instance 'cup'"),
         ({"order": {"depths": {"tea cup": 1}}}, "order.depths['tea cup']: no instance 'tea cup'"),
+        ({"order": {"depths": {5: 1}}}, "order.depths[5]: expected text, got 5"),
+        ({"order": {5: 1}}, "order: expected an object with front_to_back, pairs or depths, got an object with 5"),
+        ({"order": {"depths": {}, 5: 1}}, "order: expected text as the name of a field, got 5"),
         ({"order": {"depths": {"cat": math.inf}}}, "order.depths.cat: expected a finite number, got inf"),
         ({"order": {"pairs": [{"front": "cup", "behind": "cat"}]}}, "order.pairs[0].front: no instance 'cup'"),
         ({"order": {"pairs": [{"front": "cat"}]}}, "order.pairs[0].behind: expected a value, got nothing"),
@@ -176,6 +179,13 @@ def test_the_message_lists_all_problems_a_line_each():
 @pytest.mark.parametrize("value", [None, 5, "a cat", [], [1]])
 def test_a_layout_that_is_no_object(value):
     assert problems(value) == [f"expected an object, got {shown(value)}"]
+
+
+def test_names_that_are_no_text():
+    assert problems({**document(), 5: 1, None: 2}) == [
+        "expected text as the name of a field, got 5",
+        "expected text as the name of a field, got null",
+    ]
 
 
 def test_parts_on_their_own_raise_the_same_error():

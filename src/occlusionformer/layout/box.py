@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -148,7 +149,7 @@ def _problems(edges: Sequence[object], size: tuple[float, float] = (1, 1)) -> li
     for name, edge, limit in zip(EDGES, edges, size * 2, strict=True):
         if not is_number(edge):
             found.append(f"expected {name} to be a number, got {shown(edge)}")
-        elif edge != edge or abs(edge) == math.inf:
+        elif not is_finite(edge) and not isinstance(edge, int):
             found.append(f"expected {name} to be a finite number, got {shown(edge)}")
         else:
             numbers[name] = edge
@@ -163,6 +164,11 @@ def _problems(edges: Sequence[object], size: tuple[float, float] = (1, 1)) -> li
 def is_number(value: object) -> TypeGuard[float]:
     """A real number, also of another library; true and false are none."""
     return isinstance(value, float | int | Real) and not isinstance(value, bool)
+
+
+def is_finite(number: float) -> bool:
+    """Whether floating point can hold a number: not NaN, not infinity, no integer beyond its range."""
+    return abs(number) <= sys.float_info.max
 
 
 def _whole(low: float, high: float, length: int) -> tuple[int, int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from typing_extensions import Self
 
-from occlusionformer.layout.problems import LayoutError, Problem, problems_of
+from occlusionformer.layout.problems import LayoutError, Problem, problems_of, shown
 
-UNION_TAGS = frozenset({"<front_to_back>", "<pairs>", "<depths>", "<polygon>", "<run length>"})
-"""Names of the members of our unions; pydantic puts them into the paths of its errors."""
+NOT_IN_DOCUMENTS = frozenset({"<front_to_back>", "<pairs>", "<depths>", "<polygon>", "<run length>", "[key]"})
+"""What pydantic puts into the paths of its errors beside names and places: members of our unions, keys of dicts."""
 
 
 class Document(BaseModel):
@@ -26,10 +26,19 @@ class Document(BaseModel):
             try:
                 super().__init__(**fields)
             except ValidationError as error:
-                problems = problems_of(error, type(self).model_fields, UNION_TAGS)
+                problems = problems_of(error, type(self).model_fields, NOT_IN_DOCUMENTS)
             problems += self.problems_between(fields)
             if problems:
                 raise LayoutError(problems)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _names_are_text(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Refuses what could not even be passed to `__init__`."""
+        names = value if isinstance(value, Mapping) else ()
+        if wrong := [name for name in names if not isinstance(name, str)]:
+            raise LayoutError(f"expected text as the name of a field, got {shown(name)}" for name in wrong)
+        return handler(value)
 
     @classmethod
     def problems_between(cls, fields: Mapping[str, Any]) -> list[Problem]:
@@ -42,7 +51,7 @@ class Document(BaseModel):
         try:
             return super().model_validate(obj)
         except ValidationError as error:
-            raise LayoutError(problems_of(error, cls.model_fields, UNION_TAGS)) from None
+            raise LayoutError(problems_of(error, cls.model_fields, NOT_IN_DOCUMENTS)) from None
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other values in some fields, checked like any document."""

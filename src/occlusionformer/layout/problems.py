@@ -35,7 +35,8 @@ class LayoutError(ValueError):
     """Everything that is wrong with a layout; `problems` holds one line for each."""
 
     def __init__(self, problems: Iterable[str | Problem]) -> None:
-        self.details = tuple(p if isinstance(p, Problem) else Problem((), p) for p in problems)
+        lines = (line if isinstance(line, Problem) else Problem((), line) for line in problems)
+        self.details = tuple(dict.fromkeys(lines))
         assert self.details, "an error without a problem"
         super().__init__(self.details)
 
@@ -110,15 +111,15 @@ _EXPECTED = {
 """pydantic's error types in our words."""
 
 
-def problems_of(error: ValidationError, fields: Iterable[str], tags: frozenset[str]) -> list[Problem]:
+def problems_of(error: ValidationError, fields: Iterable[str], silent: frozenset[str]) -> list[Problem]:
     """What pydantic found, in our words.
 
-    `fields` are the fields of the model, named when it was given another; `tags` are the
-    names of union members, which pydantic puts into its paths and which no document contains.
+    `fields` are the fields of the model, named when it was given another; `silent` are the
+    parts of pydantic's paths that no document contains.
     """
     found: list[Problem] = []
     for line in error.errors(include_url=False):
-        path = tuple(part for part in line["loc"] if part not in tags)
+        path = tuple(part for part in line["loc"] if part not in silent)
         context = {name: _plain(value) for name, value in line.get("ctx", {}).items()}
         cause = context.get("error")
         if isinstance(cause, LayoutError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from occlusionformer.layout import (
@@ -72,6 +72,7 @@ def test_our_own_format_holds_any_number_of_layouts(several):
 
 
 @pytest.mark.parametrize("form", FOREIGN)
+@settings(max_examples=40)
 @given(drawn=layouts(most=3))
 def test_what_a_format_can_hold_survives_writing_and_reading(form, drawn):
     """Whatever a document says, its layout is written and read again without loss, to the last bit of a box."""
@@ -85,6 +86,7 @@ def test_what_a_format_can_hold_survives_writing_and_reading(form, drawn):
 
 
 @pytest.mark.parametrize("form", FOREIGN)
+@settings(max_examples=40)
 @given(drawn=st.lists(layouts(most=2), min_size=2, max_size=3))
 def test_several_layouts_survive_writing_and_reading(form, drawn):
     written = write_layouts(drawn, form, lossy=True)
@@ -98,6 +100,7 @@ def test_several_layouts_survive_writing_and_reading(form, drawn):
 
 
 @pytest.mark.parametrize("form", FOREIGN)
+@settings(max_examples=40)
 @given(drawn=layouts(most=3))
 def test_what_is_written_without_complaint_is_all_there(form, drawn):
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from occlusionformer.layout.box import is_number
+from occlusionformer.layout.box import is_finite, is_number
 from occlusionformer.layout.formats.draft import Draft, Fields
 from occlusionformer.layout.problems import Path, shown
 from occlusionformer.layout.schema import Depths, FrontToBack, Layout
@@ -47,8 +47,8 @@ def read_order(draft: Draft, rows: Sequence[Fields], places: Mapping[int, int], 
             height = row["z"]
             if draft.pairs is not None:
                 draft.report(path, "expected either z or occludes in a document, got both")
-            elif not is_number(height):
-                draft.report(path, f"expected a number, got {shown(height)}")
+            elif not is_number(height) or not is_finite(height):
+                draft.report(path, f"expected a finite number, got {shown(height)}")
             else:
                 draft.depths[place] = 0.0 - height
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from occlusionformer.layout.box import Box, box_from_pixels, is_number
+from occlusionformer.layout.box import Box, box_from_pixels, is_finite, is_number
 from occlusionformer.layout.problems import LayoutError, shown
 
 Canvas = tuple[int, int]
@@ -22,7 +22,7 @@ def read_corners(value: object, canvas: Canvas) -> Box:
 def read_corner_and_size(value: object, canvas: Canvas) -> Box:
     """A box from [x, y, width, height]; numbers add up as the decimals they are written as: 0.1 and 0.2 to 0.3."""
     given = _four(value, "x, y, width, height")
-    numbers = [number for number in given if is_number(number) and math.isfinite(number)]
+    numbers = [number for number in given if is_number(number) and is_finite(number)]
     if len(numbers) < 4:
         raise LayoutError([f"expected four finite numbers x, y, width, height, got {shown(value)}"])
     sides = zip(("width", "height"), numbers[2:], strict=True)
