@@ -305,6 +305,16 @@ def test_loops_and_chains_stay_finite(rasteriser, hybrid, occluders, scale, dtyp
 
 
 @by_rule
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_in_a_loop_of_dense_layers_the_least_hidden_is_seen(rasteriser, hybrid, dtype):
+    """All weights are below 1e-43 here: only their ratios tell the layers apart."""
+    scene = Scene(GRID, (LEFT, RIGHT, (0.2, 0.3, 0.8, 0.7)), ((2,), (0,), (1,)), (1.0, 1.0, 1.0))
+    features, _ = random_layers([scene], 12)
+    output = blend([scene], features, constant_density(100.0, 130.0, 170.0).to(dtype), rasteriser, hybrid)
+    torch.testing.assert_close(output[OVERLAP].double(), features[0][1, OVERLAP], rtol=0, atol=1e-6)
+
+
+@by_rule
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.03), (torch.float16, 0.004)])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
 def test_half_precision_is_near_fp32(rasteriser, hybrid, dtype, tolerance, scale):
