@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
@@ -48,7 +48,7 @@ class RunLength(Document):
         WithJsonSchema(
             {
                 "anyOf": [
-                    {"type": "string", "minLength": 1},
+                    {"type": "string", "pattern": "^[0-o]+$"},
                     {"type": "array", "items": {"type": "integer", "minimum": 0}},
                 ]
             }
@@ -58,9 +58,9 @@ class RunLength(Document):
         "or the string COCO compresses it to. They add up to height x width.",
     )
 
-    @field_validator("counts", mode="plain")
+    @field_validator("counts", mode="before")
     @classmethod
-    def _fits_size(cls, counts: Any, info: ValidationInfo) -> str | tuple[int, ...]:
+    def _fits_size(cls, counts: object, info: ValidationInfo) -> object:
         numbers = _run_lengths(counts)
         if negative := [count for count in numbers if count < 0]:
             raise LayoutError([f"expected run lengths of at least 0, got {shown(negative[0])}"])
@@ -72,7 +72,7 @@ class RunLength(Document):
                 raise LayoutError(
                     [f"expected runs that add up to {height} x {width} = {height * width}, got {shown(sum(numbers))}"]
                 )
-        return counts if isinstance(counts, str) else tuple(counts)
+        return counts
 
     def run_lengths(self) -> tuple[int, ...]:
         """The counts as numbers: unset, set, unset, ... pixels down the columns."""
