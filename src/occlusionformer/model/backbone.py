@@ -107,6 +107,11 @@ def single_layers(block: Any) -> SingleLayers:
     )  # fmt: skip
 
 
+def new_backbone(config: dict[str, Any]) -> FluxTransformer2DModel:
+    """A stock transformer with fresh weights."""
+    return FluxTransformer2DModel(**config)
+
+
 def backbone_shape(backbone: FluxTransformer2DModel) -> BackboneShape:
     """The sizes a branch has to fit."""
     config = backbone.config

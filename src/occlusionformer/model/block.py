@@ -16,7 +16,7 @@ from occlusionformer.model.align import MaskHead
 from occlusionformer.model.attention import QueryKeyValue, Rotary, attend, rotate
 from occlusionformer.model.backbone import DUAL_PATHS, SINGLE_PATHS, DualLayers, SingleLayers
 from occlusionformer.model.config import BranchConfig
-from occlusionformer.model.delta import Deltas, delta, dense, fold, precise
+from occlusionformer.model.delta import Deltas, delta, dense, fold, plain, precise
 from occlusionformer.model.density import Density
 from occlusionformer.tensors.alignment import query_cosine
 from occlusionformer.tensors.compositing import composite_parts, weight_maps
@@ -106,7 +106,8 @@ class LayoutBlock(nn.Module):
 
     def folds(self, step: BranchStep, like: Tensor) -> bool:
         """Whether multiplying two weight matrices first is cheaper than applying both to every pair, and as exact."""
-        return precise(like) and len(step.packed.owner_T) > 2 * self.config.width
+        readable = plain(self.project, like) and self.deltas.of("out").readable(like)
+        return readable and precise(like) and len(step.packed.owner_T) > 2 * self.config.width
 
     def composed(
         self, layer_of: Callable[[Tensor, slice], Tensor], tokens: QueryKeyValue, rows: QueryKeyValue, step: BranchStep
@@ -200,9 +201,10 @@ class DualLayoutBlock(LayoutBlock):
 
     def _projection(self, out: nn.Module, like: Tensor, step: BranchStep) -> Callable[[Tensor], Tensor]:
         """project(out(attention)), as one matrix where that pays."""
-        if not self.folds(step, like):
+        readable = dense(out, like) if self.folds(step, like) else None
+        if readable is None:
             return lambda out_tD: self.project(self.deltas["out"](out, out_tD))
-        weight, bias = dense(out, self.config.width, like)
+        weight, bias = readable
         folded = fold(self.project, weight + self.deltas.of("out").weight(), bias)
         return lambda out_tD: F.linear(out_tD, *folded)
 
@@ -212,6 +214,8 @@ class DualLayoutBlock(LayoutBlock):
         shift, scale, gate = (part[:, None] for part in mod[3:])
         hidden = layers.ff_in(layers.ff_norm(image_BLD) * (1 + scale) + shift)
         update = gate * self.deltas["ff_out"](layers.ff_out, hidden)
+        if step.packed.num_samples > 1:
+            update = update * step.packed.populated_B[:, None, None]
         if self.ff_gate is not None:
             update = update * self.ff_gate
         return torch.add(image_BLD, update, alpha=step.strength)
@@ -260,20 +264,30 @@ class SingleLayoutBlock(LayoutBlock):
     def _projection(
         self, layers: SingleLayers, rows_RD: Tensor, gate_CD: Tensor, step: BranchStep
     ) -> Callable[[Tensor, slice], Tensor]:
-        """project(gate * out([attention; mlp])), the MLP half once per row."""
-        width, row_T = self.config.width, step.packed.row_T
+        """project(gate * out([attention; mlp])), the MLP half once per row where the layer's weight can be read."""
+        width, row_T, delta_out = self.config.width, step.packed.row_T, self.deltas.of("out")
         mlp_RH = layers.mlp_act(self.deltas["mlp"](layers.mlp, rows_RD))
-        weight, bias = dense(layers.out, width * (1 + self.config.mlp_ratio), rows_RD)
-        attention_half, mlp_half = self.deltas.of("out").split(weight, width)
+
+        def gate_of(row_t: Tensor) -> Tensor:
+            return gate_CD if step.row_index is None else gate_CD[step.row_index[row_t]]
+
+        def whole(out_tD: Tensor, pairs: slice) -> Tensor:
+            row_t = row_T[pairs]
+            return self.project(gate_of(row_t) * delta_out(layers.out, torch.cat([out_tD, mlp_RH[row_t]], -1)))
+
+        readable = dense(layers.out, rows_RD)
+        if readable is None or not delta_out.readable(rows_RD):
+            return whole
+        weight, bias = readable
+        attention_half, mlp_half = delta_out.split(weight, width)
         shared_RD = mlp_half(mlp_RH) + bias
         if gate_CD.shape[0] == 1 and self.folds(step, rows_RD):
             shared_RD = self.project(gate_CD * shared_RD)
-            folded = (self.project.weight * gate_CD) @ (weight + self.deltas.of("out").weight())[:, :width]
+            folded = (self.project.weight * gate_CD) @ (weight + delta_out.weight())[:, :width]
             return lambda out_tD, pairs: torch.addmm(shared_RD[row_T[pairs]], out_tD, folded.T)
 
-        def layer_of(out_tD: Tensor, pairs: slice) -> Tensor:
+        def halved(out_tD: Tensor, pairs: slice) -> Tensor:
             row_t = row_T[pairs]
-            gate_tD = gate_CD if step.row_index is None else gate_CD[step.row_index[row_t]]
-            return self.project(gate_tD * (attention_half(out_tD) + shared_RD[row_t]))
+            return self.project(gate_of(row_t) * (attention_half(out_tD) + shared_RD[row_t]))
 
-        return layer_of
+        return halved

@@ -63,9 +63,9 @@ class OcclusionBranch(ModelMixin, ConfigMixin):
         guidance_N = None if guidance_B is None else guidance_B[packed.sample_N]
         time_BD = inputs.embed(inputs.timestep_B, guidance_B, inputs.pooled_BP)
         time_ND = inputs.embed(inputs.timestep_B[packed.sample_N], guidance_N, text_NP)
-        features_NF = box_features(packed.box_N4.float(), config).to(text_NP.dtype)
+        features_NF = box_features(packed.box_N4, config).to(text_NP.dtype)
         grid = packed.grid
-        token_ids = layout_token_ids(packed.box_N4.float(), grid.height, grid.width)
+        token_ids = layout_token_ids(packed.box_N4, grid.height, grid.width)
         token_R = packed.pixel_R % grid.num_tokens
         own = config.instance_modulation
         one_sample = packed.num_samples == 1
@@ -107,10 +107,10 @@ def _box_coordinates(packed: PackedInstances, config: BranchConfig, dtype: torch
     """Fourier features of where each row's token centre lies in its own box (0..1 inside) and of the box's size."""
     grid = packed.grid
     assert packed.owner_R is not None
-    box = packed.box_N4.float()[packed.owner_R]
+    box = packed.box_N4[packed.owner_R]
     token_R = packed.pixel_R % grid.num_tokens
-    x = (token_R % grid.width + 0.5) / grid.width
-    y = (token_R // grid.width + 0.5) / grid.height
+    x = ((token_R % grid.width).to(box.dtype) + 0.5) / grid.width
+    y = ((token_R // grid.width).to(box.dtype) + 0.5) / grid.height
     wide, high = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
     inside = torch.stack([(x - box[:, 0]) / wide, (y - box[:, 1]) / high, wide, high], -1)
     return fourier(inside, config).to(dtype)

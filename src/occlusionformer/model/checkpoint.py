@@ -102,7 +102,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(str(path), [f"not a plain tensor file, refused: {str(error).splitlines()[0]}"]) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(str(path), [f"not a plain tensor file, refused: {reason}"]) from error
     if not isinstance(tensors, Mapping):
         raise CheckpointError(str(path), [f"expected a dictionary of tensors, got {type(tensors).__name__}"])
     problems = [

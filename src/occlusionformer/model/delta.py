@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +24,13 @@ class LowRankDelta(nn.Module):
 
     def forward(self, base: nn.Module, x: Tensor) -> Tensor:
         rows, width = x.numel() // x.shape[-1], x.shape[-1]
-        if not torch.is_grad_enabled() and 2 * rows > width and mergeable(base, x):
+        if not torch.is_grad_enabled() and 2 * rows > width and precise(x) and plain(base, x) and self.readable(x):
+            assert isinstance(base, nn.Linear)
             return F.linear(x, base.weight + self.weight(), base.bias)
         return base(x) + self.up(self.down(x)) * self.scale
+
+    def readable(self, like: Tensor) -> bool:
+        return plain(self.down, like) and plain(self.up, like)
 
     def weight(self) -> Tensor:
         """The delta as a dense (out, in) matrix."""
@@ -51,6 +56,9 @@ class NoDelta(nn.Module):
     def forward(self, base: nn.Module, x: Tensor) -> Tensor:
         return base(x)
 
+    def readable(self, like: Tensor) -> bool:
+        return True
+
     def weight(self) -> Tensor:
         return torch.zeros(())
 
@@ -71,26 +79,33 @@ def delta(in_features: int, out_features: int, rank: int, scale: float) -> LowRa
     return LowRankDelta(in_features, out_features, rank, scale) if rank else NoDelta()
 
 
-def mergeable(base: nn.Module, x: Tensor) -> bool:
-    """A plain layer in full precision: adding a delta to its weight first loses nothing (in bf16 it would)."""
-    return type(base) is nn.Linear and not hasattr(base, "_hf_hook") and base.weight.dtype == x.dtype and precise(x)
+def plain(layer: nn.Module, like: Tensor) -> bool:
+    """An unwrapped linear layer whose weight may be read: not quantised, not offloaded, stored in the dtype in use."""
+    hooked = hasattr(layer, "_hf_hook") or hasattr(layer, "_diffusers_hook")
+    return type(layer) is nn.Linear and not hooked and layer.weight.dtype == like.dtype and not layer.weight.is_meta
 
 
 def precise(x: Tensor) -> bool:
+    """Products of weights may be formed first without losing a small delta to rounding, as bf16 would."""
     return x.dtype in (torch.float32, torch.float64)
 
 
-def dense(base: nn.Module, in_features: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight (out, in) and bias of a borrowed linear layer.
-
-    A quantised, offloaded or wrapped layer is asked through its own forward, one identity matrix wide, so that
-    its hooks run and its storage format does not matter.
-    """
-    if type(base) is nn.Linear and not hasattr(base, "_hf_hook") and base.weight.dtype == like.dtype:
-        bias = base.bias if base.bias is not None else like.new_zeros(base.out_features)
-        return base.weight, bias
-    bias = base(like.new_zeros(1, in_features))[0]
-    return (base(torch.eye(in_features, dtype=like.dtype, device=like.device)) - bias).T, bias
+def dense(base: nn.Module, like: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Weight (out, in) and bias of a borrowed layer, the user's own LoRAs included; None where they cannot be read."""
+    if plain(base, like):
+        assert isinstance(base, nn.Linear)
+        return base.weight, base.bias if base.bias is not None else like.new_zeros(base.out_features)
+    adapters: Any = base
+    if not hasattr(base, "get_delta_weight") or adapters.merged or any(adapters.use_dora.values()):
+        return None
+    under = dense(adapters.get_base_layer(), like)
+    if under is None or adapters.disable_adapters:
+        return under
+    weight, bias = under
+    for name in adapters.active_adapters:
+        if name in adapters.lora_A:
+            weight = weight + adapters.get_delta_weight(name)
+    return weight, bias
 
 
 def fold(last: nn.Linear, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

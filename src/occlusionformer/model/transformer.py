@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from occlusionformer.model.adapter import AdapterState, LayoutAdapter, LayoutCondition, StepInputs
 from occlusionformer.model.backbone import (
     FluxInputs,
+    FluxTransformer2DModel,
     as_ids,
     call_block,
     control_residual,

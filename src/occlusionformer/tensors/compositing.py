@@ -42,7 +42,9 @@ class LayerWeights:
 
     def __init__(self, density_ND: Tensor | None, packed: PackedInstances) -> None:
         self.packed = packed
-        self.precise = torch.float32 if density_ND is None else torch.promote_types(density_ND.dtype, torch.float32)
+        self.precise = (
+            packed.plain_T.dtype if density_ND is None else torch.promote_types(density_ND.dtype, torch.float32)
+        )
         self.opacity_N = None if packed.opacity_N is None else packed.opacity_N.to(self.precise)
         self.shift_PD: Tensor | None = None
         self.rendering = "none" if density_ND is None else packed.rendering

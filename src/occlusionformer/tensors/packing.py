@@ -28,8 +28,9 @@ Hybrid = Literal["per_pixel", "per_layout", "mean"]
 MIN_COVERAGE = 1 / 64
 """A token whose cell is covered less than this is not an instance's token: 4 of the 256 pixels of a cell."""
 
-CHUNK_TOKENS = 4096
-"""Padded tokens in one attention bucket: bounds memory, large enough to fill the matrix units."""
+CHUNK_TOKENS = 2304
+"""Padded tokens in one attention bucket: bounds memory, fills the matrix units, and stays in a processor's cache
+(measured on the CPU: 4% faster in all than 4096)."""
 
 SIZE_SLACK = 0.75
 """Instances share a bucket while the smallest has at least this share of the largest's tokens."""
@@ -149,6 +150,12 @@ class PackedInstances:
     """Some order loops; otherwise the instance in front at a pixel is not attenuated and no weight sum underflows."""
 
     @property
+    def populated_B(self) -> Tensor:
+        """Which samples have any instance."""
+        populated = torch.zeros(self.num_samples, dtype=torch.bool, device=self.sample_N.device)
+        return populated.index_fill(0, self.sample_N, True)
+
+    @property
     def num_pixels(self) -> int:
         return self.num_samples * self.grid.num_tokens
 
@@ -157,7 +164,8 @@ class PackedInstances:
         return torch.div(self.pixel_R, self.grid.num_tokens, rounding_mode="floor")
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> PackedInstances:
-        """Move every index to `device`; geometry (coverage, boxes, order) becomes `dtype`."""
+        """Move every index to `device`; geometry (coverage, boxes, order) becomes fp32, or `dtype` if that is finer."""
+        dtype = torch.promote_types(dtype, torch.float32)
         changes: dict[str, Any] = {f.name: _moved(getattr(self, f.name), device, dtype) for f in fields(self)}
         return replace(self, **changes)
 

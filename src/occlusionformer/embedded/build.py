@@ -1,0 +1,63 @@
+"""The embedded pipeline put together from the weights in the package: the same classes that run FLUX.1-dev."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from safetensors.torch import load_file
+from torch import nn
+
+from occlusionformer.embedded.codec import PixelCodec
+from occlusionformer.embedded.config import (
+    BACKBONE,
+    CANVAS,
+    SHIFT,
+    STEPS,
+    TEXT_TOKENS,
+    embedded_branch,
+)
+from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
+from occlusionformer.model import OcclusionBranch
+from occlusionformer.model.backbone import new_backbone
+from occlusionformer.pipelines import OcclusionFormerPipeline
+
+WEIGHTS = Path(__file__).with_name("weights")
+
+
+def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
+    """A ready pipeline in float32 on the CPU; nothing is downloaded.
+
+    weights: a folder with `backbone.safetensors` and `branch.safetensors`, stored in any float format.
+    """
+    with torch.device("meta"):
+        transformer = new_backbone(BACKBONE)
+        branch = OcclusionBranch.build(embedded_branch())
+    _fill(transformer, weights / "backbone.safetensors")
+    _fill(branch, weights / "branch.safetensors")
+    text, tokenizer = packaged_text_model(), packaged_tokenizer()
+    return OcclusionFormerPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        vae=PixelCodec(),
+        text_encoder=text,
+        tokenizer=tokenizer,
+        text_encoder_2=text,
+        tokenizer_2=tokenizer,
+        transformer=transformer,
+        branch=branch,
+        prediction_type="sample",
+        max_sequence_length=TEXT_TOKENS,
+        default_steps=STEPS,
+        default_guidance=1.0,
+        default_grounding_ratio=1.0,
+        default_size=CANVAS,
+    )
+
+
+def _fill(module: nn.Module, path: Path) -> None:
+    """Assign the weights of a file, all of them and no others; copies, so that alignment does not change rounding."""
+    stored = load_file(path)
+    module.load_state_dict({name: value.to(torch.float32, copy=True) for name, value in stored.items()}, assign=True)
+    module.requires_grad_(False)
+    module.eval()
