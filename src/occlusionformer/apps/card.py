@@ -30,6 +30,7 @@ BRANCH_PARTS = (
     ("density", re.compile(r"density|norm1_layout\.linear")),
     ("query and mask head", re.compile(r"mask_head|mask_predictor|query_liner")),
     ("layer projections", re.compile(r"\.project\.|layout_forward")),
+    ("instance MLP and coordinates", re.compile(r"\.instance_mlp\.|\.coordinates\.")),
 )
 """Parts of a branch by parameter name, ours and the published ones."""
 
@@ -147,8 +148,11 @@ def _content(path: Path) -> str:
 
 
 def card_of_components(source: str, components: Mapping[str, object], files: Mapping[str, int]) -> Card:
-    """The card of a pipeline that is loaded already, by its components; those without parameters are left out."""
-    modules = {name: part for name, part in components.items() if isinstance(part, nn.Module)}
+    """The card of a pipeline that is loaded already, by its components; one that serves twice counts once."""
+    modules: dict[str, nn.Module] = {}
+    for name, part in components.items():
+        if isinstance(part, nn.Module) and not any(part is other for other in modules.values()):
+            modules[name] = part
     tensors = {
         name: {key: _tensor_size(value) for key, value in module.state_dict().items()}
         for name, module in modules.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +55,13 @@ def _card_of_name(name: str) -> Card:
     pipeline = getattr(generator, "pipeline", None)
     if pipeline is None:
         raise RefusedError([f"model: expected one that is a pipeline, got {name!r}"])
-    return card_of_components(name, pipeline.components, {})
+    return card_of_components(name, pipeline.components, _packaged_files() if name == "embedded" else {})
+
+
+def _packaged_files() -> dict[str, int]:
+    """The weights that ship with the package."""
+    folder = Path(str(files("occlusionformer.embedded")))
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*.safetensors"))}
 
 
 def _lines(card: Card) -> Iterator[str]:

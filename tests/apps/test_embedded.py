@@ -1,0 +1,68 @@
+"""The commands with the model that ships with the package."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from occlusionformer.layout import read_layout
+from tests.apps.conftest import Command
+from tests.apps.examples import DRAWABLE, TWO_FRUITS, format_of
+
+MOST_MEMORY = 1.5e9
+
+
+@pytest.mark.parametrize("path", DRAWABLE, ids=lambda path: path.stem)
+def test_every_example_is_drawn(path: Path, run: Command, folder: Path):
+    result = run("generate", path, "--format", format_of(path), "--steps", 2, "--masks")
+    assert result.code == 0, result.err
+    count = len(read_layout(path, format_of(path)).instances)
+    assert len(list(folder.glob("out-mask-*.png"))) == count
+    assert np.asarray(Image.open("out.png")).std() > 5
+
+
+def test_a_picture_is_repeated_bit_for_bit(run: Command, folder: Path):
+    assert run("generate", TWO_FRUITS, "--output", "first.png").code == 0
+    assert run("generate", "first.png", "--output", "again.png").code == 0
+    assert Path("again.png").read_bytes() == Path("first.png").read_bytes()
+
+
+def test_the_order_decides_the_overlap_and_little_else(run: Command, folder: Path):
+    (folder / "swapped.json").write_text(TWO_FRUITS.read_text().replace('["apple", "pear"]', '["pear", "apple"]'))
+    assert run("generate", TWO_FRUITS, "--output", "apple.png").code == 0
+    assert run("generate", "swapped.json", "--output", "pear.png").code == 0
+    apple, pear = (np.asarray(Image.open(name)).astype(float) for name in ("apple.png", "pear.png"))
+    boxes = [instance.box for instance in read_layout(TWO_FRUITS).instances]
+    x1, y1, x2, y2 = boxes[0].intersection(boxes[1]).pixels(128, 128)
+    overlaps = np.zeros((128, 128), bool)
+    overlaps[y1:y2, x1:x2] = True
+    change = np.abs(apple - pear).mean(axis=2)
+    assert change[overlaps].mean() > 5 * change[~overlaps].mean()
+    redness = [(image[..., 0] - image[..., 1])[overlaps].mean() for image in (apple, pear)]
+    assert redness[0] > redness[1] + 20
+
+
+def test_its_card(run: Command):
+    card = run("inspect", "embedded", "--json").json
+    assert {part["name"] for part in card["parts"]} == {"vae", "text_encoder", "transformer", "branch"}
+    assert "weights/branch.safetensors" in card["files"]
+    assert "other" not in {part["name"] for part in card["branch_parts"]}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory of a child in kilobytes")
+def test_the_command_needs_little_memory(tmp_path: Path):
+    command = [sys.executable, "-m", "occlusionformer.apps.cli", "generate", str(TWO_FRUITS)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+    import resource
+
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < MOST_MEMORY
+    assert os.listdir(tmp_path) == ["out.png"]
