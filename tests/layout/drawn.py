@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from occlusionformer.layout import Box, Depths, FrontToBack, Instance, Layout, Pair, Pairs, Polygon, RunLength, ZOrder
 
 fractions = st.floats(0, 1, allow_subnormal=False)
-sides = st.tuples(fractions, fractions).filter(lambda side: abs(side[0] - side[1]) > 1e-6)
+sides = st.tuples(fractions, fractions).filter(lambda side: abs(side[0] - side[1]) > 1e-5)
 texts = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12).filter(lambda text: text.strip())
 
 
@@ -39,19 +39,20 @@ def masks(draw: st.DrawFn, most: int = 8) -> list[list[int]]:
 
 
 @st.composite
-def polygons(draw: st.DrawFn) -> Polygon:
-    box = draw(boxes().filter(lambda box: box.area > 1e-6))
+def polygons(draw: st.DrawFn, box: Box) -> Polygon:
+    """The box itself, or the half of it above a diagonal."""
     extra = [(box.x1, box.y2)] if draw(st.booleans()) else []
     return Polygon(points=[(box.x1, box.y1), (box.x2, box.y1), (box.x2, box.y2), *extra])
 
 
 @st.composite
 def instances(draw: st.DrawFn, identifier: str) -> Instance:
-    region = st.one_of(st.none(), polygons(), st.just(RunLength(size=(2, 3), counts=[1, 4, 1])))
+    box = draw(boxes())
+    region = st.one_of(st.none(), polygons(box), st.just(RunLength(size=(2, 3), counts=[1, 4, 1])))
     return Instance(
         id=identifier,
         caption=draw(texts),
-        box=draw(boxes()),
+        box=box,
         category=draw(st.none() | texts),
         region=draw(region),
         opacity=draw(fractions),

@@ -61,6 +61,14 @@ def with_instance(**changes: Any) -> dict[str, Any]:
         ),
         ({"region": {"size": [2, 3]}}, "instances[2].region.counts: expected a value, got nothing"),
         (
+            {"box": [0, 0, 0.4, 1], "region": {"points": [[0.5, 0], [1, 0], [1, 1]]}},
+            "instances[2].region: expected a region that overlaps the box, got one inside [0.5, 0.0, 1.0, 1.0]",
+        ),
+        (
+            {"box": [0, 0, 0.5, 1], "region": {"size": [2, 4], "counts": [5, 1, 2]}},
+            "instances[2].region: expected a region that overlaps the box, got one inside [0.5, 0.5, 0.75, 1.0]",
+        ),
+        (
             {"colour": "red"},
             "instances[2].colour: unknown field; expected id, caption, box, category, region or opacity",
         ),
@@ -221,6 +229,12 @@ def test_a_problem_without_a_path_is_its_text():
         (list(range(1000)), "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1..."),
         ({"a": 1, "b": 2}, "an object with 'a', 'b'"),
         (10**70, "a number of more than 60 digits"),
+        ([[[[[]]]]], "[[[[...]]]]"),
+        ([[0] * 10] * 10**6, "[[0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0,..."),
+        (
+            dict.fromkeys(range(10**6)),
+            "an object with 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17...",
+        ),
     ],
 )
 def test_values_are_shown_briefly(value, text):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occlusionformer.layout import LayoutError, RunLength, rle
+from occlusionformer.layout import Box, LayoutError, RunLength, rle
 from tests.layout.drawn import masks
 
 REFERENCE = [
@@ -70,6 +70,15 @@ def test_any_text_is_read_or_refused(text):
     except ValueError:
         return
     assert rle.decompress(rle.compress(counts)) == counts
+
+
+@given(masks())
+def test_bounds_are_those_of_the_set_pixels(mask):
+    height, width = len(mask), len(mask[0])
+    rows = [row for row in range(height) if any(mask[row])]
+    columns = [column for column in range(width) if any(row[column] for row in mask)]
+    expected = Box(columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
+    assert RunLength(size=(height, width), counts=walked(mask)).bounds() == expected
 
 
 def test_runs_of_no_pixels_are_read():

@@ -119,6 +119,24 @@ def test_a_layout_cannot_be_changed_but_copied_with_changes():
         layout.model_copy(update={"width": 0})
 
 
+def test_a_deep_copy_shares_nothing_that_could_change():
+    layout = drawn(LEFT, RIGHT, order=Depths(depths={"a": 1}))
+    twin = layout.model_copy(deep=True)
+    assert twin == layout
+    assert hash(twin) == hash(layout)
+    assert twin.order.depths is not layout.order.depths
+
+
+def test_json_is_read_strictly():
+    assert Layout.model_validate_json('{"prompt": "a", "width": 4, "height": 4}').width == 4
+    with pytest.raises(LayoutError) as caught:
+        Layout.model_validate_json('{"prompt": "a", "width": 4, "height": 4, "seed": NaN, "width": 4}')
+    assert caught.value.problems == [
+        "expected every field once, got 'width' again",
+        "seed: expected a finite number, got nan",
+    ]
+
+
 @given(layouts())
 def test_layouts_are_values(layout):
     assert layout.zorder == layout.zorder

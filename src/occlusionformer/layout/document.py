@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 from typing_extensions import Self
 
 from occlusionformer.layout.problems import LayoutError, Problem, problems_of, shown
+from occlusionformer.layout.text import parse_json, text_of, unfit_parts
 
 NOT_IN_DOCUMENTS = frozenset({"<front_to_back>", "<pairs>", "<depths>", "<polygon>", "<run length>", "[key]"})
 """What pydantic puts into the paths of its errors beside names and places: members of our unions, keys of dicts."""
@@ -54,6 +56,16 @@ class Document(BaseModel):
         except ValidationError as error:
             raise LayoutError(problems_of(error, cls.model_fields, NOT_IN_DOCUMENTS)) from None
 
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes) -> Self:  # type: ignore[override]
+        """A document from strict JSON; raises LayoutError."""
+        value = parse_json(text_of(json_data))
+        unfit = unfit_parts(value)
+        if problems := unfit.names + unfit.numbers:
+            raise LayoutError(problems)
+        return cls.model_validate(value)
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other values in some fields, checked like any document."""
-        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **(update or {})})
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**(copy.deepcopy(fields) if deep else fields), **(update or {})})

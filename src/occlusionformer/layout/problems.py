@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from numbers import Real
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ Path = tuple[str | int, ...]
 
 LONGEST_VALUE = 60
 """Characters of a value that a message shows."""
+
+MOST_PARTS = 25
+"""Items of a list, and names of an object, that a message looks at."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_$][\w$-]*", re.ASCII)
 
@@ -63,8 +67,8 @@ def path_text(path: Path) -> str:
     return text
 
 
-def shown(value: object) -> str:
-    """A value as a message shows it: JSON's words for constants, long ones cut."""
+def shown(value: object, levels: int = 3) -> str:
+    """A value as a message shows it: JSON's words for constants; long and deep ones cut."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and value.bit_length() > 200:
@@ -74,9 +78,12 @@ def shown(value: object) -> str:
     if isinstance(value, BaseModel):
         value = dict(value)
     if isinstance(value, Mapping):
-        return f"an object with {_cut(', '.join(map(shown, value)))}" if value else "an empty object"
+        return (
+            f"an object with {_cut(', '.join(map(shown, islice(value, MOST_PARTS))))}" if value else "an empty object"
+        )
     if isinstance(value, list | tuple):
-        return _cut(f"[{', '.join(map(shown, value[:LONGEST_VALUE]))}]")
+        items = [shown(item, levels - 1) for item in value[:MOST_PARTS]] if levels else ["..."]
+        return _cut(f"[{', '.join(items)}]")
     return _cut(repr(float(value) if isinstance(value, Real) and not isinstance(value, int) else value))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
 from occlusionformer.layout import rle
+from occlusionformer.layout.box import Box
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import LayoutError, shown
 
@@ -16,14 +17,14 @@ SMALLEST_AREA = 1e-12
 LONGEST_SIDE = 65_535
 """Pixels; the area then fits the 32 bits of a COCO run length."""
 
-Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+UnitFloat = Annotated[float, Field(strict=True, ge=0, le=1)]
 Side = Annotated[int, Field(strict=True, ge=1, le=LONGEST_SIDE)]
 
 
 class Polygon(Document):
     """A region with straight edges."""
 
-    points: tuple[tuple[Fraction, Fraction], ...] = Field(
+    points: tuple[tuple[UnitFloat, UnitFloat], ...] = Field(
         description="Corners [x, y] in order, as fractions of the canvas width and height; at least three. The last is "
         "joined to the first. The shape must enclose an area, counted with its sign by the direction of travel.",
         json_schema_extra={"minItems": 3},
@@ -37,6 +38,11 @@ class Polygon(Document):
         if abs(signed_area(points)) < SMALLEST_AREA:
             raise LayoutError([f"expected a polygon that encloses an area, got {shown(points)}"])
         return points
+
+    def bounds(self) -> Box:
+        """The smallest box around the region."""
+        xs, ys = zip(*self.points, strict=True)
+        return Box(min(xs), min(ys), max(xs), max(ys))
 
 
 class RunLength(Document):
@@ -77,6 +83,12 @@ class RunLength(Document):
     def run_lengths(self) -> tuple[int, ...]:
         """The counts as numbers: unset, set, unset, ... pixels down the columns."""
         return tuple(_run_lengths(self.counts))
+
+    def bounds(self) -> Box:
+        """The smallest box around the set pixels."""
+        height, width = self.size
+        top, left, bottom, right = rle.bounds(self.run_lengths(), height)
+        return Box(left / width, top / height, right / width, bottom / height)
 
     def decode(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """For every row of the mask its runs of set pixels as half-open column ranges, left to right."""

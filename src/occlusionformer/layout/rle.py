@@ -55,6 +55,17 @@ def foreground(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
         position += count
 
 
+def bounds(counts: Sequence[int], height: int) -> tuple[int, int, int, int]:
+    """First row and column with a set pixel, and the ends of the last ones; there must be a set pixel."""
+    runs = list(foreground(counts))
+    first_column, last_column = runs[0][0] // height, (runs[-1][1] - 1) // height
+    if any(start // height != (stop - 1) // height for start, stop in runs):
+        return 0, first_column, height, last_column + 1
+    tops = [start % height for start, _ in runs]
+    bottoms = [(stop - 1) % height + 1 for _, stop in runs]
+    return min(tops), first_column, max(bottoms), last_column + 1
+
+
 def rows(counts: Sequence[int], height: int, width: int) -> tuple[tuple[tuple[int, int], ...], ...]:
     """For every row its runs of set pixels as half-open column ranges, left to right.
 

@@ -6,12 +6,22 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+from typing_extensions import Self
 
 from occlusionformer.layout.box import Box
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import LayoutError, Problem, shown
-from occlusionformer.layout.region import LONGEST_SIDE, Fraction, Polygon, RunLength
+from occlusionformer.layout.region import LONGEST_SIDE, Polygon, RunLength, UnitFloat
 from occlusionformer.layout.relations import id_problems, order_problems, readable_ids
 from occlusionformer.layout.zorder import ZOrder
 
@@ -72,7 +82,14 @@ class Instance(Document):
     region: Region | None = Field(
         None, description="The part of the canvas the instance may fill, when that is not its whole box."
     )
-    opacity: Fraction = Field(1.0, description="How much of what is behind it the instance hides: 0 nothing, 1 all.")
+    opacity: UnitFloat = Field(1.0, description="How much of what is behind it the instance hides: 0 nothing, 1 all.")
+
+    @model_validator(mode="after")
+    def _region_meets_box(self) -> Self:
+        if self.region is not None and self.region.bounds().intersection(self.box) is None:
+            text = f"expected a region that overlaps the box, got one inside {shown(list(self.region.bounds()))}"
+            raise LayoutError([Problem(("region",), text)])
+        return self
 
 
 class FrontToBack(Document):
@@ -108,6 +125,9 @@ class Depths(Document):
         description="Distance of each instance by id: the smaller is in front. Equal numbers, and instances that "
         "are not listed, have no relation."
     )
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.depths.items()))
 
 
 Order = Annotated[
@@ -162,6 +182,11 @@ class Layout(Document):
         refuse_loops = fields.get("cycles", "error") == "error"
         return id_problems(ids) + order_problems(fields.get("order"), ids, refuse_loops=refuse_loops)
 
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The box of every instance."""
+        return tuple(instance.box for instance in self.instances)
+
     @cached_property
     def zorder(self) -> ZOrder | None:
         """The order by index, after `cycles` and `closure`; None when no order is declared at all.
@@ -174,7 +199,7 @@ class Layout(Document):
             return None
         if self.cycles == "break":
             declared, _ = declared.broken()
-        return declared.closure([instance.box for instance in self.instances]) if self.closure else declared
+        return declared.closure(self.boxes) if self.closure else declared
 
     @property
     def broken_pairs(self) -> tuple[Pair, ...]:
@@ -194,7 +219,7 @@ class Layout(Document):
             return None
         if isinstance(self.order, Pairs):
             return ZOrder.from_pairs(len(index), [(index[pair.front], index[pair.behind]) for pair in self.order.pairs])
-        boxes = [instance.box for instance in self.instances] if len(index) > MOST_LISTED else None
+        boxes = self.boxes if len(index) > MOST_LISTED else None
         if isinstance(self.order, FrontToBack):
             listed = [index[name] for name in self.order.front_to_back]
             return ZOrder.from_total(listed, num_instances=len(index), boxes=boxes)

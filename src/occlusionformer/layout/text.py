@@ -61,7 +61,7 @@ def parse_json_lines(text: str) -> list[object]:
     """One JSON value a line; blank lines do not count. All lines that are not JSON are reported."""
     values: list[object] = []
     problems: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 values.append(parse_json(line))

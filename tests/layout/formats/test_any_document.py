@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from occlusionformer.layout import FORMATS, LayoutError, read_layouts
 
 FULL = {"size": [48, 64], "counts": [0, 3072]}
-MASK = {"size": [4, 5], "counts": [0, 4, 16]}
+MASK = {"size": [4, 5], "counts": [0, 20]}
 
 DOCUMENTS: dict[str, Any] = {
     "native": {

@@ -69,7 +69,7 @@ def test_occludes_names_annotations():
 
 
 def test_polygons_and_masks_are_regions():
-    mask = {"size": [50, 100], "counts": [4000, 1000]}
+    mask = {"size": [50, 100], "counts": [0, 5000]}
     drawn = document(
         annotation(1, segmentation=[[10, 20, 40, 20, 40, 50]]),
         annotation(2, segmentation=mask),
@@ -78,7 +78,7 @@ def test_polygons_and_masks_are_regions():
     [layout] = read_layouts(drawn, "coco")
     assert [i.region for i in layout.instances] == [
         Polygon(points=[(0.1, 0.4), (0.4, 0.4), (0.4, 1)]),
-        RunLength(size=(50, 100), counts=[4000, 1000]),
+        RunLength(size=(50, 100), counts=[0, 5000]),
         None,
     ]
     [layout] = read_layouts(drawn, "coco", regions=False)
@@ -139,7 +139,7 @@ def test_a_document_without_its_lists():
 def test_what_is_written():
     source = document(
         annotation(1, category_id=3, occludes=[2]),
-        annotation(2, instance_id="cup", bbox=[0.5, 0, 0.25, 50], segmentation=[[10, 20, 40, 20, 40, 50]]),
+        annotation(2, instance_id="cup", bbox=[0.5, 0, 0.25, 50], segmentation=[[0, 20, 40, 20, 40, 50]]),
     )
     assert write_layouts(read_layouts(source, "coco"), "coco") == (
         "{\n"
@@ -163,7 +163,7 @@ def test_what_is_written():
         '      "bbox": [0.5, 0, 0.25, 50],\n'
         '      "area": 12.5,\n'
         '      "iscrowd": 0,\n'
-        '      "segmentation": [[10, 20, 40, 20, 40, 50]],\n'
+        '      "segmentation": [[0, 20, 40, 20, 40, 50]],\n'
         '      "occludes": []\n'
         "    }\n"
         "  ],\n"

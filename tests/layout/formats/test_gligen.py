@@ -40,6 +40,12 @@ def test_a_list_or_lines_of_boxes_need_prompt_and_canvas(source):
     ]
 
 
+def test_only_a_line_feed_ends_a_line():
+    """JSON may hold other characters that Python takes for ends of lines."""
+    source = '{"bbox": [0, 0, 0.5, 1], "label": "a\u2028b\x85"}\n{"bbox": [0, 0, 1, 1], "label": "c"}'
+    assert [i.caption for i in read_layout(source, "gligen", **CANVAS).instances] == ["a\u2028b\x85", "c"]
+
+
 def test_a_single_line_is_a_single_box():
     assert len(read_layout('{"bbox": [0, 0, 0.5, 1], "label": "a cat"}', "gligen", **CANVAS).instances) == 1
 

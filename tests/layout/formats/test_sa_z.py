@@ -8,7 +8,7 @@ import pytest
 
 from occlusionformer.layout import Box, LayoutError, RunLength, read_layout, read_layouts, write_layout, write_layouts
 
-MASK = {"size": [4, 5], "counts": [0, 4, 16]}
+MASK = {"size": [4, 5], "counts": [0, 20]}
 
 
 def annotation(number: int, **fields: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def test_a_record():
     assert (layout.prompt, layout.width, layout.height, layout.order, layout.cycles) == ("things", 5, 4, None, "allow")
     first, second = layout.instances
     assert (first.id, first.caption, first.box) == ("55", "a cup", Box(0.2, 0.125, 0.8, 1))
-    assert first.region == RunLength(size=(4, 5), counts=[0, 4, 16])
+    assert first.region == RunLength(size=(4, 5), counts=[0, 20])
     assert second.id == "7"
 
 
@@ -124,14 +124,14 @@ def test_what_is_written():
         "    {\n"
         '      "id": 55,\n'
         '      "bbox": [0, 0, 2, 2],\n'
-        '      "segmentation": {"size": [4, 5], "counts": [0, 4, 16]},\n'
+        '      "segmentation": {"size": [4, 5], "counts": [0, 20]},\n'
         '      "caption": "a thing"\n'
         "    },\n"
         "    {\n"
         '      "id": 2,\n'
         '      "instance_id": "cup",\n'
         '      "bbox": [0, 0, 2, 2],\n'
-        '      "segmentation": {"size": [4, 5], "counts": [0, 4, 16]},\n'
+        '      "segmentation": {"size": [4, 5], "counts": [0, 20]},\n'
         '      "caption": "a thing"\n'
         "    }\n"
         "  ],\n"

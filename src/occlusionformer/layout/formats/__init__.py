@@ -48,7 +48,7 @@ def read_layouts(
     form = _format(format)
     options = ReadOptions(prompt=prompt, width=width, height=height, cycles=cycles, regions=regions)
     form.check(options)
-    document = form.parse(text_of(source)) if isinstance(source, str | bytes | Path) else source
+    document = form.from_text(text_of(source)) if isinstance(source, str | bytes | Path) else source
     unfit = unfit_parts(document)
     found: Sequence[Problem] = ()
     layouts: list[Layout] = []
@@ -98,7 +98,7 @@ def write_layout(layout: Layout, format: str = "native", *, lossy: bool = False)
 def _text(layouts: Sequence[Layout], document: object, form: Format, lossy: bool) -> str:
     if not lossy and (problems := losses(layouts, document, form)):
         raise LayoutError(problems)
-    return form.print(document) + "\n"
+    return form.to_text(document) + "\n"
 
 
 def _format(name: str) -> Format:

@@ -176,10 +176,10 @@ def _table(source: Fields, name: str, problems: list[Problem]) -> dict[int, Row]
 COCO = Format(
     name="coco",
     description="COCO-style JSON: one layout an image, boxes with width and height in pixels, polygons or RLE.",
-    parse=parse_json,
+    from_text=parse_json,
     read=read,
     write_one=write_one,
     write_all=write_all,
-    print=tidy_json,
+    to_text=tidy_json,
     options=frozenset({"prompt", "cycles", "regions"}),
 )

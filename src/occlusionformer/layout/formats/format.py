@@ -27,7 +27,7 @@ class Format:
     name: str
     description: str
     """One sentence for a list of formats."""
-    parse: Callable[[str], object]
+    from_text: Callable[[str], object]
     """The plain value of a text."""
     read: Callable[[object, ReadOptions], list[Layout]]
     """The layouts of a plain value. Raises LayoutError with all problems."""
@@ -35,7 +35,7 @@ class Format:
     """The plain value of a layout, without what the format cannot hold."""
     write_all: Callable[[Sequence[Layout]], object]
     """The plain value of any number of layouts."""
-    print: Callable[[object], str]
+    to_text: Callable[[object], str]
     """The text of a plain value."""
     options: frozenset[str] = frozenset()
     """The ReadOptions that mean something here."""

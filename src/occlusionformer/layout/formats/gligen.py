@@ -21,7 +21,7 @@ STAND_IN = {"bbox": [0, 0, 1, 1], "label": "-"}
 
 def parse(text: str) -> object:
     """A JSON document, or lines of JSON with a box each."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.split("\n") if line.strip()]
     is_lines = len(lines) > 1 and all(line.strip().startswith("{") and line.strip().endswith("}") for line in lines)
     return parse_json_lines(text) if is_lines else parse_json(text)
 
@@ -99,10 +99,10 @@ def _fractions(value: object, canvas: Canvas) -> Box:
 GLIGEN = Format(
     name="gligen",
     description="Sidecars: a list of boxes as fractions with a label each; prompt and canvas beside them or given.",
-    parse=parse,
+    from_text=parse,
     read=read,
     write_one=write_one,
     write_all=write_all,
-    print=tidy_json,
+    to_text=tidy_json,
     options=frozenset({"prompt", "width", "height", "cycles"}),
 )

@@ -36,9 +36,9 @@ def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
 NATIVE = Format(
     name="native",
     description="Our own JSON: everything a layout can say.",
-    parse=parse_json,
+    from_text=parse_json,
     read=read,
     write_one=write_one,
     write_all=write_all,
-    print=tidy_json,
+    to_text=tidy_json,
 )

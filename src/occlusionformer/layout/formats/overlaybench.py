@@ -67,9 +67,9 @@ def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
 OVERLAYBENCH = Format(
     name="overlaybench",
     description="OverLayBench annotations: a Python literal with corners in pixels of 1024 x 1024; no order.",
-    parse=parse_literal,
+    from_text=parse_literal,
     read=read,
     write_one=write_one,
     write_all=write_all,
-    print=repr,
+    to_text=repr,
 )

@@ -18,7 +18,10 @@ STAND_IN = {"bbox": [0, 0, 1, 1], "caption": "-"}
 
 
 def read(document: object, options: ReadOptions) -> list[Layout]:
-    """The layouts of a document; rows are numbered from 1 and keep their number as id unless they have one."""
+    """The layouts of a document; rows are numbered from 1 and keep their number as id unless they have one.
+
+    An `id` of the document itself, which data sets in this format have, is left unread.
+    """
     return read_each(document, _read_one, options)
 
 
@@ -71,10 +74,10 @@ def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
 PUBLISHED = Format(
     name="published",
     description="The JSON of the published examples: annos with corners in pixels, and occludes by row number.",
-    parse=parse_json,
+    from_text=parse_json,
     read=read,
     write_one=write_one,
     write_all=write_all,
-    print=tidy_json,
+    to_text=tidy_json,
     options=frozenset({"cycles"}),
 )

@@ -147,11 +147,11 @@ def _row(layout: Layout, instance: Instance, place: int) -> dict[str, object]:
 SA_Z = Format(
     name="sa-z",
     description="Records of the SA-Z data set: visible masks, boxes with width and height, a matrix of occlusions.",
-    parse=parse_json,
+    from_text=parse_json,
     read=read,
     write_one=write_one,
     write_all=write_all,
-    print=tidy_json,
+    to_text=tidy_json,
     options=frozenset({"cycles", "regions"}),
     cycles="allow",
 )
