@@ -41,5 +41,5 @@ def query_similarity(layers_TD: Tensor, query_ND: Tensor, packed: PackedInstance
 
 def mask_cross_entropy(logits_NL2: Tensor, mask_NL: Tensor) -> Tensor:
     """Cross-entropy of (background, foreground) logits with a mask in 0..1, unreduced, (N, L)."""
-    log_p = F.log_softmax(logits_NL2.float(), dim=-1)
+    log_p = F.log_softmax(logits_NL2.to(torch.promote_types(logits_NL2.dtype, torch.float32)), dim=-1)
     return -(1 - mask_NL) * log_p[..., 0] - mask_NL * log_p[..., 1]

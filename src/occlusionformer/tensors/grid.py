@@ -91,8 +91,14 @@ def region_coverage(region: Polygon | RunLength, grid: TokenGrid) -> Tensor:
         fine = _polygon_points(region, grid)
     else:
         fine = torch.tensor(region.rows(), dtype=torch.float64)
-    pooled = torch.nn.functional.adaptive_avg_pool2d(fine[None, None], (grid.height, grid.width))
-    return pooled.flatten()
+    rows, columns = fine.shape
+    return (_shares(grid.height, rows) @ fine @ _shares(grid.width, columns).T).flatten()
+
+
+def _shares(cells: int, pixels: int) -> Tensor:
+    """How much of every cell each pixel of a side makes up, (cells, pixels); rows sum to 1."""
+    edge = torch.arange(cells + 1, dtype=torch.float64) / cells
+    return _overlap_1d(edge[:-1], edge[1:], pixels) * (cells / pixels)
 
 
 def _polygon_points(region: Polygon, grid: TokenGrid) -> Tensor:
