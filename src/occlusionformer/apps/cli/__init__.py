@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -20,8 +21,11 @@ __all__ = ["app", "main"]
 USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 """What is raised for a command line that does not fit: UsageError, which typer does not name itself."""
 
-QUIET_LIBRARIES = {"TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
-"""Libraries tell what they lack for other uses and draw a bar for every file; a command has its own bar."""
+QUIET_LIBRARIES = {"DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
+"""Libraries tell what they lack for other uses, say again what we say, and draw a bar for every file."""
+
+YIELDING_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait sleep. Where they spin, a second busy program makes drawing four to ten times slower."""
 
 app = typer.Typer(
     name="occlusionformer",
@@ -37,8 +41,9 @@ for command in (generate, orders, validate, convert, inspect, schema):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 bad input, 1 other failure, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    for name, value in QUIET_LIBRARIES.items():
+    for name, value in {**QUIET_LIBRARIES, **YIELDING_THREADS}.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("occlusionformer").addHandler(logging.NullHandler())  # commands show warnings themselves
     try:
         code = app(arguments, prog_name="occlusionformer", standalone_mode=False)
     except USAGE_ERROR as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ def ending(as_json: bool) -> Iterator[Outcome]:
     """
     outcome = Outcome(as_json)
     try:
-        yield outcome
+        with _warnings_as_notes(outcome):
+            yield outcome
     except KeyboardInterrupt:
         outcome.failure("interrupted: nothing was written")
         raise typer.Exit(INTERRUPTED) from None
@@ -75,6 +77,17 @@ def ending(as_json: bool) -> Iterator[Outcome]:
             raise
         outcome.failure(f"{type(error).__name__}: {error}")
         raise typer.Exit(FAILURE) from None
+
+
+@contextmanager
+def _warnings_as_notes(outcome: Outcome) -> Iterator[None]:
+    """What the library warns about, without the place in its code."""
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            yield
+        finally:
+            for text in dict.fromkeys(str(warning.message) for warning in caught):
+                outcome.note(f"warning: {text}")
 
 
 def problems_of(error: ValueError) -> list[str]:
