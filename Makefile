@@ -20,7 +20,7 @@ PICTURE := out/$(basename $(notdir $(EXAMPLE))).png
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/package.stamp
-	mkdir -p $(dir $(PICTURE))
+	@mkdir -p $(dir $(PICTURE))
 	$(BIN)/occlusionformer generate $(EXAMPLE) --output $(PICTURE) --overlay
 	@echo "The picture is $(abspath $(PICTURE))"
 
@@ -35,20 +35,20 @@ clean:
 
 $(VENV)/python.stamp:
 	$(PYTHON) -m venv $(VENV)
-	touch $@
+	@touch $@
 
 # torch comes first and alone: left to the other packages, pip would look for the newest one.
 $(VENV)/torch.stamp: $(VENV)/python.stamp constraints.txt
 	@echo "installing $(TORCH)"
 	$(PIP_INSTALL) '$(TORCH)'
-	touch $@
+	@touch $@
 
 $(VENV)/package.stamp: $(VENV)/torch.stamp pyproject.toml
 	@echo "installing occlusionformer"
 	$(PIP_INSTALL) --editable .
-	touch $@
+	@touch $@
 
 $(VENV)/tools.stamp: $(VENV)/package.stamp
 	@echo "installing the development tools"
 	$(PIP_INSTALL) --editable '.[dev]'
-	touch $@
+	@touch $@
