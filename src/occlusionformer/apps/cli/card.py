@@ -34,7 +34,7 @@ def inspect(
     """Show what weights hold: parameters by part, layout blocks, settings, file sizes, memory."""
     with ending(as_json) as outcome:
         path = Path(model)
-        is_name = model.partition(":")[0] in generator_names()
+        is_name = model in generator_names()
         if not is_name and not path.exists():
             names = ", ".join(generator_names())
             raise RefusedError([f"model: expected a file, a folder or one of ({names}), got {model!r}"])
