@@ -15,8 +15,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from occlusionformer.layout.atomic import write_atomic
 from PIL import Image
+
+from occlusionformer.layout.atomic import write_atomic
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ART = REPOSITORY / "src" / "occlusionformer" / "data" / "art"

@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -225,7 +226,7 @@ def sample(model: Model, text: Text, batch: list[Example], steps: int = 16, shif
     words, layout = text.both([item.prompt for item in batch]), condition_of(batch, text, model)
     sigma = torch.linspace(1, 1 / steps, steps)
     sigma = torch.cat([shift * sigma / (1 + (shift - 1) * sigma), torch.zeros(1)])
-    for now, after in zip(sigma[:-1], sigma[1:], strict=True):
+    for now, after in pairwise(sigma):
         time_B = now.expand(len(batch))
         velocity = flow.velocity_from_sample(x, model(x, time_B, words, layout).sample, time_B)
         x = x + (after - now) * velocity

@@ -80,9 +80,7 @@ def test_name_offered_by_two_packages_is_refused(installed):
     other.mkdir()
     (other / "METADATA").write_text(METADATA.replace("echo", "other"))
     (other / "entry_points.txt").write_text("[occlusionformer.generators]\ntwice = other_maker:load\n")
-    with pytest.raises(
-        ValueError, match="expected one package to offer 'twice', got echo_maker:load_echo, other"
-    ):
+    with pytest.raises(ValueError, match="expected one package to offer 'twice', got echo_maker:load_echo, other"):
         load_generator("twice")
 
 
