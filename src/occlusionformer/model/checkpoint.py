@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,9 @@ class PublishedState:
 def load_published(source: str | Path, config: BranchConfig, *, lora: str | Path | None = None) -> OcclusionBranch:
     """A branch from a published checkpoint.
 
-    source: a folder, a bundle, or the layout file (then `lora` names the other file). FileNotFoundError names what was
-    looked for; CheckpointError lists every key that is missing, unexpected or of another shape.
+    source: a folder, a bundle, or the layout file (then `lora` names the other file). Tensors keep the dtype of their
+    file. FileNotFoundError names what was looked for; CheckpointError lists every key that is missing, unexpected or of
+    another shape.
     """
     state = read_published(Path(source), None if lora is None else Path(lora))
     return branch_from_published(state, config, source=str(source))
@@ -101,7 +103,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         return _read_safetensors(path)[0]
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, struct.error) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(str(path), [f"not a plain tensor file, refused: {reason}"]) from error
     if not isinstance(tensors, Mapping):
