@@ -45,7 +45,8 @@ def attend(
     """
     query, key, value = (torch.cat([getattr(layout, part), getattr(rows, part)]) for part in ("query", "key", "value"))
     for bucket in packed.buckets:
-        q, k, v = (part[bucket.source_nS].transpose(1, 2) for part in (query, key, value))
+        source, shape = bucket.source_nS.flatten(), bucket.source_nS.shape
+        q, k, v = (part.index_select(0, source).unflatten(0, shape).transpose(1, 2) for part in (query, key, value))
         mask = None if bucket.valid_nS is None else bucket.valid_nS[:, None, None, :]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
         pairs = out[:, 1:].flatten(0, 1)

@@ -94,7 +94,7 @@ class LayoutBlock(nn.Module):
 
     def rows(self, norm: nn.Module, image_BLD: Tensor, shift: Tensor, scale: Tensor, step: BranchStep) -> Tensor:
         """The covered image tokens, normalised and modulated, with box coordinates where the branch uses them."""
-        rows_RD = norm(image_BLD.flatten(0, 1)[step.packed.pixel_R])
+        rows_RD = norm(image_BLD.flatten(0, 1).index_select(0, step.packed.pixel_R))
         rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
         return rows_RD if self.coordinates is None else rows_RD + self.coordinates(step.coordinates_RF)
 
@@ -180,8 +180,10 @@ class DualLayoutBlock(LayoutBlock):
             return layers_tD * gate[packed.owner_T[pairs]] if config.instance_modulation else layers_tD
 
         out_ND, composed = self.composed(layer_of, tokens, rows, step)
-        update_BLD = composed.update_BLD if config.instance_modulation else composed.update_BLD * gate[:, None]
-        image_BLD = torch.add(image_BLD, update_BLD, alpha=step.strength)
+        if config.instance_modulation:
+            image_BLD = torch.add(image_BLD, composed.update_BLD, alpha=step.strength)
+        else:
+            image_BLD = torch.addcmul(image_BLD, composed.update_BLD, gate[:, None], value=step.strength)
         if config.second_feed_forward != "none":
             image_BLD = self._fed_forward(layers, image_BLD, mod, step)
         tokens_ND = self._token_update(layers, tokens_ND, out_ND, token_mod)
@@ -205,20 +207,20 @@ class DualLayoutBlock(LayoutBlock):
         if readable is None:
             return lambda out_tD: self.project(self.deltas["out"](out, out_tD))
         weight, bias = readable
-        folded = fold(self.project, weight + self.deltas.of("out").weight(), bias)
+        folded = fold(self.project, self.deltas.of("out").merged(weight), bias)
         return lambda out_tD: F.linear(out_tD, *folded)
 
     def _fed_forward(self, layers: DualLayers, image_BLD: Tensor, mod: tuple[Tensor, ...], step: BranchStep) -> Tensor:
         if self.config.instance_modulation:
             mod = self.modulation(layers.modulation, "modulation", step.time_BD, 6)
         shift, scale, gate = (part[:, None] for part in mod[3:])
-        hidden = layers.ff_in(layers.ff_norm(image_BLD) * (1 + scale) + shift)
-        update = gate * self.deltas["ff_out"](layers.ff_out, hidden)
-        if step.packed.num_samples > 1:
-            update = update * step.packed.populated_B[:, None, None]
         if self.ff_gate is not None:
-            update = update * self.ff_gate
-        return torch.add(image_BLD, update, alpha=step.strength)
+            gate = gate * self.ff_gate
+        if step.packed.num_samples > 1:
+            gate = gate * step.packed.populated_B[:, None, None]
+        hidden = layers.ff_in(torch.addcmul(shift, layers.ff_norm(image_BLD), 1 + scale))
+        update = self.deltas["ff_out"](layers.ff_out, hidden)
+        return torch.addcmul(image_BLD, update, gate, value=step.strength)
 
     def _token_update(self, layers: DualLayers, tokens_ND: Tensor, out_ND: Tensor, mod: tuple[Tensor, ...]) -> Tensor:
         _, _, gate, ff_shift, ff_scale, ff_gate = mod
@@ -283,8 +285,8 @@ class SingleLayoutBlock(LayoutBlock):
         shared_RD = mlp_half(mlp_RH) + bias
         if gate_CD.shape[0] == 1 and self.folds(step, rows_RD):
             shared_RD = self.project(gate_CD * shared_RD)
-            folded = (self.project.weight * gate_CD) @ (weight + delta_out.weight())[:, :width]
-            return lambda out_tD, pairs: torch.addmm(shared_RD[row_T[pairs]], out_tD, folded.T)
+            folded = (self.project.weight * gate_CD) @ delta_out.merged(weight, slice(width))
+            return lambda out_tD, pairs: torch.addmm(shared_RD.index_select(0, row_T[pairs]), out_tD, folded.T)
 
         def halved(out_tD: Tensor, pairs: slice) -> Tensor:
             row_t = row_T[pairs]

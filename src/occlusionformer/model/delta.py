@@ -26,15 +26,15 @@ class LowRankDelta(nn.Module):
         rows, width = x.numel() // x.shape[-1], x.shape[-1]
         if not torch.is_grad_enabled() and 2 * rows > width and precise(x) and plain(base, x) and self.readable(x):
             assert isinstance(base, nn.Linear)
-            return F.linear(x, base.weight + self.weight(), base.bias)
+            return F.linear(x, self.merged(base.weight), base.bias)
         return base(x) + self.up(self.down(x)) * self.scale
 
     def readable(self, like: Tensor) -> bool:
         return plain(self.down, like) and plain(self.up, like)
 
-    def weight(self) -> Tensor:
-        """The delta as a dense (out, in) matrix."""
-        return self.up.weight @ self.down.weight * self.scale
+    def merged(self, weight: Tensor, inputs: slice = slice(None)) -> Tensor:
+        """A base weight (out, in), or its columns for some inputs, with the delta added."""
+        return torch.addmm(weight[:, inputs], self.up.weight, self.down.weight[:, inputs], alpha=self.scale)
 
     def split(self, weight: Tensor, first: int) -> tuple[Half, Half]:
         """The layer `weight` with this delta, cut into a part for the first inputs and one for the rest; no bias."""
@@ -59,8 +59,8 @@ class NoDelta(nn.Module):
     def readable(self, like: Tensor) -> bool:
         return True
 
-    def weight(self) -> Tensor:
-        return torch.zeros(())
+    def merged(self, weight: Tensor, inputs: slice = slice(None)) -> Tensor:
+        return weight[:, inputs]
 
     def split(self, weight: Tensor, first: int) -> tuple[Half, Half]:
         return (lambda x: F.linear(x, weight[:, :first])), (lambda x: F.linear(x, weight[:, first:]))

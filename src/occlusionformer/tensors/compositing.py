@@ -59,7 +59,7 @@ class LayerWeights:
             self.shift_PD = self._highest()
 
     def of(self, pairs: slice) -> Tensor:
-        """Weights of some pairs, (t, D), or (t, 1) where all channels weigh alike."""
+        """Weights of some pairs, (t, D), or (t, 1) if all channels weigh alike; without meaning where target_T is out."""
         plain_t1 = self._plain(pairs) if self.rendering != "all" else None
         if self.rendering == "none":
             assert plain_t1 is not None
@@ -67,8 +67,6 @@ class LayerWeights:
         packed = self.packed
         weight_tD = self._exponent(packed.owner_T[pairs], packed.depth_TM[pairs], packed.pixel_T[pairs])
         weight_tD = weight_tD.clamp_min_(LOWEST_LOGIT).exp_()
-        if len(packed.hidden_t):
-            weight_tD = weight_tD * (packed.coverage_T[pairs] > 0)[:, None]
         if plain_t1 is not None:
             weight_tD = torch.where(packed.rendered_T[pairs, None], weight_tD, plain_t1)
         return weight_tD
@@ -82,7 +80,9 @@ class LayerWeights:
         return exponent_GD.clamp_min_(LOWEST_LOGIT).exp_()
 
     def _exponent(self, owner_t: Tensor, depth_tM: Tensor, pixel_t: Tensor | None) -> Tensor:
-        exponent_tD = torch.addmm(self.alpha_ND[owner_t], depth_tM.to(self.precise), self.density_MD, alpha=-1)
+        exponent_tD = torch.addmm(
+            self.alpha_ND.index_select(0, owner_t), depth_tM.to(self.precise), self.density_MD, alpha=-1
+        )
         return exponent_tD if self.shift_PD is None or pixel_t is None else exponent_tD - self.shift_PD[pixel_t]
 
     def _plain(self, pairs: slice) -> Tensor:
@@ -115,22 +115,24 @@ def composite_parts(
     density_ND None averages. A pixel that one instance covers keeps its layer, whatever the density. `like` gives
     dtype, device and D. Parts are consumed one by one, so that not all layers need be in memory.
     """
-    blend_PD = like.new_zeros(packed.num_pixels, like.shape[-1])
     if not packed.overlapping:
+        blend_PD = like.new_zeros(packed.num_pixels, like.shape[-1])
         for pairs, layers_tD in parts:
             blend_PD.index_add_(0, packed.pixel_T[pairs], layers_tD)
         return _present(blend_PD, packed)
     weights = LayerWeights(density_ND, packed)
-    blend_PD = blend_PD.to(torch.promote_types(like.dtype, weights.precise))
-    width = 1 if weights.rendering == "none" else blend_PD.shape[1]
-    total_PD = blend_PD.new_zeros(packed.num_pixels, width)
+    wide = torch.promote_types(like.dtype, weights.precise)
+    blend_PD = like.new_zeros(packed.num_pixels + 1, like.shape[-1], dtype=wide)
+    total_PD = blend_PD[:, :1].clone() if weights.rendering == "none" else torch.zeros_like(blend_PD)
     for pairs, layers_tD in parts:
-        weight_tD = weights.of(pairs)
-        total_PD.index_add_(0, packed.pixel_T[pairs], weight_tD.to(total_PD.dtype).expand(-1, width))
-        blend_PD.index_add_(0, packed.pixel_T[pairs], weight_tD.to(blend_PD.dtype) * layers_tD)
+        weight_tD = weights.of(pairs).to(wide)
+        target_t = packed.target_T[pairs]
+        total_PD.index_add_(0, target_t, weight_tD)
+        blend_PD.index_add_(0, target_t, weight_tD * layers_tD)
     ghost_GD = weights.of_ghosts()
     if ghost_GD is not None:
-        total_PD.index_add_(0, packed.ghost_pixel_G, ghost_GD.to(total_PD.dtype))
+        total_PD.index_add_(0, packed.ghost_pixel_G, ghost_GD.to(wide))
+    blend_PD, total_PD = blend_PD[:-1], total_PD[:-1]
     blend_PD = blend_PD / torch.where(total_PD > 0, total_PD, 1.0)
     return _present(blend_PD, packed).to(like.dtype)
 
@@ -144,6 +146,7 @@ def pair_weights(density_ND: Tensor | None, packed: PackedInstances) -> Tensor:
     """Normalised weight of every pair's layer at its pixel, (T, D) in 0..1 ((T, 1) where nothing is rendered)."""
     weights = LayerWeights(density_ND, packed)
     weight_TD = weights.of(slice(0, len(packed.pixel_T)))
+    weight_TD = torch.where((packed.target_T < packed.num_pixels)[:, None], weight_TD, 0.0)
     total_PD = weight_TD.new_zeros(packed.num_pixels, weight_TD.shape[1]).index_add(0, packed.pixel_T, weight_TD)
     ghost_GD = weights.of_ghosts()
     if ghost_GD is not None:

@@ -129,8 +129,8 @@ class PackedInstances:
     depth_TM: Tensor
     """Optical depth of a pair is depth_TM @ [density; 1]: how much (0..1) of each instance lies in front of it at its
     pixel, and last -log(coverage), M = N + 1."""
-    hidden_t: Tensor
-    """Pairs that are attended but carry no weight (coverage 0)."""
+    target_T: Tensor
+    """The pair's pixel, or num_pixels for a pair that is attended but carries no weight (coverage 0)."""
     plain_T: Tensor
     """Weight of the pair where layers are averaged instead of rendered."""
     rendered_T: Tensor
@@ -205,8 +205,8 @@ def pack(
         keep = rendered_P[ghost_pixel_G]
         ghost_owner_G, ghost_pixel_G = ghost_owner_G[keep], ghost_pixel_G[keep]
     coverage_T = coverage_NP[owner_T, pixel_T]
-    hidden_t = (coverage_T == 0).nonzero()[:, 0]
-    seams = len(ghost_owner_G) > 0 or (len(hidden_t) > 0 and bool(rendered_T.any()))
+    hidden_T = (coverage_T == 0) & rendered_T
+    seams = len(ghost_owner_G) > 0 or bool(hidden_T.any())
     plain_T = torch.ones_like(coverage_T) if hybrid != "per_pixel" else coverage_T
     return PackedInstances(
         grid=grid,
@@ -220,7 +220,7 @@ def pack(
         coverage_T=coverage_T,
         row_T=row_T,
         depth_TM=_depth(joined, owner_T, pixel_T),
-        hidden_t=hidden_t,
+        target_T=torch.where(hidden_T, len(samples) * grid.num_tokens, pixel_T),
         plain_T=plain_T,
         rendered_T=rendered_T,
         pixel_R=pixel_R,
