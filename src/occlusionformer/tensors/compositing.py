@@ -59,7 +59,7 @@ class LayerWeights:
             self.shift_PD = self._highest()
 
     def of(self, pairs: slice) -> Tensor:
-        """Weights of some pairs, (t, D), or (t, 1) if all channels weigh alike; without meaning where target_T is out."""
+        """Weights of some pairs, (t, D), or (t, 1) if all channels weigh alike; void where target_T is out."""
         plain_t1 = self._plain(pairs) if self.rendering != "all" else None
         if self.rendering == "none":
             assert plain_t1 is not None
