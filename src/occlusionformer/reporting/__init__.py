@@ -1,0 +1,7 @@
+"""Reports as one HTML file that needs nothing beside it: tables, pictures and curves. No torch, no numpy."""
+
+from occlusionformer.reporting.chart import line_chart
+from occlusionformer.reporting.page import Section, page
+from occlusionformer.reporting.pieces import figure, gallery, table, text
+
+__all__ = ["Section", "figure", "gallery", "line_chart", "page", "table", "text"]
