@@ -1,0 +1,1 @@
+"""Metrics: pure functions of truths and recorded judgements. No model, no torch, no picture in here."""
