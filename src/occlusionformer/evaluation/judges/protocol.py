@@ -1,0 +1,41 @@
+"""What every judge promises, whatever looks at the picture behind it."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from PIL.Image import Image
+
+from occlusionformer.evaluation.judgement import Identity, Kind, Question, Verdict
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Answers questions about pictures."""
+
+    @property
+    def identity(self) -> Identity:
+        """Known from the start and never changing."""
+        ...
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What it can be asked."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[Kind]:
+        """Answers of other judges it wants in `Question.given`."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """How many questions may be asked at once, from threads."""
+        ...
+
+    def judge(self, picture: Image, question: Question) -> Verdict:
+        """The answer to one question about an RGB picture.
+
+        Raises JudgementError when there is none; the run goes on without it.
+        """
+        ...

@@ -1,0 +1,135 @@
+"""Recorded judgements: one JSON line each, named by picture, question and judge. No torch, no numpy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from io import BufferedRandom
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from occlusionformer.evaluation.judgement import Identity, Json, Kind, Question, Verdict, canonical, digest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class RecordError(ValueError):
+    """A file of records that is damaged in other ways than by a run that was stopped while it wrote."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One judgement that was made, or that failed."""
+
+    key: str
+    """Names picture, question and judge: what has the same key need not be asked again."""
+    item: str
+    kind: Kind
+    value: Mapping[str, Json] | None
+    """None where the judge gave no answer."""
+    failure: str | None = None
+    unreadable: bool = False
+    reply: str | None = None
+
+    def as_json(self) -> dict[str, Json]:
+        line: dict[str, Json] = {"key": self.key, "item": self.item, "kind": self.kind, "value": self.value}
+        if self.failure is not None:
+            line["failure"] = self.failure
+        if self.unreadable:
+            line["unreadable"] = True
+        if self.reply is not None:
+            line["reply"] = self.reply
+        return line
+
+
+def picture_digest(picture: Image) -> str:
+    """A name for the pixels of a picture, whatever file they came from."""
+    rgb = picture.convert("RGB")
+    return hashlib.sha256(f"RGB {rgb.width} {rgb.height} ".encode() + rgb.tobytes()).hexdigest()
+
+
+def record_key(picture: str, question: Question, judge: Identity) -> str:
+    """The name of a judgement, made before it is."""
+    return digest([picture, question.as_json(), judge])
+
+
+def record_of(key: str, item: str, kind: Kind, verdict: Verdict) -> Record:
+    return Record(
+        key=key, item=item, kind=kind, value=verdict.value, unreadable=verdict.unreadable, reply=verdict.reply
+    )
+
+
+class RecordFile:
+    """A file of JSON lines that only grows; each line is on the disk before `append` returns.
+
+    One writer at a time. A last line that a killed writer left unfinished is cut off when the file is opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: BufferedRandom = path.open("a+b")
+        self._cut_unfinished_line()
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, line: Mapping[str, Json]) -> None:
+        self._file.write(canonical(line).encode("ascii") + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _cut_unfinished_line(self) -> None:
+        end = self._file.seek(0, os.SEEK_END)
+        kept = end
+        while kept > 0:
+            start = max(0, kept - 65536)
+            self._file.seek(start)
+            newline = self._file.read(kept - start).rfind(b"\n")
+            kept = start + newline + 1 if newline >= 0 else start
+            if newline >= 0:
+                break
+        if kept != end:
+            self._file.truncate(kept)
+
+
+def read_lines(paths: Iterable[Path]) -> Iterator[dict[str, Json]]:
+    """The lines of several files; an unfinished last line is passed over, any other bad line refused."""
+    for path in paths:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                yield _parse(line, f"{path}:{number}")
+
+
+def read_records(paths: Iterable[Path]) -> dict[str, Record]:
+    """Records by key. Of several with one key an answer wins over a failure, then the first over later ones."""
+    found: dict[str, Record] = {}
+    for line in read_lines(paths):
+        try:
+            record = Record(**line)
+        except TypeError as error:
+            raise RecordError(f"expected a recorded judgement, got {canonical(line)[:200]}") from error
+        known = found.get(record.key)
+        if known is None or (known.failure is not None and record.failure is None):
+            found[record.key] = record
+    return found
+
+
+def _parse(line: bytes, place: str) -> dict[str, Json]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise RecordError(f"{place}: expected a line of JSON, got {line[:80]!r}") from error
+    if not isinstance(value, dict):
+        raise RecordError(f"{place}: expected a JSON object, got {line[:80]!r}")
+    return value
