@@ -1,0 +1,184 @@
+"""What a benchmark is: items to draw, what is known about each of them, and the metrics that apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from occlusionformer.layout import Layout, Pair, Pairs, overlap
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+QuestionKind = Literal[
+    "detect",
+    "entity",
+    "relation",
+    "order",
+    "depth",
+    "clip_global",
+    "clip_local",
+    "fid_features",
+    "attributes",
+    "segment",
+]
+Subject = Literal["generated", "reference"]
+
+
+class Question(NamedTuple):
+    """One thing a judge is asked about one picture. What the answer is, as plain JSON values:
+
+    | kind | answer |
+    |---|---|
+    | detect | `{category: [[x1, y1, x2, y2], ...]}` in pixels of the picture as the judge gave them; every category of the item |
+    | entity | `{instance name: "yes" or "no"}` |
+    | relation | `{key of truth.relations: "yes" or "no"}` |
+    | order | N lists of N: 1 in row i, column j when i hides a part of j, else 0 |
+    | depth | N lists of N: 1 when i is nearer than j, 0 when farther, 2 when equal, -1 when the judge cannot say |
+    | clip_global | cosine of the picture and the prompt |
+    | clip_local | N cosines of crops and captions, None for an instance without one |
+    | fid_features | the feature vector of the picture |
+    | attributes | `{instance name: {"spatial", "color", "texture", "shape": "yes" or "no"}}` |
+    | segment | N masks `{"size": [height, width], "counts": ...}` in COCO run lengths, None for an empty one |
+
+    N is the number of instances, in the order of the layout. None in place of an answer says that the judge was asked
+    and gave nothing usable; a question that was not asked has no answer at all.
+    """  # noqa: E501 - a table
+
+    kind: QuestionKind
+    subject: Subject = "generated"
+
+    def __str__(self) -> str:
+        return self.kind if self.subject == "generated" else f"{self.kind} of the {self.subject}"
+
+
+Answers = Mapping[Question, object]
+"""Everything the judges said about one picture and, where it was asked, about the reference of its item."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What is known about an item, beyond its layout. All sequences are in the order of the layout's instances."""
+
+    boxes: tuple[tuple[float, float, float, float], ...]
+    """Corners in pixels of `frame`, as the metrics take them (whole numbers where the benchmark truncates)."""
+    frame: tuple[int, int]
+    """Width and height that `boxes` refer to; the picture itself has the size of the layout."""
+    names: tuple[str, ...]
+    categories: tuple[str, ...]
+    """What a detector is asked for; instances without a category stand with their caption."""
+    relations: Mapping[str, str] = field(default_factory=dict)
+    """Statements about two instances by key, such as `(cat, vase)`."""
+    overlap_pairs: tuple[tuple[int, int], ...] = ()
+    """Pairs that count for O-mIoU."""
+    order: tuple[tuple[int, ...], ...] | None = None
+    """Row i, column j: 1 when i hides a part of j, -1 when that is not known; None when no order is known at all."""
+    depth: tuple[tuple[int, ...], ...] | None = None
+    """Row i, column j: 1 when i is nearer than j, 0 when farther, 2 when equal, -1 when not known."""
+    masks: tuple[Mapping[str, object] | None, ...] | None = None
+    """Visible regions as COCO run lengths."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One picture to draw."""
+
+    key: str
+    """Name of the item in its benchmark: a file name without its ending."""
+    layout: Layout
+    truth: Truth
+    reference: Callable[[], Image.Image] | None = field(default=None, compare=False)
+    """Opens the picture that the item was made from."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """What a detector is asked for: every category once, sorted."""
+        return tuple(sorted(set(self.truth.categories)))
+
+    @property
+    def difficulty(self) -> dict[str, float]:
+        """Numbers to draw scores over: how many instances, and how far their boxes overlap."""
+        found = overlap(self.layout.boxes)
+        return {
+            "instances": float(len(self.layout.instances)),
+            "overlapping_pairs": float(found.num_pairs),
+            "max_iou": found.max_iou,
+            "total_iou": found.total_iou,
+        }
+
+    def ordered(self, order: Sequence[Sequence[int]]) -> Item:
+        """The same item conditioned on an order, row i, column j: 1 when i hides a part of j. Loops are allowed."""
+        ids = [instance.id for instance in self.layout.instances]
+        pairs = tuple(Pair(front=ids[i], behind=ids[j]) for i, j in np.argwhere(np.asarray(order) == 1))
+        fields = {**self.layout.model_dump(exclude={"order", "cycles"}), "order": Pairs(pairs=pairs), "cycles": "allow"}
+        return replace(self, layout=Layout.model_validate(fields))
+
+
+class Contribution(NamedTuple):
+    """What one picture adds to a score, the sum of all totals over the sum of all weights."""
+
+    total: float
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One number in the table of results."""
+
+    name: str
+    title: str
+    higher_is_better: bool = True
+
+
+ImageRule = Callable[[Item, Answers], Mapping[str, Contribution | None]]
+"""What one picture adds to every column, None where the picture has nothing to say about it."""
+SetRule = Callable[[Iterable[tuple[Item, Answers]]], Mapping[str, float | None]]
+"""The columns from all pictures at once; None for one that cannot be computed from them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec:
+    """A metric, ready to be applied to pictures: the judgements it needs, and its columns.
+
+    An answer of None, or of the wrong form, costs the picture its points and is counted, never raised.
+    """
+
+    name: str
+    needs: tuple[Question, ...]
+    columns: tuple[Column, ...]
+    of_image: ImageRule | None = None
+    of_set: SetRule | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Everything that moves the number, to be printed with it."""
+
+    def __post_init__(self) -> None:
+        assert (self.of_image is None) != (self.of_set is None), f"{self.name}: expected one rule"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Items and the metrics that apply to them."""
+
+    name: str
+    title: str
+    items: Sequence[Item]
+    """Read from disk where they are taken, in a fixed order."""
+    metrics: tuple[MetricSpec, ...]
+    conditions_on: Question | None = None
+    """A question about the reference whose answer gives the items their order, before anything is drawn."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Everything about the items that moves a number: files, sizes, rules of selection, and what judges are to use."""
+    reported: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Published figures by method and column name."""
+    notes: tuple[str, ...] = ()
+    """What has to be printed next to the results."""
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """Everything the judges are asked, each once, in the order the metrics name it."""
+        asked = [question for metric in self.metrics for question in metric.needs]
+        first = [self.conditions_on] if self.conditions_on else []
+        return tuple(dict.fromkeys([*first, *asked]))

@@ -1,0 +1,92 @@
+"""Scores of a run: metrics applied to recorded answers, with intervals over pictures. No model is asked here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from occlusionformer.evaluation.benchmark import Answers, Column, Contribution, Item, MetricSpec
+from occlusionformer.evaluation.metrics.bootstrap import Paired, interval, paired
+
+Judged = tuple[str, Item, Answers]
+"""One picture: its own key (an item drawn with two seeds is two pictures), its item, and what the judges said."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One column of the results."""
+
+    metric: str
+    column: Column
+    value: float | None
+    """None when there is nothing to compute it from; `status` says why."""
+    low: float | None
+    high: float | None
+    num_images: int
+    """Pictures that count; those that have nothing to say, such as one without pairs for O-mIoU, do not."""
+    num_failed: int
+    """Pictures with a judge that was asked and gave nothing usable."""
+    num_missing: int
+    """Pictures for which a judge was not asked."""
+    keys: tuple[str, ...] = ()
+    totals: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+    """What each picture adds: see `metrics.bootstrap`. Empty for scores of the whole set."""
+
+    @property
+    def status(self) -> str:
+        """`ok`, `partial` when judgements are missing, `not run` when all are, `empty` when no picture counts."""
+        if self.num_missing:
+            return "not run" if self.value is None else "partial"
+        return "empty" if self.value is None else "ok"
+
+
+def score(metrics: Sequence[MetricSpec], judged: Iterable[Judged]) -> list[Score]:
+    """All columns of all metrics. The order of the pictures changes nothing."""
+    pictures = sorted(judged, key=lambda picture: picture[0])
+    return [found for metric in metrics for found in _columns(metric, pictures)]
+
+
+def compare(first: Score, second: Score) -> Paired | None:
+    """How two methods differ in one column, on the pictures both have; None when they share none."""
+    left = {key: (total, weight) for key, total, weight in zip(first.keys, first.totals, first.weights, strict=True)}
+    right = {
+        key: (total, weight) for key, total, weight in zip(second.keys, second.totals, second.weights, strict=True)
+    }
+    shared = sorted(left.keys() & right.keys())
+    if not shared:
+        return None
+    a, weight_a = zip(*(left[key] for key in shared), strict=True)
+    b, weight_b = zip(*(right[key] for key in shared), strict=True)
+    return paired(a, b, weight_a, weight_b)
+
+
+def _columns(metric: MetricSpec, pictures: Sequence[Judged]) -> Iterator[Score]:
+    asked = [picture for picture in pictures if all(question in picture[2] for question in metric.needs)]
+    num_failed = sum(any(answers[question] is None for question in metric.needs) for _, _, answers in asked)
+    counts = {"num_failed": num_failed, "num_missing": len(pictures) - len(asked)}
+    if metric.of_set is not None:
+        values = metric.of_set((item, answers) for _, item, answers in asked) if asked else {}
+        for column in metric.columns:
+            value = values.get(column.name)
+            yield Score(metric.name, column, value, None, None, 0 if value is None else len(asked), **counts)
+        return
+    assert metric.of_image is not None
+    added: dict[str, list[tuple[str, Contribution]]] = {column.name: [] for column in metric.columns}
+    for key, item, answers in asked:
+        for name, contribution in metric.of_image(item, answers).items():
+            if contribution is not None:
+                added[name].append((key, contribution))
+    for column in metric.columns:
+        yield _score(metric, column, added[column.name], counts)
+
+
+def _score(
+    metric: MetricSpec, column: Column, added: Sequence[tuple[str, Contribution]], counts: Mapping[str, int]
+) -> Score:
+    keys = tuple(key for key, _ in added)
+    totals = tuple(float(contribution.total) for _, contribution in added)
+    weights = tuple(float(contribution.weight) for _, contribution in added)
+    found = interval(totals, weights) if any(weights) else None
+    value, low, high = (found.value, found.low, found.high) if found else (None, None, None)
+    return Score(metric.name, column, value, low, high, len(keys), **counts, keys=keys, totals=totals, weights=weights)
