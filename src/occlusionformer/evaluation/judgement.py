@@ -6,86 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
-Kind = Literal[
-    "detect",
-    "entity",
-    "relation",
-    "order",
-    "depth",
-    "segment",
-    "attributes",
-    "clip_global",
-    "clip_local",
-    "fid_features",
-]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+from occlusionformer.evaluation.benchmark import QuestionKind
 
 Json = Any
 """What `json.loads` can return."""
-
-
-class Detected(TypedDict):
-    """detect: where things of each category are."""
-
-    boxes: dict[str, list[list[int]]]
-    """x1, y1, x2, y2 by category, in the frame of the question, exactly as many as the judge named."""
-
-
-class YesNo(TypedDict):
-    """entity, relation: one answer for every key that was asked, "no" where the judge gave none."""
-
-    yes: dict[str, bool]
-
-
-class InFront(TypedDict):
-    """order: how likely each instance hides part of each other one."""
-
-    in_front: list[list[float]]
-    """Row i, column j: probability from 0 to 1 that i is in front of j; both directions may be likely."""
-
-
-class Nearer(TypedDict):
-    """depth: which of two instances is nearer."""
-
-    nearer: list[list[int]]
-    """Row i, column j: 1 nearer, 0 farther, 2 equally far, -1 not known."""
-
-
-class Masks(TypedDict):
-    """segment: one mask for each instance, as COCO run lengths."""
-
-    size: list[int]
-    """Height, width of the picture."""
-    counts: list[str]
-
-
-class Attributes(TypedDict):
-    """attributes: by instance, then by attribute (spatial, color, texture, shape)."""
-
-    yes: dict[str, dict[str, bool]]
-
-
-class Cosine(TypedDict):
-    """clip_global: how alike picture and prompt are, -1 to 1."""
-
-    cosine: float
-
-
-class Cosines(TypedDict):
-    """clip_local: how alike each crop and its caption are, -1 to 1; null for an instance without a crop."""
-
-    cosines: list[float | None]
-
-
-class Features(TypedDict):
-    """fid_features: the picture as Inception sees it."""
-
-    features: str
-    """Base64 of little-endian float32 numbers."""
 
 
 class Identity(TypedDict):
@@ -97,30 +25,32 @@ class Identity(TypedDict):
     """A commit, a digest of the weights, or a date; "unstated" where the judge cannot tell."""
     settings: dict[str, Json]
     """Everything else that moves an answer: thresholds, sizes, prompt version."""
-    note: NotRequired[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Described:
     """One instance, as a judge is told about it."""
 
     name: str
     box: tuple[float, float, float, float]
-    """x1, y1, x2, y2 in the frame of the question."""
+    """x1, y1, x2, y2 in the frame of the inquiry."""
     category: str | None = None
     caption: str | None = None
-    detail: str | None = None
-    """A longer caption that names colours, textures and shapes."""
+    mask: Mapping[str, Json] | None = None
+    """Where the instance should be seen, as COCO run lengths; for judges that are shown it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked about one picture; holds nothing that does not matter for the answer."""
+class Inquiry:
+    """All that a judge is told with one question about one picture; holds nothing that does not matter for the answer.
 
-    kind: Kind
+    What the answers look like is told by `benchmark.Question`.
+    """
+
+    kind: QuestionKind
     frame: tuple[int, int]
     """Width and height of the canvas in which boxes are given; the picture may have another size."""
-    subjects: tuple[Subject, ...] = ()
+    instances: tuple[Described, ...] = ()
     prompt: str | None = None
     relations: Mapping[str, str] = field(default_factory=dict)
     """What should hold between instances, by key."""
@@ -129,41 +59,42 @@ class Question:
 
     def as_json(self) -> dict[str, Json]:
         """Everything that is asked; what is empty is left out."""
-        subjects = [{key: value for key, value in vars(each).items() if value is not None} for each in self.subjects]
         everything = {
             "kind": self.kind,
-            "frame": self.frame,
-            "subjects": subjects,
+            "frame": list(self.frame),
+            "instances": [
+                {key: value for key, value in vars(each).items() if value is not None} for each in self.instances
+            ],
             "prompt": self.prompt,
             "relations": dict(self.relations),
             "given": dict(self.given),
         }
         return {key: value for key, value in everything.items() if value not in (None, [], {})}
 
-    @property
-    def names(self) -> list[str]:
-        return [subject.name for subject in self.subjects]
+    def boxes_in(self, width: int, height: int) -> list[tuple[float, float, float, float]]:
+        """The boxes of the instances in pixels of a picture of this size."""
+        across, down = width / self.frame[0], height / self.frame[1]
+        return [(x1 * across, y1 * down, x2 * across, y2 * down) for x1, y1, x2, y2 in (i.box for i in self.instances)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """A judge's answer."""
 
-    value: Mapping[str, Json]
-    """The typed dict of the question's kind."""
-    unreadable: bool = False
-    """The judge said something that does not parse; `value` then holds what the rules make of it (nothing, or no)."""
+    answer: Json
+    """In the form that `benchmark.Question` tells for its kind."""
     reply: str | None = None
     """The judge's own words, where it speaks."""
 
 
 class JudgementError(RuntimeError):
-    """A judge gave no answer to this one question: a time-out, a refusal, numbers that are none."""
+    """A judge gave nothing usable to this one question: a time-out, a refusal, words that do not parse."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, reply: str | None = None) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
-        self.detail = detail
+        """One word or two, to be counted by: `timeout`, `unreadable`, `refused`, `error`."""
+        self.reply = reply
 
 
 class JudgeUnavailableError(RuntimeError):

@@ -7,19 +7,20 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from io import BufferedRandom
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from occlusionformer.evaluation.judgement import Identity, Json, Kind, Question, Verdict, canonical, digest
+from occlusionformer.evaluation.judgement import Identity, Inquiry, Json, canonical, digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from occlusionformer.evaluation.benchmark import QuestionKind
+
 
 class RecordError(ValueError):
-    """A file of records that is damaged in other ways than by a run that was stopped while it wrote."""
+    """A file of records that is damaged in another way than by a run that was stopped while it wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,22 +30,15 @@ class Record:
     key: str
     """Names picture, question and judge: what has the same key need not be asked again."""
     item: str
-    kind: Kind
-    value: Mapping[str, Json] | None
-    """None where the judge gave no answer."""
+    kind: QuestionKind
+    answer: Json
+    """None where the judge gave nothing usable."""
     failure: str | None = None
-    unreadable: bool = False
+    """Why there is no answer."""
     reply: str | None = None
 
     def as_json(self) -> dict[str, Json]:
-        line: dict[str, Json] = {"key": self.key, "item": self.item, "kind": self.kind, "value": self.value}
-        if self.failure is not None:
-            line["failure"] = self.failure
-        if self.unreadable:
-            line["unreadable"] = True
-        if self.reply is not None:
-            line["reply"] = self.reply
-        return line
+        return {name: value for name, value in vars(self).items() if name == "answer" or value is not None}
 
 
 def picture_digest(picture: Image) -> str:
@@ -53,15 +47,9 @@ def picture_digest(picture: Image) -> str:
     return hashlib.sha256(f"RGB {rgb.width} {rgb.height} ".encode() + rgb.tobytes()).hexdigest()
 
 
-def record_key(picture: str, question: Question, judge: Identity) -> str:
-    """The name of a judgement, made before it is."""
-    return digest([picture, question.as_json(), judge])
-
-
-def record_of(key: str, item: str, kind: Kind, verdict: Verdict) -> Record:
-    return Record(
-        key=key, item=item, kind=kind, value=verdict.value, unreadable=verdict.unreadable, reply=verdict.reply
-    )
+def record_key(picture: str, inquiry: Inquiry, judge: Identity) -> str:
+    """The name of a judgement, known before it is made."""
+    return digest([picture, inquiry.as_json(), judge])
 
 
 class RecordFile:
@@ -71,7 +59,7 @@ class RecordFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: BufferedRandom = path.open("a+b")
+        self._file = path.open("a+b")
         self._cut_unfinished_line()
 
     def __enter__(self) -> RecordFile:
@@ -88,15 +76,13 @@ class RecordFile:
         os.fsync(self._file.fileno())
 
     def _cut_unfinished_line(self) -> None:
-        end = self._file.seek(0, os.SEEK_END)
-        kept = end
-        while kept > 0:
+        end = kept = self._file.seek(0, os.SEEK_END)
+        newline = -1
+        while kept > 0 and newline < 0:
             start = max(0, kept - 65536)
             self._file.seek(start)
             newline = self._file.read(kept - start).rfind(b"\n")
-            kept = start + newline + 1 if newline >= 0 else start
-            if newline >= 0:
-                break
+            kept = start + newline + 1
         if kept != end:
             self._file.truncate(kept)
 
@@ -106,13 +92,12 @@ def read_lines(paths: Iterable[Path]) -> Iterator[dict[str, Json]]:
     for path in paths:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    break
-                yield _parse(line, f"{path}:{number}")
+                if line.endswith(b"\n"):
+                    yield _parse(line, f"{path}:{number}")
 
 
 def read_records(paths: Iterable[Path]) -> dict[str, Record]:
-    """Records by key. Of several with one key an answer wins over a failure, then the first over later ones."""
+    """Records by key. Of several with one key an answer wins over a failure, and the first over later ones."""
     found: dict[str, Record] = {}
     for line in read_lines(paths):
         try:
@@ -120,7 +105,7 @@ def read_records(paths: Iterable[Path]) -> dict[str, Record]:
         except TypeError as error:
             raise RecordError(f"expected a recorded judgement, got {canonical(line)[:200]}") from error
         known = found.get(record.key)
-        if known is None or (known.failure is not None and record.failure is None):
+        if known is None or (known.answer is None and record.answer is not None):
             found[record.key] = record
     return found
 

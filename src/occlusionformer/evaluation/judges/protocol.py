@@ -6,7 +6,8 @@ from typing import Protocol, runtime_checkable
 
 from PIL.Image import Image
 
-from occlusionformer.evaluation.judgement import Identity, Kind, Question, Verdict
+from occlusionformer.evaluation.benchmark import QuestionKind
+from occlusionformer.evaluation.judgement import Identity, Inquiry, Verdict
 
 
 @runtime_checkable
@@ -19,13 +20,13 @@ class Judge(Protocol):
         ...
 
     @property
-    def kinds(self) -> frozenset[Kind]:
+    def kinds(self) -> frozenset[QuestionKind]:
         """What it can be asked."""
         ...
 
     @property
-    def needs(self) -> frozenset[Kind]:
-        """Answers of other judges it wants in `Question.given`."""
+    def needs(self) -> frozenset[QuestionKind]:
+        """Answers of other judges it wants in `Inquiry.given`."""
         ...
 
     @property
@@ -33,7 +34,7 @@ class Judge(Protocol):
         """How many questions may be asked at once, from threads."""
         ...
 
-    def judge(self, picture: Image, question: Question) -> Verdict:
+    def judge(self, picture: Image, inquiry: Inquiry) -> Verdict:
         """The answer to one question about an RGB picture.
 
         Raises JudgementError when there is none; the run goes on without it.
