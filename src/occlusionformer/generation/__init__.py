@@ -1,7 +1,15 @@
 """The seam between what is asked for and what draws it: requests, pictures, generators by name. No torch, no numpy."""
 
 from occlusionformer.generation.prompt import compose_prompt, instance_text
-from occlusionformer.generation.protocol import GenerationInterruptedError, Generator, StepCallback
+from occlusionformer.generation.protocol import (
+    FormingPictures,
+    GenerationDefaults,
+    GenerationInterruptedError,
+    Generator,
+    PreviewCallback,
+    PreviewingGenerator,
+    StepCallback,
+)
 from occlusionformer.generation.provenance import (
     Provenance,
     ProvenanceError,
@@ -15,10 +23,14 @@ from occlusionformer.generation.request import GenerationRequest, RequestError, 
 from occlusionformer.generation.result import GeneratedImage
 
 __all__ = [
+    "FormingPictures",
     "GeneratedImage",
+    "GenerationDefaults",
     "GenerationInterruptedError",
     "GenerationRequest",
     "Generator",
+    "PreviewCallback",
+    "PreviewingGenerator",
     "Provenance",
     "ProvenanceError",
     "RequestError",

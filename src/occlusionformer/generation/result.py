@@ -37,8 +37,12 @@ class GeneratedImage:
         target = Path(path)
         if target.suffix.lower() != ".png":
             raise ValueError(f"path: expected a name ending in .png, got {str(path)!r}")
+        write_atomic(target, self.png())
+
+    def png(self) -> bytes:
+        """The bytes of a PNG that carries its provenance."""
         record = PngInfo()
         record.add_text(PNG_KEY, write_provenance(self.provenance))
         encoded = io.BytesIO()
         self.image.save(encoded, format="PNG", pnginfo=record)
-        write_atomic(target, encoded.getvalue())
+        return encoded.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from torch import Tensor
 
 import occlusionformer
 from occlusionformer.generation import (
+    FormingPictures,
     GeneratedImage,
+    GenerationDefaults,
     GenerationInterruptedError,
     GenerationRequest,
+    PreviewCallback,
     Provenance,
     StepCallback,
     choose_seed,
@@ -25,9 +29,12 @@ from occlusionformer.generation import (
 )
 from occlusionformer.generation.provenance import FORMAT, Versions
 from occlusionformer.layout import Layout
+from occlusionformer.pipelines.inputs import Canvas
 from occlusionformer.pipelines.loading import DTYPE_KEYWORD, best_device, best_dtype
 from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
+from occlusionformer.pipelines.preview import StepExtrapolation, decodes_on_the_way
+from occlusionformer.tensors.grid import TokenGrid
 
 FLUX_DEV_BASE = "black-forest-labs/FLUX.1-dev"
 
@@ -67,17 +74,35 @@ class _Progress:
 
     total: int
     on_step: StepCallback | None
+    on_preview: PreviewCallback | None
     done: int = 0
     stopped: bool = False
     ended: list[float] = field(default_factory=list)
+    positions: tuple[int, ...] = ()
+    extrapolation: StepExtrapolation | None = None
+
+    def begin(self, pictures: Sequence[_Picture], canvas: Canvas, *, previews: bool) -> None:
+        """The next batch."""
+        self.ended.clear()
+        self.positions = tuple(picture.position for picture in pictures)
+        self.extrapolation = StepExtrapolation(canvas) if previews and self.on_preview is not None else None
 
     def step_end(self, pipeline: Any, step: int, timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         self.ended.append(time.perf_counter())
         self.done += 1
+        self._show(pipeline, step, tensors["latents"])
         if self.on_step is not None and self.on_step(self.done, self.total) is False:
             self.stopped = True
             pipeline._interrupt = True
         return tensors
+
+    def _show(self, pipeline: Any, step: int, latents: Tensor) -> None:
+        if self.extrapolation is None or self.on_preview is None:
+            return
+        clean = self.extrapolation.follow(pipeline, step, latents)
+        if clean is not None:
+            images = partial(self.extrapolation.decode, pipeline, clean)
+            self.on_preview(FormingPictures(step=self.done, total=self.total, positions=self.positions, images=images))
 
 
 class PipelineGenerator:
@@ -98,13 +123,42 @@ class PipelineGenerator:
         Noise comes from one CPU generator per request, so that neither the batch nor the device changes it.
         Raises GenerationInterruptedError when `on_step` returns False.
         """
+        return self.generate_watched(requests, on_step=on_step, on_preview=None)
+
+    def generate_watched(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        on_step: StepCallback | None,
+        on_preview: PreviewCallback | None,
+    ) -> list[GeneratedImage]:
+        """As `generate`, showing the pictures on their way from the second step on.
+
+        There is nothing to see while the components of the pipeline take turns in the accelerator's memory.
+        """
         batches = self._batches(requests)
-        progress = _Progress(total=sum(settings.steps for settings, _ in batches), on_step=on_step)
+        steps = sum(settings.steps for settings, _ in batches)
+        progress = _Progress(total=steps, on_step=on_step, on_preview=on_preview)
         drawn: dict[int, GeneratedImage] = {}
         for settings, pictures in batches:
             images = self._draw(settings, pictures, progress)
             drawn.update(zip((picture.position for picture in pictures), images, strict=True))
         return [drawn[position] for position in range(len(requests))]
+
+    @property
+    def defaults(self) -> GenerationDefaults:
+        config = self.pipeline.config
+        return GenerationDefaults(
+            steps=config.default_steps,
+            guidance=config.default_guidance,
+            grounding_ratio=config.default_grounding_ratio,
+            size=config.default_size,
+            side_multiple=self._pixels_per_token,
+        )
+
+    @property
+    def _pixels_per_token(self) -> int:
+        return int(self.pipeline.vae_scale_factor) * 2
 
     def _batches(self, requests: Sequence[GenerationRequest]) -> list[tuple[_Settings, list[_Picture]]]:
         groups: dict[_Settings, list[_Picture]] = {}
@@ -135,7 +189,9 @@ class PipelineGenerator:
 
     def _draw(self, settings: _Settings, pictures: Sequence[_Picture], progress: _Progress) -> list[GeneratedImage]:
         start = time.perf_counter()
-        progress.ended.clear()
+        grid = TokenGrid.from_pixels(settings.height, settings.width, self._pixels_per_token)
+        canvas = Canvas(height=settings.height, width=settings.width, grid=grid)
+        progress.begin(pictures, canvas, previews=decodes_on_the_way(self.pipeline))
         output = self.pipeline(
             layout=[picture.layout for picture in pictures],
             width=settings.width,

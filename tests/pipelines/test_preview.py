@@ -1,0 +1,85 @@
+"""Pictures on their way, as a generator shows them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from occlusionformer.generation import FormingPictures, GenerationRequest, PreviewingGenerator
+from occlusionformer.pipelines import PipelineGenerator
+from occlusionformer.pipelines.preview import decodes_on_the_way
+from tests.pipelines.tiny import seeded, three_apart, two_overlapping
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def generator(pipeline) -> PipelineGenerator:
+    return PipelineGenerator(pipeline, model="tiny", batch_size=2)
+
+
+def watched(generator: PipelineGenerator, requests):
+    seen: list[tuple[FormingPictures, list[np.ndarray]]] = []
+
+    def keep(forming: FormingPictures) -> None:
+        seen.append((forming, [np.asarray(image).astype(int) for image in forming.images()]))
+
+    return generator.generate_watched(requests, on_step=None, on_preview=keep), seen
+
+
+def request(seed: int = 5, **fields) -> GenerationRequest:
+    return GenerationRequest(layout=two_overlapping(), seed=seed, steps=STEPS, grounding_ratio=1.0, **fields)
+
+
+def test_it_previews(generator):
+    assert isinstance(generator, PreviewingGenerator)
+
+
+def test_looking_changes_nothing(generator):
+    [watched_picture], seen = watched(generator, [request()])
+    [picture] = generator.generate([request()])
+    np.testing.assert_array_equal(np.asarray(watched_picture.image), np.asarray(picture.image))
+    assert [forming.step for forming, _ in seen] == [2, 3, 4]
+    assert {forming.total for forming, _ in seen} == {STEPS}
+
+
+def test_the_last_preview_is_the_picture(generator):
+    [picture], seen = watched(generator, [request()])
+    np.testing.assert_array_equal(seen[-1][1][0], np.asarray(picture.image))
+
+
+def test_a_preview_is_the_picture_of_a_jump_to_the_end(pipeline, generator):
+    """With the same noise levels up to that step and none after it."""
+    _, seen = watched(generator, [request()])
+    levels = np.linspace(1.0, 1 / STEPS, STEPS)
+    for done in (2, 3):
+        jump = pipeline(
+            layout=two_overlapping(), generator=seeded(5), sigmas=levels[:done].tolist(), grounding_ratio=1.0
+        ).images[0]
+        assert np.abs(seen[done - 2][1][0] - np.asarray(jump).astype(int)).max() <= 1  # the line is rounded
+
+
+def test_positions_name_the_requests(generator):
+    other = GenerationRequest(layout=three_apart(), seed=1, steps=2)
+    results, seen = watched(generator, [request(1), other, request(2), request(3)])
+    assert {forming.positions for forming, _ in seen} == {(0, 2), (3,), (1,)}
+    for forming, images in seen:
+        assert len(images) == len(forming.positions)
+    last_of_batch = {forming.positions: images for forming, images in seen}
+    for positions, images in last_of_batch.items():
+        for position, image in zip(positions, images, strict=True):
+            np.testing.assert_array_equal(image, np.asarray(results[position].image))
+
+
+def test_defaults_are_the_pipelines(pipeline, generator):
+    defaults = generator.defaults
+    [drawn] = generator.generate([GenerationRequest(layout=two_overlapping(), seed=1)])
+    assert (defaults.steps, defaults.guidance, defaults.grounding_ratio) == tuple(
+        drawn.provenance[name] for name in ("steps", "guidance", "grounding_ratio")
+    )
+    assert defaults.side_multiple == pipeline.vae_scale_factor * 2
+
+
+def test_an_offloaded_decoder_is_left_alone(pipeline, generator, monkeypatch):
+    monkeypatch.setattr(pipeline.vae, "_hf_hook", object(), raising=False)
+    assert not decodes_on_the_way(pipeline)
