@@ -8,34 +8,55 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from occlusionformer.evaluation.judgement import Json, Kind
 from occlusionformer.layout import Layout, Pair, Pairs, overlap
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Picture = Literal["generated", "reference"]
+QuestionKind = Literal[
+    "detect",
+    "entity",
+    "relation",
+    "order",
+    "depth",
+    "clip_global",
+    "clip_local",
+    "fid_features",
+    "attributes",
+    "segment",
+]
+Subject = Literal["generated", "reference"]
 
 
-class Need(NamedTuple):
-    """A kind of judgement that a metric is computed from, and the picture it is about.
+class Question(NamedTuple):
+    """One thing a judge is asked about one picture. What the answer is, as plain JSON values:
 
-    The answer is the typed dict of its kind (`judgement.py`). Instances go by `truth.names`, in the order of the
-    layout; boxes are in pixels of `truth.frame`.
-    """
+    | kind | answer |
+    |---|---|
+    | detect | `{category: [[x1, y1, x2, y2], ...]}` in pixels of the picture as the judge gave them; every category of the item |
+    | entity | `{instance name: "yes" or "no"}` |
+    | relation | `{key of truth.relations: "yes" or "no"}` |
+    | order | N lists of N: 1 in row i, column j when i hides a part of j, else 0 |
+    | depth | N lists of N: 1 when i is nearer than j, 0 when farther, 2 when equal, -1 when the judge cannot say |
+    | clip_global | cosine of the picture and the prompt |
+    | clip_local | N cosines of crops and captions, None for an instance without one |
+    | fid_features | the feature vector of the picture |
+    | attributes | `{instance name: {"spatial", "color", "texture", "shape": "yes" or "no"}}` |
+    | segment | N masks `{"size": [height, width], "counts": ...}` in COCO run lengths, None for an empty one |
 
-    kind: Kind
-    picture: Picture = "generated"
+    N is the number of instances, in the order of the layout. None in place of an answer says that the judge was asked
+    and gave nothing usable; a question that was not asked has no answer at all.
+    """  # noqa: E501 - a table
+
+    kind: QuestionKind
+    subject: Subject = "generated"
 
     def __str__(self) -> str:
-        return self.kind if self.picture == "generated" else f"{self.kind} of the {self.picture}"
+        return self.kind if self.subject == "generated" else f"{self.kind} of the {self.subject}"
 
 
-Answers = Mapping[Need, Mapping[str, Json] | None]
-"""What the judges said about one picture and about the reference of its item.
-
-None says that a judge was asked and gave nothing usable; what was not asked is not there at all.
-"""
+Answers = Mapping[Question, object]
+"""Everything the judges said about one picture and, where it was asked, about the reference of its item."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +149,7 @@ class MetricSpec:
     """
 
     name: str
-    needs: tuple[Need, ...]
+    needs: tuple[Question, ...]
     columns: tuple[Column, ...]
     of_image: ImageRule | None = None
     of_set: SetRule | None = None
@@ -148,8 +169,8 @@ class Benchmark:
     items: Sequence[Item]
     """Read from disk where they are taken, in a fixed order."""
     metrics: tuple[MetricSpec, ...]
-    conditions_on: Need | None = None
-    """A judgement of the reference that gives the items their order, before anything is drawn."""
+    conditions_on: Question | None = None
+    """A question about the reference whose answer gives the items their order, before anything is drawn."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """Everything about the items that moves a number: files, sizes, rules of selection, and what judges are to use."""
     reported: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -158,8 +179,8 @@ class Benchmark:
     """What has to be printed next to the results."""
 
     @property
-    def needs(self) -> tuple[Need, ...]:
-        """Everything the judges are asked, each once, what conditions the items first."""
-        asked = [need for metric in self.metrics for need in metric.needs]
+    def questions(self) -> tuple[Question, ...]:
+        """Everything the judges are asked, each once, in the order the metrics name it."""
+        asked = [question for metric in self.metrics for question in metric.needs]
         first = [self.conditions_on] if self.conditions_on else []
         return tuple(dict.fromkeys([*first, *asked]))

@@ -62,8 +62,8 @@ def compare(first: Score, second: Score) -> Paired | None:
 
 
 def _columns(metric: MetricSpec, pictures: Sequence[Judged]) -> Iterator[Score]:
-    asked = [picture for picture in pictures if all(need in picture[2] for need in metric.needs)]
-    num_failed = sum(any(answers[need] is None for need in metric.needs) for _, _, answers in asked)
+    asked = [picture for picture in pictures if all(question in picture[2] for question in metric.needs)]
+    num_failed = sum(any(answers[question] is None for question in metric.needs) for _, _, answers in asked)
     counts = {"num_failed": num_failed, "num_missing": len(pictures) - len(asked)}
     if metric.of_set is not None:
         values = metric.of_set((item, answers) for _, item, answers in asked) if asked else {}
