@@ -1,0 +1,116 @@
+"""A data set on disk: a folder with shards of every split, a schema, statistics and a card."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from types import TracebackType
+
+from occlusionformer.data.records.record import Record
+from occlusionformer.data.records.shards import SHARD_NAME, Item, Shard, shard_path, write_shard
+
+RECORDS_PER_SHARD = 1000
+IMAGE_BYTES_PER_SHARD = 512 * 2**20
+"""A shard ends with whichever comes first."""
+
+
+class RecordFolder:
+    """A data set to read from, in the order of its shards. May be sent to worker processes.
+
+    Raises ValueError for a folder without shards, or without the split that is asked for.
+    """
+
+    def __init__(self, folder: str | Path, split: str | None = None) -> None:
+        self.folder = Path(folder)
+        found = shard_files(self.folder)
+        self.splits = tuple(dict.fromkeys(Shard(path).split for path in found))
+        if not found:
+            raise ValueError(f"{self.folder}: expected a folder with data/SPLIT-NUMBER.parquet, got none of these")
+        if split is not None and split not in self.splits:
+            raise ValueError(f"{self.folder}: expected a split out of {', '.join(self.splits)}, got {split!r}")
+        self.shards = tuple(shard for shard in map(Shard, found) if split in (None, shard.split))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __iter__(self) -> Iterator[Record]:
+        for shard in self.shards:
+            yield from shard.records()
+
+    def __getitem__(self, index: int) -> Record:
+        shard, place = self.find(index)
+        return shard.record(place)
+
+    def items(self) -> Iterator[Item]:
+        """Records with their pictures."""
+        for shard in self.shards:
+            yield from shard.items()
+
+    def item(self, index: int) -> Item:
+        """One record with its picture."""
+        shard, place = self.find(index)
+        record = shard.record(place)
+        return record, shard.image(record)
+
+    def find(self, index: int) -> tuple[Shard, int]:
+        """The shard of a record, and its place there."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
+        number = bisect.bisect_right(self._ends, index)
+        return self.shards[number], index - (self._ends[number - 1] if number else 0)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(map(len, self.shards)))
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """The Parquet files of all shards, splits in alphabetical order."""
+    return sorted(path for path in (folder / "data").glob("*.parquet") if SHARD_NAME.fullmatch(path.name))
+
+
+class RecordWriter:
+    """Writes records of one split into shards, one after another. The last one is written on leaving the block.
+
+    Refuses an image id that it has written already.
+    """
+
+    def __init__(self, folder: str | Path, split: str = "train", *, records_per_shard: int = RECORDS_PER_SHARD) -> None:
+        self.folder = Path(folder)
+        self.split = split
+        self.records_per_shard = records_per_shard
+        self.num_records = 0
+        self.num_shards = 0
+        self._ids: set[str] = set()
+        self._items: list[Item] = []
+        self._image_bytes = 0
+        shard_path(self.folder, split, 0).parent.mkdir(parents=True, exist_ok=True)
+
+    def add(self, record: Record, image: bytes | None = None) -> None:
+        """The next record."""
+        if record.image_id in self._ids:
+            raise ValueError(f"image_id: expected an id of its own, got {record.image_id!r} again")
+        self._ids.add(record.image_id)
+        self._items.append((record, image))
+        self._image_bytes += len(image or b"")
+        if len(self._items) >= self.records_per_shard or self._image_bytes >= IMAGE_BYTES_PER_SHARD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come since the last shard as a shard."""
+        if self._items:
+            self.num_records += write_shard(shard_path(self.folder, self.split, self.num_shards), self._items)
+            self.num_shards += 1
+            self._items, self._image_bytes = [], 0
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.flush()

@@ -1,0 +1,167 @@
+"""One annotated picture as it is kept on disk: what is on it, where, and who is in front of whom.
+
+Boxes are pixels of the picture: x1, y1, x2, y2 from its top left corner, the far edges not included. Masks are COCO
+run lengths of the picture's size. Matrices have a row and a column for every instance, in the order of `instances`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+UNKNOWN = -1
+"""Entry of a matrix that nobody judged."""
+OCCLUDES, APART = 1, 0
+"""Entries of `order`: the row's instance hides part of the column's, or does not."""
+CLOSER, FARTHER, LEVEL = 1, 0, 2
+"""Entries of `depth`: the row's instance against the column's."""
+
+Box = tuple[float, float, float, float]
+Matrix = tuple[tuple[int, ...], ...]
+Confidences = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mask:
+    """A COCO run-length mask: runs of unset and set pixels in turn, down the columns."""
+
+    height: int
+    width: int
+    counts: str
+    """The string COCO compresses the run lengths to."""
+
+    def coco(self) -> CocoMask:
+        """As `pycocotools.mask` takes it."""
+        return {"size": [self.height, self.width], "counts": self.counts}
+
+
+class CocoMask(TypedDict):
+    """A mask in COCO's own form."""
+
+    size: list[int]
+    counts: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordInstance:
+    """One thing on the picture. At least one of the two boxes is known."""
+
+    id: str
+    caption: str
+    """Empty for an instance that has not been captioned."""
+    category: str | None = None
+    visible_box: Box | None = None
+    """Around what is seen of it."""
+    amodal_box: Box | None = None
+    """Around all of it, hidden parts included; it may reach over the edge of the picture."""
+    visible_mask: Mask | None = None
+    amodal_mask: Mask | None = None
+    """All of it that lies on the picture, seen or hidden."""
+    extra: str = "{}"
+    """JSON object of what its data set says beyond this."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """What made part of a record: `order` by one model, `caption` by another."""
+
+    stage: str
+    model: str = ""
+    revision: str = ""
+    config: str = ""
+    """Hash of the settings."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """Where a record comes from."""
+
+    dataset: str
+    source: str = ""
+    """File or series within the data set."""
+    license: str = ""
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """A picture and what is known about it."""
+
+    image_id: str
+    """Unique in a data set; the same in every data set made of the same pictures."""
+    width: int
+    height: int
+    prompt: str
+    """The whole picture in words; empty where nobody described it."""
+    instances: tuple[RecordInstance, ...]
+    order: Matrix | None = None
+    """`order[i][j]` is 1 where i hides part of j, 0 where not, -1 unknown; both ways at once is possible."""
+    order_confidence: Confidences | None = None
+    """0 to 1 for every entry of `order`."""
+    depth: Matrix | None = None
+    """`depth[i][j]` is 1 where i is closer than j, 0 farther, 2 as close, -1 unknown and on the diagonal."""
+    depth_confidence: Confidences | None = None
+    """0 to 1 for every entry of `depth`."""
+    image_path: str | None = None
+    """The picture's path in the data set it comes from."""
+    image_file: str | None = None
+    """Its name in the tar beside the shard; given by whoever writes the shard."""
+    image_sha256: str | None = None
+    """Of the bytes in the tar, in hexadecimal."""
+    provenance: Provenance
+    extra: str = "{}"
+    """JSON object of what its data set says beyond this."""
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (front, behind) of places; none where no order is known."""
+        return tuple(
+            (front, behind)
+            for front, row in enumerate(self.order or ())
+            for behind, value in enumerate(row)
+            if value == OCCLUDES
+        )
+
+
+def normalised(box: Box, width: int, height: int) -> Box:
+    """As fractions of a picture's sides, cut to the picture."""
+    x1, y1, x2, y2 = (
+        min(max(edge / side, 0.0), 1.0) for edge, side in zip(box, (width, height, width, height), strict=True)
+    )
+    return x1, y1, x2, y2
+
+
+def to_plain(value: Any) -> Any:
+    """A record or a part of it as dicts, lists, text and numbers; masks in COCO's form."""
+    if isinstance(value, Mask):
+        return value.coco()
+    if isinstance(value, Record | RecordInstance | Provenance | Step):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    return [to_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def from_plain(value: dict[str, Any]) -> Record:
+    """The record of `to_plain`, or of a row of a shard. Nothing is checked: `check_record` does that."""
+    parts = dict(value)
+    provenance = dict(parts["provenance"])
+    provenance["steps"] = tuple(Step(**step) for step in provenance["steps"])
+    parts["provenance"] = Provenance(**provenance)
+    parts["instances"] = tuple(map(_instance, parts["instances"]))
+    for name in ("order", "order_confidence", "depth", "depth_confidence"):
+        if parts[name] is not None:
+            parts[name] = tuple(map(tuple, parts[name]))
+    return Record(**parts)
+
+
+def _instance(value: dict[str, Any]) -> RecordInstance:
+    parts = dict(value)
+    kinds: tuple[Literal["visible", "amodal"], ...] = ("visible", "amodal")
+    for kind in kinds:
+        if (box := parts[f"{kind}_box"]) is not None:
+            parts[f"{kind}_box"] = tuple(box)
+        if (mask := parts[f"{kind}_mask"]) is not None:
+            height, width = mask["size"]
+            parts[f"{kind}_mask"] = Mask(height=height, width=width, counts=mask["counts"])
+    return RecordInstance(**parts)

@@ -1,0 +1,213 @@
+"""Shards: a Parquet file of records, and beside it a WebDataset tar with their pictures.
+
+The Parquet file appears last and names size and hash of its tar, so that a tar alone is no shard and the two of a
+shard always belong together. Equal records and pictures make equal files, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from occlusionformer.data.records.columns import from_table, to_table
+from occlusionformer.data.records.packages import from_extra
+from occlusionformer.data.records.record import Record
+from occlusionformer.data.records.staging import Staged, flush_folder
+
+FORMAT_KEY = b"occlusionformer.records"
+"""Where the Parquet metadata says what the file is."""
+VERSION = 1
+
+RECORDS_PER_GROUP = 64
+"""Random access reads a whole row group; smaller ones compress worse."""
+COMPRESSION, COMPRESSION_LEVEL = "zstd", 1
+"""Run-length text shrinks by a third; higher levels take three times as long for two per cent more."""
+
+SHARD_NAME = re.compile(r"(?P<split>[A-Za-z0-9_]+)-(?P<number>\d{5,})\.parquet")
+
+IMAGE_KINDS = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpg",
+    b"RIFF": "webp",
+}
+"""Name endings by the first bytes of a file."""
+
+Item = tuple[Record, bytes | None]
+"""A record, and its picture as an encoded file."""
+
+
+@dataclass(frozen=True)
+class Tar:
+    """What a shard says of the tar beside it."""
+
+    size: int
+    sha256: str
+
+
+def shard_path(folder: Path, split: str, number: int) -> Path:
+    """Where a shard of a data set lies; its tar has the same name with another ending."""
+    return folder / "data" / f"{split}-{number:05d}.parquet"
+
+
+def image_name(image_id: str, image: bytes) -> str:
+    """The name of a picture in a tar. WebDataset takes it up to the first dot as the key of the sample."""
+    for start, ending in IMAGE_KINDS.items():
+        if image.startswith(start):
+            return f"{quote(image_id, safe='').replace('.', '%2E')}.{ending}"
+    raise ValueError(f"image {image_id!r}: expected a PNG, JPEG or WebP file, got one that starts with {image[:8]!r}")
+
+
+def write_shard(path: str | Path, items: Iterable[Item]) -> int:
+    """Write a shard, instead of one that is there; gives the number of its records.
+
+    Pictures are written as they come, so only records are held in memory. A record's `image_file` and
+    `image_sha256` are set to what is written. The folder must exist.
+    """
+    target = Path(path)
+    table_file, tar_file = Staged(target), Staged(target.with_suffix(".tar"))
+    try:
+        with tarfile.open(fileobj=tar_file, mode="w|", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
+            records = [_with_image(record, image, archive) for record, image in items]
+        has_images = any(record.image_file is not None for record in records)
+        tar = Tar(tar_file.size, tar_file.sha256) if has_images else None
+        table_file.write(_parquet(records, tar))
+        table_file.seal()
+        tar_file.seal()
+        target.unlink(missing_ok=True)
+        if has_images:
+            tar_file.publish()
+        else:
+            tar_file.target.unlink(missing_ok=True)
+        table_file.publish()
+    finally:
+        table_file.discard()
+        tar_file.discard()
+    return len(records)
+
+
+def remove_shard(path: str | Path) -> None:
+    """Take a shard away, its tar last."""
+    target = Path(path)
+    target.unlink(missing_ok=True)
+    target.with_suffix(".tar").unlink(missing_ok=True)
+    flush_folder(target.parent)
+
+
+def _with_image(record: Record, image: bytes | None, archive: tarfile.TarFile) -> Record:
+    if image is None:
+        return replace(record, image_file=None, image_sha256=None)
+    member = tarfile.TarInfo(image_name(record.image_id, image))
+    member.size = len(image)
+    member.mode = 0o644
+    archive.addfile(member, io.BytesIO(image))
+    return replace(record, image_file=member.name, image_sha256=hashlib.sha256(image).hexdigest())
+
+
+def _parquet(records: list[Record], tar: Tar | None) -> Any:
+    arrow, parquet = from_extra("pyarrow"), from_extra("pyarrow.parquet")
+    facts = {"version": VERSION, "tar": None if tar is None else {"size": tar.size, "sha256": tar.sha256}}
+    table = to_table(records).replace_schema_metadata({FORMAT_KEY: json.dumps(facts, sort_keys=True).encode()})
+    stream = arrow.BufferOutputStream()
+    parquet.write_table(
+        table,
+        stream,
+        row_group_size=RECORDS_PER_GROUP,
+        compression=COMPRESSION,
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=False,
+        write_statistics=False,
+    )
+    return memoryview(stream.getvalue())
+
+
+class Shard:
+    """A shard to read from. Cheap until something is read; may be sent to worker processes."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        named = SHARD_NAME.fullmatch(self.path.name)
+        self.split = named["split"] if named else "train"
+        self.tar_path = self.path.with_suffix(".tar")
+
+    def __reduce__(self) -> tuple[type[Shard], tuple[Path]]:
+        return Shard, (self.path,)
+
+    def __len__(self) -> int:
+        return int(self.table.metadata.num_rows)
+
+    @cached_property
+    def table(self) -> Any:
+        """The `pyarrow.parquet.ParquetFile`. Raises ValueError for a file that is none."""
+        arrow, parquet = from_extra("pyarrow"), from_extra("pyarrow.parquet")
+        try:
+            return parquet.ParquetFile(self.path)
+        except arrow.ArrowInvalid as error:
+            raise ValueError(f"{self.path}: expected a Parquet file: {error}") from None
+
+    @cached_property
+    def tar(self) -> Tar | None:
+        """What the shard says of its tar; None when it has no pictures. Raises ValueError for another kind of file."""
+        text = (self.table.metadata.metadata or {}).get(FORMAT_KEY)
+        facts = json.loads(text) if text else {}
+        if facts.get("version") != VERSION:
+            raise ValueError(f"{self.path}: expected a shard of records, version {VERSION}, got {facts or 'none'}")
+        return None if facts["tar"] is None else Tar(**facts["tar"])
+
+    def records(self) -> Iterator[Record]:
+        """All of them, in order, a row group in memory at a time."""
+        for group in range(self.table.num_row_groups):
+            yield from from_table(self.table.read_row_group(group))
+
+    def record(self, place: int) -> Record:
+        """One of them. The last row group read is kept."""
+        if not 0 <= place < len(self):
+            raise IndexError(f"{self.path}: expected record 0 to {len(self) - 1}, got {place}")
+        group, row = self._find(place)
+        return from_table(self._read_group(group).slice(row, 1))[0]
+
+    def image(self, record: Record) -> bytes | None:
+        """The picture of one of its records as an encoded file; None when the shard holds none."""
+        if record.image_file is None:
+            return None
+        try:
+            offset, size = self.members[record.image_file]
+        except KeyError:
+            raise ValueError(f"{self.tar_path}: no picture {record.image_file!r}") from None
+        with self.tar_path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def items(self) -> Iterator[Item]:
+        """Records with their pictures."""
+        return ((record, self.image(record)) for record in self.records())
+
+    @cached_property
+    def members(self) -> dict[str, tuple[int, int]]:
+        """Place and size of every picture in the tar. Raises ValueError for a file that is none."""
+        try:
+            with tarfile.open(self.tar_path, mode="r:") as archive:
+                return {member.name: (member.offset_data, member.size) for member in archive}
+        except tarfile.TarError as error:
+            raise ValueError(f"{self.tar_path}: expected a tar: {error}") from None
+
+    @cached_property
+    def _read_group(self) -> Any:
+        return lru_cache(maxsize=1)(self.table.read_row_group)
+
+    def _find(self, place: int) -> tuple[int, int]:
+        """Row group, and row in it."""
+        for group in range(self.table.num_row_groups):
+            rows = self.table.metadata.row_group(group).num_rows
+            if place < rows:
+                return group, place
+            place -= rows
+        raise AssertionError("a place inside the shard")

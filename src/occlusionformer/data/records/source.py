@@ -1,0 +1,210 @@
+"""Records as what a model is trained on, and as layouts.
+
+Arrays: H rows, W columns, C colour channels, N instances.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from occlusionformer.data.records.folder import RecordFolder
+from occlusionformer.data.records.masks import decode_masks, encode_mask
+from occlusionformer.data.records.packages import from_extra
+from occlusionformer.data.records.record import (
+    OCCLUDES,
+    Mask,
+    Provenance,
+    Record,
+    RecordInstance,
+    normalised,
+)
+from occlusionformer.data.records.record import Box as PixelBox
+from occlusionformer.data.samples import Sample, SampleShape
+from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs, RunLength
+
+MaskKind = Literal["amodal", "visible"]
+
+
+@dataclass(frozen=True)
+class RecordSource:
+    """A split of a data set of records as samples to train on; may be sent to worker processes.
+
+    With `masks="visible"` hidden parts are left out of masks and boxes alike, as for data sets that do not know
+    them; with "amodal" records that do not know them are refused. Pictures are looked for in the tars, and for
+    records without one under `image_root` by their `image_path`.
+    """
+
+    folder: Path
+    split: str | None = "train"
+    masks: MaskKind = "amodal"
+    image_root: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.masks not in ("amodal", "visible"):
+            raise ValueError(f"masks: expected amodal or visible, got {self.masks!r}")
+
+    def __reduce__(self) -> tuple[type[RecordSource], tuple[Path, str | None, MaskKind, Path | None]]:
+        return RecordSource, (self.folder, self.split, self.masks, self.image_root)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Sample:
+        record, image = self.records.item(index)
+        if image is None:
+            image = self._image_outside(record)
+        return sample_of_record(record, decode_image(record, image), masks=self.masks)
+
+    def shape_of(self, index: int) -> SampleShape:
+        """Canvas and number of instances, without reading masks or pictures."""
+        width, height, instances = self._shapes[index]
+        return SampleShape(width=int(width), height=int(height), instances=int(instances))
+
+    @cached_property
+    def records(self) -> RecordFolder:
+        return RecordFolder(self.folder, self.split)
+
+    @cached_property
+    def _shapes(self) -> np.ndarray:
+        """(records, 3): width, height, number of instances."""
+        compute = from_extra("pyarrow.compute")
+        pieces = []
+        for shard in self.records.shards:
+            table = shard.table.read(columns=["width", "height", "instances.list.element.id"])
+            counts = compute.list_value_length(table["instances"])
+            columns = (table["width"], table["height"], counts)
+            pieces.append(np.stack([column.to_numpy() for column in columns], axis=1))
+        return np.concatenate(pieces)
+
+    def _image_outside(self, record: Record) -> bytes:
+        if self.image_root is None or record.image_path is None:
+            raise ValueError(
+                f"{self.folder}: {record.image_id}: image_file: expected a picture in the tar, got null; "
+                "image_root names the folder of pictures that are kept elsewhere"
+            )
+        return (self.image_root / record.image_path).read_bytes()
+
+
+def decode_image(record: Record, image: bytes) -> np.ndarray:
+    """(H, W, C) uint8. Raises ValueError for a picture that is damaged or has not the record's size."""
+    try:
+        with Image.open(io.BytesIO(image)) as picture:
+            pixels_HWC = np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{record.image_id}: image: expected a picture: {error}") from None
+    if pixels_HWC.shape[:2] != (record.height, record.width):
+        height, width = pixels_HWC.shape[:2]
+        raise ValueError(
+            f"{record.image_id}: image: expected {record.width} x {record.height} pixels, got {width} x {height}"
+        )
+    return pixels_HWC
+
+
+def sample_of_record(record: Record, image_HWC: np.ndarray, *, masks: MaskKind = "amodal") -> Sample:
+    """What a model learns from it; an entry of the order that nobody judged counts as no relation."""
+    in_front = None if record.order is None else np.array(record.order, dtype=np.int8).reshape(_square(record))
+    boxes = [_box(record, place, masks) for place in range(len(record.instances))]
+    return Sample(
+        image=image_HWC,
+        prompt=record.prompt,
+        captions=tuple(instance.caption for instance in record.instances),
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        amodal=_stacked(record, "amodal", is_needed=True) if masks == "amodal" else None,
+        visible=_stacked(record, "visible", is_needed=masks == "visible"),
+        in_front=None if in_front is None else in_front == OCCLUDES,
+        key=record.image_id,
+    )
+
+
+def record_of_sample(sample: Sample, provenance: Provenance) -> Record:
+    """Boxes in pixels; the boxes of a sample are amodal."""
+    height, width = sample.image.shape[:2]
+    instances = tuple(
+        RecordInstance(
+            id=str(place),
+            caption=caption,
+            amodal_box=_pixels(sample.boxes[place], width, height),
+            visible_mask=None if sample.visible is None else encode_mask(sample.visible[place]),
+            amodal_mask=None if sample.amodal is None else encode_mask(sample.amodal[place]),
+        )
+        for place, caption in enumerate(sample.captions)
+    )
+    order = None if sample.in_front is None else tuple(map(tuple, sample.in_front.astype(int).tolist()))
+    return Record(
+        image_id=sample.key,
+        width=width,
+        height=height,
+        prompt=sample.prompt,
+        instances=instances,
+        order=order,
+        provenance=provenance,
+    )
+
+
+def layout_of_record(record: Record) -> Layout:
+    """The layout a user would have drawn to ask for this picture; visible masks become the regions."""
+    ids = [instance.id for instance in record.instances]
+    pairs = tuple(Pair(front=ids[front], behind=ids[behind]) for front, behind in record.edges)
+    return Layout(
+        prompt=record.prompt,
+        width=record.width,
+        height=record.height,
+        instances=tuple(
+            Instance(
+                id=instance.id,
+                caption=instance.caption or "-",
+                category=instance.category,
+                box=Box(*normalised(_known_box(record, place, "amodal"), record.width, record.height)),
+                region=_region(instance.visible_mask),
+            )
+            for place, instance in enumerate(record.instances)
+        ),
+        order=None if record.order is None else Pairs(pairs=pairs),
+        cycles="allow",
+    )
+
+
+def _square(record: Record) -> tuple[int, int]:
+    return len(record.instances), len(record.instances)
+
+
+def _region(mask: Mask | None) -> RunLength | None:
+    return None if mask is None else RunLength(size=(mask.height, mask.width), counts=mask.counts)
+
+
+def _known_box(record: Record, place: int, kind: MaskKind) -> PixelBox:
+    """The amodal box or, where only one is known, the other."""
+    instance = record.instances[place]
+    amodal_first = (instance.amodal_box, instance.visible_box)
+    first, second = amodal_first if kind == "amodal" else amodal_first[::-1]
+    box = first if first is not None else second
+    if box is None:
+        raise ValueError(f"{record.image_id}: instances[{place}]: expected a visible_box or an amodal_box, got neither")
+    return box
+
+
+def _box(record: Record, place: int, kind: MaskKind) -> PixelBox:
+    return normalised(_known_box(record, place, kind), record.width, record.height)
+
+
+def _stacked(record: Record, kind: MaskKind, *, is_needed: bool) -> np.ndarray | None:
+    """The masks of all instances; None when some have none and they are not needed."""
+    masks = [instance.amodal_mask if kind == "amodal" else instance.visible_mask for instance in record.instances]
+    known = [mask for mask in masks if mask is not None]
+    if len(known) == len(masks):
+        return decode_masks(known) if known else np.zeros((0, record.height, record.width), dtype=bool)
+    if is_needed:
+        raise ValueError(f"{record.image_id}: instances[{masks.index(None)}].{kind}_mask: expected a mask, got null")
+    return None
+
+
+def _pixels(box: np.ndarray, width: int, height: int) -> PixelBox:
+    x1, y1, x2, y2 = (float(edge) * side for edge, side in zip(box, (width, height, width, height), strict=True))
+    return x1, y1, x2, y2

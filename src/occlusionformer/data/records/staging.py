@@ -1,0 +1,72 @@
+"""Large files written piece by piece, and put in place when they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Staged:
+    """A file on its way to `target`: nobody sees it there before `publish`."""
+
+    def __init__(self, target: str | Path) -> None:
+        self.target = Path(os.path.realpath(target))
+        self._path = self.target.with_name(f".{self.target.name[:100]}.{secrets.token_hex(8)}.tmp")
+        self._file = self._path.open("xb")
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append."""
+        self._hash.update(data)
+        written = self._file.write(data)
+        self.size += written
+        return written
+
+    @property
+    def sha256(self) -> str:
+        """Of what has been written, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def seal(self) -> None:
+        """All of it to the disk."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def publish(self) -> None:
+        """Into its place, instead of what is there."""
+        self.seal()
+        os.replace(self._path, self.target)
+        flush_folder(self.target.parent)
+
+    def discard(self) -> None:
+        """Leave nothing behind; does nothing once published."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced(path: str | Path) -> Iterator[Staged]:
+    """A file to write to that takes the place of `path` when the block ends, and vanishes when it fails."""
+    staged = Staged(path)
+    try:
+        yield staged
+        staged.publish()
+    finally:
+        staged.discard()
+
+
+def flush_folder(folder: Path) -> None:
+    """Make names in it durable, where the system can open folders."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
