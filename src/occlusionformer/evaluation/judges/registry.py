@@ -1,0 +1,72 @@
+"""Judges by name: those of this package, and those that other packages offer through entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from occlusionformer.evaluation.judgement import JudgeUnavailableError
+from occlusionformer.evaluation.judges.protocol import Judge
+
+ENTRY_POINT_GROUP = "occlusionformer.judges"
+"""An entry point names a function (argument: str | None) -> Judge."""
+
+JudgeLoader = Callable[["str | None"], Judge]
+
+PACKAGED = {
+    "qwen": "qwen:load_qwen",
+    "server": "server:load_server",
+    "sam2": "segmenting:load_sam2",
+    "instaorder-order": "ordering:load_order",
+    "instaorder-depth": "ordering:load_depth",
+    "clip": "alikeness:load_clip",
+    "open-clip": "alikeness:load_open_clip",
+    "inception": "inception:load_inception",
+}
+"""Module and function inside this package; nothing of them is imported before it is asked for."""
+
+
+class UnknownJudgeError(ValueError):
+    """No judge answers to this name."""
+
+    def __init__(self, spec: str) -> None:
+        super().__init__(f"judges: expected one of ({', '.join(judge_names())}), with :ARGUMENT or not, got {spec!r}")
+
+
+def judge_names() -> list[str]:
+    return sorted({*PACKAGED, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def check_judge(spec: str) -> None:
+    """Raises UnknownJudgeError; loads nothing."""
+    if spec.partition(":")[0] not in judge_names():
+        raise UnknownJudgeError(spec)
+
+
+def load_judge(spec: str) -> Judge:
+    """Load "name" or "name:argument".
+
+    Raises UnknownJudgeError, ValueError for an argument of the wrong form, and JudgeUnavailableError when weights, a
+    library or a server are missing.
+    """
+    check_judge(spec)
+    name, _, argument = spec.partition(":")
+    try:
+        judge = _loader(name)(argument or None)
+    except ImportError as error:
+        raise JudgeUnavailableError(f"{name}: {error}; pip install 'occlusionformer[eval]'") from error
+    except OSError as error:
+        raise JudgeUnavailableError(f"{name}: {' '.join(str(error).split())[:300]}") from error
+    if not isinstance(judge, Judge):
+        raise TypeError(f"judges: the loader of {name!r} returned {type(judge).__name__}")
+    return judge
+
+
+def _loader(name: str) -> JudgeLoader:
+    if name in PACKAGED:
+        module, function = PACKAGED[name].split(":")
+        loader: JudgeLoader = getattr(import_module(f"occlusionformer.evaluation.judges.{module}"), function)
+        return loader
+    found: JudgeLoader = next(iter(entry_points(group=ENTRY_POINT_GROUP, name=name))).load()
+    return found

@@ -1,0 +1,105 @@
+"""SAM 2.1: the mask of what stands in each box.
+
+Arrays: N instances, H rows and W columns of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+from transformers import Sam2Model
+
+from occlusionformer.evaluation.benchmark import QuestionKind
+from occlusionformer.evaluation.judgement import Identity, Inquiry, Json, Verdict
+from occlusionformer.evaluation.judges.weights import best_device, revision
+from occlusionformer.evaluation.masks import decode_mask, encode_mask
+
+PUBLISHED_MODEL = "facebook/sam2.1-hiera-large"
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+TOLD_LOGIT = 10.0
+"""How sure a mask that is told is taken to be."""
+
+
+class Segmenter:
+    """Prompted with the box of every instance, one mask for each; a pixel belongs where the logit is above 0."""
+
+    kinds: frozenset[QuestionKind] = frozenset({"segment"})
+    needs: frozenset[QuestionKind] = frozenset()
+    parallel = 1
+
+    def __init__(self, model: Sam2Model, identity: Identity) -> None:
+        self._model = model.eval()
+        self.identity = identity
+
+    @torch.inference_mode()
+    def judge(self, picture: Image.Image, inquiry: Inquiry) -> Verdict:
+        """Boxes are those of the inquiry: the layout's own, whether anything was detected there or not.
+
+        Instances that come with a mask are prompted with it too.
+        """
+        if not inquiry.instances:
+            return Verdict(answer=[])
+        pixels_1CSS = _pixels(picture, self._side).to(self._model.device, self._model.dtype)
+        embeddings = self._model.get_image_embeddings(pixels_1CSS)
+        boxes_N4 = torch.tensor(inquiry.boxes_in(self._side, self._side), device=pixels_1CSS.device)
+        masks = [each.mask for each in inquiry.instances]
+        if any(masks):
+            found = [self._logits(embeddings, box_4[None], mask) for box_4, mask in zip(boxes_N4, masks, strict=True)]
+            logits_N1hw = torch.cat(found)
+        else:
+            logits_N1hw = self._logits(embeddings, boxes_N4, None)
+        masks_NHW = functional.interpolate(logits_N1hw, (picture.height, picture.width), mode="bilinear")[:, 0] > 0
+        return Verdict(answer=[encode_mask(mask_HW) for mask_HW in masks_NHW.cpu().numpy()])
+
+    def _logits(self, embeddings: list[Tensor], boxes_N4: Tensor, mask: Mapping[str, Json] | None) -> Tensor:
+        """(N, 1, h, w), at a quarter of the model's side."""
+        output = self._model(
+            image_embeddings=embeddings,
+            input_boxes=boxes_N4[None].to(self._model.dtype),
+            input_masks=None if mask is None else self._told(mask),
+            multimask_output=False,
+        )
+        logits_N1hw: Tensor = output.pred_masks[0].float()
+        return logits_N1hw
+
+    def _told(self, mask: Mapping[str, Json]) -> Tensor:
+        """(1, 1, h, w): a mask as the logits of an earlier guess."""
+        side = self._side // 4
+        mask_11HW = torch.from_numpy(decode_mask(mask)).float()[None, None]
+        smaller_11hw = functional.interpolate(mask_11HW, (side, side), mode="bilinear", antialias=True)
+        logits_11hw = (smaller_11hw * 2 - 1) * TOLD_LOGIT
+        return logits_11hw.to(self._model.device, self._model.dtype)
+
+    @property
+    def _side(self) -> int:
+        size = self._model.config.prompt_encoder_config.image_size
+        return int(size if isinstance(size, int) else size[0])
+
+
+def _pixels(picture: Image.Image, side: int) -> Tensor:
+    """(1, 3, side, side): stretched to a square and normalised, as the model was trained."""
+    values_HWC = torch.from_numpy(np.array(picture.convert("RGB"), np.float32) / 255)
+    values_1CHW = values_HWC.permute(2, 0, 1)[None]
+    resized_1CHW = functional.interpolate(values_1CHW, (side, side), mode="bilinear", antialias=True)
+    mean, deviation = (torch.tensor(numbers)[None, :, None, None] for numbers in (MEAN, DEVIATION))
+    return (resized_1CHW - mean) / deviation
+
+
+def load_sam2(argument: str | None) -> Segmenter:
+    """A model folder, or a name on the hub; the published segmenter without an argument."""
+    path = PUBLISHED_MODEL if argument is None else argument
+    device = best_device()
+    model = Sam2Model.from_pretrained(path).to(device)
+    identity: Identity = {
+        "name": "sam2",
+        "model": path,
+        "revision": revision(path, model.config),
+        "settings": {"threshold": 0.0, "told_logit": TOLD_LOGIT, "device": device.type},
+    }
+    return Segmenter(model, identity)
