@@ -10,8 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-UNKNOWN = -1
-"""In a truth: a pair that does not count."""
+from occlusionformer.evaluation.metrics.matrices import UNKNOWN, square
 
 PairSet = Literal["all", "nbor"]
 
@@ -35,7 +34,8 @@ def occlusion_scores(
     Raises ValueError for matrices that are not of one square shape, or that hold something else than 0, 1 and, in
     the truth, -1.
     """
-    judged, declared = _matrices(predicted, truth)
+    declared = square("truth", truth, (UNKNOWN, 0, 1))
+    judged = square("predicted", predicted, (0, 1), like=declared) == 1
     if (pairs == "nbor") != (adjacent is not None):
         raise ValueError(f"adjacent: expected with pairs='nbor' and only there, got pairs={pairs!r}")
     if adjacent is not None:
@@ -57,17 +57,3 @@ def has_occlusion(truth: ArrayLike) -> bool:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
-
-
-def _matrices(predicted: ArrayLike, truth: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    judged, declared = np.asarray(predicted), np.asarray(truth)
-    if judged.size == declared.size == 0:
-        return np.zeros((0, 0), bool), np.zeros((0, 0), int)
-    if declared.ndim != 2 or declared.shape[0] != declared.shape[1]:
-        raise ValueError(f"truth: expected a square matrix, got the shape {declared.shape}")
-    if judged.shape != declared.shape:
-        raise ValueError(f"predicted: expected the shape {declared.shape} of the truth, got {judged.shape}")
-    for name, matrix, values in (("predicted", judged, (0, 1)), ("truth", declared, (UNKNOWN, 0, 1))):
-        if not (known := np.isin(matrix, values)).all():
-            raise ValueError(f"{name}: expected only {', '.join(map(str, values))}, got {matrix[~known][0]}")
-    return judged == 1, declared

@@ -1,0 +1,77 @@
+"""Masks: how far two overlap, and which touch. Masks on file are COCO run lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from occlusionformer.evaluation.metrics.language import Count
+from occlusionformer.layout import RunLength
+from occlusionformer.layout.rle import decompress
+
+Encoded = Mapping[str, object] | RunLength | None
+"""`{"size": [height, width], "counts": ...}`, or None for a mask without a pixel."""
+
+
+class Runs:
+    """A mask as the ends of its runs, unset ones first."""
+
+    def __init__(self, mask: Mapping[str, object] | RunLength) -> None:
+        """Raises ValueError for run lengths that are none, or that do not fill the size."""
+        size, counts = (mask.size, mask.counts) if isinstance(mask, RunLength) else (mask["size"], mask["counts"])
+        lengths = np.asarray(decompress(counts) if isinstance(counts, str) else counts, np.int64)
+        self.size = (int(size[0]), int(size[1]))
+        if (lengths < 0).any() or lengths.sum() != self.size[0] * self.size[1]:
+            raise ValueError(f"expected runs that fill {self.size[0]} x {self.size[1]}, got {lengths.sum()} pixels")
+        self.ends = np.cumsum(lengths)
+        self.filled = np.cumsum(np.where(np.arange(len(lengths)) % 2, lengths, 0))
+        """Set pixels up to each end."""
+
+    @property
+    def area(self) -> int:
+        return int(self.filled[-1])
+
+    def common(self, other: Runs) -> int:
+        """Number of pixels set in both."""
+        if self.size != other.size:
+            raise ValueError(f"expected masks of one size, got {self.size} and {other.size}")
+        inside = np.interp(self.ends, np.r_[0, other.ends], np.r_[0, other.filled])
+        set_runs = np.diff(inside, prepend=0.0)[1::2]
+        return round(float(set_runs.sum()))
+
+
+def mask_iou(mask: Encoded, other: Encoded) -> float:
+    """Intersection over union; 0 when either is empty. Raises ValueError for masks of different size."""
+    if mask is None or other is None:
+        return 0.0
+    first, second = Runs(mask), Runs(other)
+    common = first.common(second)
+    union = first.area + second.area - common
+    return common / union if union else 0.0
+
+
+def mask_overlaps(found: Sequence[Encoded], truth: Sequence[Encoded]) -> Count:
+    """Class-agnostic MIoU of one picture (arXiv 2506.00596): the sum over instances with a mask, and their number.
+
+    The figure of a set is the mean over all its instances, not over pictures.
+    """
+    pairs = [(mask, known) for mask, known in zip(found, truth, strict=True) if known is not None]
+    return Count(sum(mask_iou(mask, known) for mask, known in pairs), len(pairs))
+
+
+def touching(masks: np.ndarray) -> np.ndarray:
+    """(N, N) whether mask i, grown by one pixel up, down, left and right, meets mask j; of (N, H, W) masks.
+
+    The pairs that `nbor` of arXiv 2111.14562 looks at. No mask touches itself.
+    """
+    pixels = np.asarray(masks, bool)
+    grown = pixels.copy()
+    grown[:, 1:] |= pixels[:, :-1]
+    grown[:, :-1] |= pixels[:, 1:]
+    grown[:, :, 1:] |= pixels[:, :, :-1]
+    grown[:, :, :-1] |= pixels[:, :, 1:]
+    count = len(pixels)
+    met = grown.reshape(count, -1).astype(np.float32) @ pixels.reshape(count, -1).astype(np.float32).T > 0
+    np.fill_diagonal(met, False)
+    return met
