@@ -27,6 +27,7 @@ to train on.
 Checking: `check_record(record)` lists what is wrong with a record, `check_folder(folder)` what is wrong anywhere.
 """
 
+from occlusionformer.data.records.checking import REQUIREMENTS, check_record
 from occlusionformer.data.records.folder import RecordFolder, RecordWriter
 from occlusionformer.data.records.masks import box_of, decode_masks, encode_mask
 from occlusionformer.data.records.record import (
@@ -47,8 +48,10 @@ from occlusionformer.data.records.source import (
     record_of_sample,
     sample_of_record,
 )
+from occlusionformer.data.records.validation import Violation, check_folder
 
 __all__ = [
+    "REQUIREMENTS",
     "Mask",
     "Provenance",
     "Record",
@@ -58,7 +61,10 @@ __all__ = [
     "RecordWriter",
     "Shard",
     "Step",
+    "Violation",
     "box_of",
+    "check_folder",
+    "check_record",
     "decode_image",
     "decode_masks",
     "encode_mask",

@@ -66,6 +66,16 @@ def from_table(table: pa.Table) -> list[Record]:
     return [from_plain(row) for row in table.to_pylist()]
 
 
+def bare_type(kind: Any) -> str:
+    """A type in words, leaving out which parts may be null: other programs that write shards forget that."""
+    types = from_extra("pyarrow.types")
+    if types.is_struct(kind):
+        return "{" + ", ".join(f"{field.name}: {bare_type(field.type)}" for field in kind) + "}"
+    if types.is_fixed_size_list(kind):
+        return f"{kind.list_size} x {bare_type(kind.value_type)}"
+    return f"list of {bare_type(kind.value_type)}" if types.is_list(kind) else str(kind)
+
+
 def _instance_type() -> Any:
     arrow: Any = from_extra("pyarrow")
     text, box = arrow.string(), arrow.list_(arrow.float64(), 4)

@@ -89,7 +89,12 @@ class RecordSource:
                 f"{self.folder}: {record.image_id}: image_file: expected a picture in the tar, got null; "
                 "image_root names the folder of pictures that are kept elsewhere"
             )
-        return (self.image_root / record.image_path).read_bytes()
+        path = (self.image_root / record.image_path).resolve()
+        if not path.is_relative_to(self.image_root.resolve()):
+            raise ValueError(
+                f"{record.image_id}: image_path: expected a path below a folder, got {record.image_path!r}"
+            )
+        return path.read_bytes()
 
 
 def decode_image(record: Record, image: bytes) -> np.ndarray:

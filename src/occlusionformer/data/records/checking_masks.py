@@ -1,0 +1,79 @@
+"""What is wrong with the masks of an instance, alone and beside its boxes.
+
+Arrays: R runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from occlusionformer.data.records.masks import mask_box, run_lengths, shared_pixels
+from occlusionformer.data.records.record import Box, Mask, Record, RecordInstance
+from occlusionformer.layout.problems import Problem, shown
+
+BOX_SLACK = 2.0
+"""Pixels between an edge of a box and of its mask: data sets round, and count the last pixel or do not."""
+
+LEAST_COVERED = 0.8
+"""Share of a visible mask that the amodal mask covers: people who drew both drew them apart by a little."""
+
+
+def mask_problems(instance: RecordInstance, record: Record, boxes: Mapping[str, Box]) -> list[Problem]:
+    """`boxes` are those of the instance that are right in themselves."""
+    problems: list[Problem] = []
+    runs: dict[str, np.ndarray] = {}
+    for kind in ("visible", "amodal"):
+        mask = getattr(instance, f"{kind}_mask")
+        if mask is None:
+            continue
+        runs_R, found = _readable(mask, record)
+        problems += (problem.under((f"{kind}_mask",)) for problem in found)
+        if getattr(instance, f"{kind}_box") is None:
+            problems.append(Problem((f"{kind}_box",), "expected the box of the mask, got null"))
+        if runs_R is not None:
+            runs[kind] = runs_R
+            if f"{kind}_box" in boxes:
+                problems += _box_beside_mask(f"{kind}_box", boxes[f"{kind}_box"], mask, runs_R)
+    if len(runs) == 2:
+        problems += _visible_beyond_amodal(runs["visible"], runs["amodal"])
+    return problems
+
+
+def _readable(mask: Mask, record: Record) -> tuple[np.ndarray | None, list[Problem]]:
+    """The run lengths of a mask, or what is wrong with it."""
+    size, canvas = (mask.height, mask.width), (record.height, record.width)
+    if size != canvas:
+        return None, [Problem(("size",), f"expected the size of the picture, {shown(canvas)}, got {shown(size)}")]
+    try:
+        runs_R = run_lengths(mask.counts)
+    except ValueError as error:
+        return None, [Problem(("counts",), f"expected a COCO compressed string: {error}, got {shown(mask.counts)}")]
+    if np.any(runs_R < 0):
+        text = f"expected run lengths of at least 0, got {runs_R[runs_R < 0][0]}"
+        return None, [Problem(("counts",), text)]
+    if runs_R.sum() != mask.height * mask.width:
+        text = f"expected runs that add up to {mask.height} x {mask.width} = {mask.height * mask.width}"
+        return None, [Problem(("counts",), f"{text}, got {runs_R.sum()}")]
+    if not runs_R[1::2].any():
+        return None, [Problem(("counts",), "expected at least one set pixel, got none")]
+    return runs_R, []
+
+
+def _box_beside_mask(name: str, box: Box, mask: Mask, runs_R: np.ndarray) -> list[Problem]:
+    """The box of a mask ends where the picture does."""
+    expected = mask_box(runs_R, mask.height)
+    cut = [min(max(edge, 0.0), side) for edge, side in zip(box, (mask.width, mask.height) * 2, strict=True)]
+    if all(abs(edge - other) <= BOX_SLACK for edge, other in zip(cut, expected, strict=True)):
+        return []
+    text = f"expected the box of its mask, {shown(expected)}, to {BOX_SLACK:g} pixels, got {shown(box)}"
+    return [Problem((name,), text)]
+
+
+def _visible_beyond_amodal(visible_R: np.ndarray, amodal_R: np.ndarray) -> list[Problem]:
+    covered = shared_pixels(visible_R, amodal_R) / int(visible_R[1::2].sum())
+    if covered >= LEAST_COVERED:
+        return []
+    text = f"expected a mask that covers {LEAST_COVERED:.0%} of the visible one, got {covered:.0%}"
+    return [Problem(("amodal_mask",), text)]
