@@ -1,0 +1,124 @@
+"""What a model is trained and measured on: a picture, its instances, and who is in front of whom.
+
+Arrays: H rows, W columns, C colour channels, N instances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from occlusionformer.data.scenes import Scene, SceneDataset
+from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Sample:
+    """One picture with its layout. ValueError lists everything that does not fit together."""
+
+    image: np.ndarray
+    """(H, W, C) uint8."""
+    prompt: str
+    captions: tuple[str, ...]
+    boxes: np.ndarray
+    """(N, 4) float32: normalised x1, y1, x2, y2, amodal."""
+    amodal: np.ndarray | None
+    """(N, H, W) bool: where each instance is, seen or not; None where nobody knows."""
+    visible: np.ndarray | None
+    """(N, H, W) bool: where each instance is seen."""
+    in_front: np.ndarray | None
+    """(N, N) bool, [i, j]: i is in front of j; None where no order is declared."""
+    key: str
+    """Names the sample for ever; equal keys mean equal samples."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        count, canvas = len(self.captions), self.image.shape[:2]
+        if self.image.ndim != 3 or self.image.shape[-1] != 3 or self.image.dtype != np.uint8:
+            problems.append(f"image: expected (H, W, 3) uint8, got {self.image.shape} {self.image.dtype}")
+        expected = {
+            "boxes": (count, 4),
+            "amodal": (count, *canvas),
+            "visible": (count, *canvas),
+            "in_front": (count, count),
+        }
+        for name, shape in expected.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                problems.append(f"{name}: expected {shape}, got {value.shape}")
+        if problems:
+            raise ValueError("\n".join(f"{self.key}: {problem}" for problem in problems))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleShape:
+    """What decides which samples can be trained on together."""
+
+    width: int
+    height: int
+    instances: int
+
+
+class SampleSource(Protocol):
+    """Samples by number; the same in every process, and safe to share between worker processes."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class ShapedSource(SampleSource, Protocol):
+    """A source that knows the shape of a sample without reading it, as buckets need it."""
+
+    def shape_of(self, index: int) -> SampleShape: ...
+
+
+@dataclass(frozen=True)
+class SceneSamples:
+    """Procedural scenes as samples."""
+
+    scenes: SceneDataset = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> Sample:
+        return sample_of_scene(self.scenes[index], f"scene-{self.scenes.seed}-{index}")
+
+
+def sample_of_scene(scene: Scene, key: str) -> Sample:
+    """A scene with its total order."""
+    rank = np.argsort(scene.back_to_front)
+    return Sample(
+        image=scene.image,
+        prompt=scene.prompt,
+        captions=tuple(item.caption for item in scene.instances),
+        boxes=np.array([item.box for item in scene.instances], dtype=np.float32).reshape(-1, 4),
+        amodal=np.stack([item.amodal for item in scene.instances]),
+        visible=np.stack([item.visible for item in scene.instances]),
+        in_front=rank[:, None] > rank[None, :],
+        key=key,
+    )
+
+
+def sample_layout(sample: Sample) -> Layout:
+    """The layout a user would have drawn to ask for this sample; loops in its order are allowed."""
+    height, width = sample.image.shape[:2]
+    names = [f"instance{position}" for position in range(len(sample.captions))]
+    order = None
+    if sample.in_front is not None:
+        relations = np.argwhere(sample.in_front)
+        order = Pairs(pairs=tuple(Pair(front=names[front], behind=names[behind]) for front, behind in relations))
+    return Layout(
+        prompt=sample.prompt,
+        width=width,
+        height=height,
+        instances=tuple(
+            Instance(id=name, caption=caption, box=Box(*(float(edge) for edge in box)))
+            for name, caption, box in zip(names, sample.captions, sample.boxes, strict=True)
+        ),
+        order=order,
+        cycles="allow",
+    )
