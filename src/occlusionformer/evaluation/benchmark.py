@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Question(NamedTuple):
     | depth | N lists of N: 1 when i is nearer than j, 0 when farther, 2 when equal, -1 when the judge cannot say |
     | clip_global | cosine of the picture and the prompt |
     | clip_local | N cosines of crops and captions, None for an instance without one |
-    | fid_features | the feature vector of the picture |
+    | fid_features | the feature vector of the picture: numbers, or base64 of little-endian float32 |
     | attributes | `{instance name: {"spatial", "color", "texture", "shape": "yes" or "no"}}` |
     | segment | N masks `{"size": [height, width], "counts": ...}` in COCO run lengths, None for an empty one |
 
@@ -80,7 +80,7 @@ class Truth:
     """Row i, column j: 1 when i hides a part of j, -1 when that is not known; None when no order is known at all."""
     depth: tuple[tuple[int, ...], ...] | None = None
     """Row i, column j: 1 when i is nearer than j, 0 when farther, 2 when equal, -1 when not known."""
-    masks: tuple[Mapping[str, object] | None, ...] | None = None
+    masks: tuple[Mapping[str, Any] | None, ...] | None = None
     """Visible regions as COCO run lengths."""
 
 
@@ -135,9 +135,11 @@ class Column:
     higher_is_better: bool = True
 
 
-ImageRule = Callable[[Item, Answers], Mapping[str, Contribution | None]]
-"""What one picture adds to every column, None where the picture has nothing to say about it."""
-SetRule = Callable[[Iterable[tuple[Item, Answers]]], Mapping[str, float | None]]
+Readable = Mapping[Question, Any]
+"""Answers as `answers.readable` gives them; None for those that are none."""
+ImageRule = Callable[[Item, Readable], Mapping[str, Contribution | None]]
+"""What one picture adds to the columns; nothing, or None, where the picture has nothing to say about one."""
+SetRule = Callable[[Iterable[tuple[Item, Readable]]], Mapping[str, float | None]]
 """The columns from all pictures at once; None for one that cannot be computed from them."""
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from occlusionformer.evaluation.benchmark import Answers, Column, Contribution, Item, MetricSpec
+from occlusionformer.evaluation.answers import readable
+from occlusionformer.evaluation.benchmark import Answers, Column, Contribution, Item, MetricSpec, Readable
 from occlusionformer.evaluation.metrics.bootstrap import Paired, interval, paired
 
 Judged = tuple[str, Item, Answers]
@@ -61,32 +62,48 @@ def compare(first: Score, second: Score) -> Paired | None:
     return paired(a, b, weight_a, weight_b)
 
 
+@dataclass
+class _Reading:
+    """Pictures with their answers in the form of the metrics, read as they are taken."""
+
+    metric: MetricSpec
+    pictures: Sequence[Judged]
+    num_failed: int = 0
+
+    def __iter__(self) -> Iterator[tuple[str, Item, Readable]]:
+        for key, item, answers in self.pictures:
+            read = {question: readable(question, answers[question], item) for question in self.metric.needs}
+            self.num_failed += any(answer is None for answer in read.values())
+            yield key, item, read
+
+
 def _columns(metric: MetricSpec, pictures: Sequence[Judged]) -> Iterator[Score]:
     asked = [picture for picture in pictures if all(question in picture[2] for question in metric.needs)]
-    num_failed = sum(any(answers[question] is None for question in metric.needs) for _, _, answers in asked)
-    counts = {"num_failed": num_failed, "num_missing": len(pictures) - len(asked)}
+    num_missing = len(pictures) - len(asked)
+    reading = _Reading(metric, asked)
     if metric.of_set is not None:
-        values = metric.of_set((item, answers) for _, item, answers in asked) if asked else {}
+        values = metric.of_set((item, read) for _, item, read in reading) if asked else {}
         for column in metric.columns:
             value = values.get(column.name)
-            yield Score(metric.name, column, value, None, None, 0 if value is None else len(asked), **counts)
+            num_images = 0 if value is None else len(asked)
+            yield Score(metric.name, column, value, None, None, num_images, reading.num_failed, num_missing)
         return
     assert metric.of_image is not None
     added: dict[str, list[tuple[str, Contribution]]] = {column.name: [] for column in metric.columns}
-    for key, item, answers in asked:
-        for name, contribution in metric.of_image(item, answers).items():
+    for key, item, read in reading:
+        for name, contribution in metric.of_image(item, read).items():
             if contribution is not None:
                 added[name].append((key, contribution))
     for column in metric.columns:
-        yield _score(metric, column, added[column.name], counts)
+        yield _score(metric, column, added[column.name], (reading.num_failed, num_missing))
 
 
 def _score(
-    metric: MetricSpec, column: Column, added: Sequence[tuple[str, Contribution]], counts: Mapping[str, int]
+    metric: MetricSpec, column: Column, added: Sequence[tuple[str, Contribution]], counts: tuple[int, int]
 ) -> Score:
     keys = tuple(key for key, _ in added)
     totals = tuple(float(contribution.total) for _, contribution in added)
     weights = tuple(float(contribution.weight) for _, contribution in added)
     found = interval(totals, weights) if any(weights) else None
     value, low, high = (found.value, found.low, found.high) if found else (None, None, None)
-    return Score(metric.name, column, value, low, high, len(keys), **counts, keys=keys, totals=totals, weights=weights)
+    return Score(metric.name, column, value, low, high, len(keys), *counts, keys, totals, weights)

@@ -35,8 +35,10 @@ class Gaussian:
         centred = rows - mean
         if len(rows) > MANY * rows.shape[1]:
             return cls.of_covariance(mean, centred.T @ centred / (len(rows) - 1))
-        root = centred / np.sqrt(len(rows) - 1)
-        return cls(mean, np.linalg.qr(root, mode="r") if len(root) > rows.shape[1] else root)
+        root: np.ndarray = centred / np.sqrt(len(rows) - 1)
+        if len(root) > rows.shape[1]:
+            root = np.asarray(np.linalg.qr(root, mode="r"))
+        return cls(mean, root)
 
     @classmethod
     def of_covariance(cls, mean: ArrayLike, covariance: ArrayLike) -> Gaussian:

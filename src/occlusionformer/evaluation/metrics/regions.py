@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,14 +12,11 @@ from occlusionformer.evaluation.metrics.language import Count
 from occlusionformer.layout import RunLength
 from occlusionformer.layout.rle import decompress
 
-Encoded = Mapping[str, object] | RunLength | None
-"""`{"size": [height, width], "counts": ...}`, or None for a mask without a pixel."""
-
 
 class Runs:
     """A mask as the ends of its runs, unset ones first."""
 
-    def __init__(self, mask: Mapping[str, object] | RunLength) -> None:
+    def __init__(self, mask: Mapping[str, Any] | RunLength) -> None:
         """Raises ValueError for run lengths that are none, or that do not fill the size."""
         size, counts = (mask.size, mask.counts) if isinstance(mask, RunLength) else (mask["size"], mask["counts"])
         lengths = np.asarray(decompress(counts) if isinstance(counts, str) else counts, np.int64)
@@ -41,11 +40,15 @@ class Runs:
         return round(float(set_runs.sum()))
 
 
+Encoded = Mapping[str, Any] | RunLength | Runs | None
+"""`{"size": [height, width], "counts": ...}`, or None for a mask without a pixel."""
+
+
 def mask_iou(mask: Encoded, other: Encoded) -> float:
     """Intersection over union; 0 when either is empty. Raises ValueError for masks of different size."""
     if mask is None or other is None:
         return 0.0
-    first, second = Runs(mask), Runs(other)
+    first, second = _runs(mask), _runs(other)
     common = first.common(second)
     union = first.area + second.area - common
     return common / union if union else 0.0
@@ -57,7 +60,7 @@ def mask_overlaps(found: Sequence[Encoded], truth: Sequence[Encoded]) -> Count:
     The figure of a set is the mean over all its instances, not over pictures.
     """
     pairs = [(mask, known) for mask, known in zip(found, truth, strict=True) if known is not None]
-    return Count(sum(mask_iou(mask, known) for mask, known in pairs), len(pairs))
+    return Count(math.fsum(mask_iou(mask, known) for mask, known in pairs), len(pairs))
 
 
 def touching(masks: np.ndarray) -> np.ndarray:
@@ -75,3 +78,7 @@ def touching(masks: np.ndarray) -> np.ndarray:
     met = grown.reshape(count, -1).astype(np.float32) @ pixels.reshape(count, -1).astype(np.float32).T > 0
     np.fill_diagonal(met, False)
     return met
+
+
+def _runs(mask: Mapping[str, Any] | RunLength | Runs) -> Runs:
+    return mask if isinstance(mask, Runs) else Runs(mask)

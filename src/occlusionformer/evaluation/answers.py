@@ -1,0 +1,130 @@
+"""Answers of judges in the form that metrics take, or None for what is not an answer at all.
+
+What each kind holds is told by `benchmark.Question`. Small things wrong with an answer cost that thing alone: a box
+that is none is dropped, a key that was not answered is no. An answer of another form counts as a failure.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from occlusionformer.evaluation.benchmark import Item, Question, QuestionKind
+from occlusionformer.evaluation.metrics.regions import Runs
+
+ROUNDING = 1e-3
+"""By how much a cosine may leave -1 to 1; half precision does that."""
+LARGEST_EDGE = 1e6
+"""Pixels; a box that reaches farther is none."""
+
+
+def readable(question: Question, answer: object, item: Item) -> Any:
+    """The answer to a question about the item, ready for the metrics; None when it has another form."""
+    return None if answer is None else _READERS[question.kind](answer, len(item.truth.names))
+
+
+def _detections(answer: object, count: int) -> dict[str, list[tuple[float, ...]]] | None:
+    if not isinstance(answer, Mapping):
+        return None
+    return {
+        category: [box for box in map(_box, boxes) if box is not None]
+        for category, boxes in answer.items()
+        if isinstance(category, str) and isinstance(boxes, list | tuple)
+    }
+
+
+def _box(value: object) -> tuple[float, ...] | None:
+    """Four numbers, also written as text; None for anything else."""
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        return None
+    if not all(isinstance(edge, int | float | str) and not isinstance(edge, bool) for edge in value):
+        return None
+    try:
+        box = tuple(float(edge) for edge in value)
+    except (ValueError, OverflowError):
+        return None
+    return box if all(abs(edge) <= LARGEST_EDGE for edge in box) else None
+
+
+def _by_key(answer: object, count: int) -> Mapping[str, object] | None:
+    return answer if isinstance(answer, Mapping) else None
+
+
+def _attributes(answer: object, count: int) -> dict[str, Mapping[str, object]] | None:
+    if not isinstance(answer, Mapping):
+        return None
+    return {name: verdicts for name, verdicts in answer.items() if isinstance(verdicts, Mapping)}
+
+
+def _order(answer: object, count: int) -> np.ndarray | None:
+    return _matrix(answer, count, (0, 1))
+
+
+def _depth(answer: object, count: int) -> np.ndarray | None:
+    return _matrix(answer, count, (-1, 0, 1, 2))
+
+
+def _matrix(answer: object, count: int, values: tuple[int, ...]) -> np.ndarray | None:
+    if not isinstance(answer, list | tuple) or len(answer) != count:
+        return None
+    for row in answer:
+        if not isinstance(row, list | tuple) or len(row) != count or not all(value in values for value in row):
+            return None
+    return np.array(answer, int).reshape(count, count)
+
+
+def _cosine(answer: Any, count: int) -> float | None:
+    return float(answer) if _is_cosine(answer) else None
+
+
+def _cosines(answer: object, count: int) -> list[float | None] | None:
+    if not isinstance(answer, list | tuple) or len(answer) != count:
+        return None
+    return list(answer) if all(each is None or _is_cosine(each) for each in answer) else None
+
+
+def _features(answer: object, count: int) -> np.ndarray | None:
+    try:
+        if isinstance(answer, str):
+            features = np.frombuffer(base64.b64decode(answer, validate=True), "<f4")
+        else:
+            features = np.asarray(answer, np.float32)
+    except (TypeError, ValueError):
+        return None
+    return features if features.ndim == 1 and len(features) and np.isfinite(features).all() else None
+
+
+def _masks(answer: object, count: int) -> list[Runs | None] | None:
+    if not isinstance(answer, list | tuple) or len(answer) != count:
+        return None
+    return [_runs(mask) for mask in answer]
+
+
+def _runs(mask: object) -> Runs | None:
+    if not isinstance(mask, Mapping):
+        return None
+    try:
+        return Runs(mask)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _is_cosine(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1 + ROUNDING
+
+
+_READERS: Mapping[QuestionKind, Callable[[object, int], Any]] = {
+    "detect": _detections,
+    "entity": _by_key,
+    "relation": _by_key,
+    "order": _order,
+    "depth": _depth,
+    "clip_global": _cosine,
+    "clip_local": _cosines,
+    "fid_features": _features,
+    "attributes": _attributes,
+    "segment": _masks,
+}

@@ -1,0 +1,66 @@
+"""mIoU, O-mIoU and class-agnostic MIoU of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, Question, Readable
+from occlusionformer.evaluation.metrics.regions import mask_overlaps
+from occlusionformer.evaluation.metrics.spatial import Detections, greedy_match, mean_overlap, overlap_of_pairs
+
+DETECT, SEGMENT = Question("detect"), Question("segment")
+
+
+def in_frame(item: Item, detected: Detections, round_to: Callable[[float], float] = float) -> Detections:
+    """Boxes in pixels of the picture as boxes in the frame of the truth."""
+    across, down = item.truth.frame[0] / item.layout.width, item.truth.frame[1] / item.layout.height
+    return {
+        category: [
+            (round_to(x1 * across), round_to(y1 * down), round_to(x2 * across), round_to(y2 * down))
+            for x1, y1, x2, y2 in boxes
+        ]
+        for category, boxes in detected.items()
+    }
+
+
+def _overlaps(item: Item, answers: Readable, round_to: Callable[[float], float]) -> Mapping[str, Contribution | None]:
+    truth = item.truth
+    detected = in_frame(item, answers[DETECT] or {}, round_to)
+    boxes = [tuple(map(round_to, box)) for box in truth.boxes]
+    matches = greedy_match(boxes, truth.categories, detected)
+    values = {"miou": mean_overlap(matches), "o_miou": overlap_of_pairs(boxes, matches, truth.overlap_pairs)}
+    return {name: None if value is None else Contribution(value) for name, value in values.items()}
+
+
+def _masks(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+    if item.truth.masks is None:
+        return {"mask_miou": None}
+    found = answers[SEGMENT] or [None] * len(item.truth.masks)
+    count = mask_overlaps(found, item.truth.masks)
+    return {"mask_miou": Contribution(*count) if count.number else None}
+
+
+def _overlap_spec(name: str, round_to: Callable[[float], float], rounding: str) -> MetricSpec:
+    return MetricSpec(
+        name=name,
+        needs=(DETECT,),
+        columns=(Column(name="miou", title="mIoU"), Column(name="o_miou", title="O-mIoU")),
+        of_image=lambda item, answers: _overlaps(item, answers, round_to),
+        settings={
+            "matching": "greedy within categories, no threshold",
+            "average": "over instances or pairs, then over pictures",
+            "coordinates": rounding,
+        },
+    )
+
+
+OVERLAP = _overlap_spec("overlap", float, "as they are")
+OVERLAP_IN_WHOLE_PIXELS = _overlap_spec("overlap_in_whole_pixels", int, "cut off to whole pixels of the frame")
+
+MASKS = MetricSpec(
+    name="masks",
+    needs=(SEGMENT,),
+    columns=(Column(name="mask_miou", title="MIoU"),),
+    of_image=_masks,
+    settings={"average": "over all instances", "masks": "visible regions"},
+)
