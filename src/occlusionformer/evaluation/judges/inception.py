@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,7 @@ class InceptionJudge:
         features = self._extract(resized(picture)[None].to(self._device)).float().flatten().cpu()
         if not features.isfinite().all():
             raise JudgementError("error", "the network gave numbers that are none")
-        return Verdict(answer=features.tolist())
+        return Verdict(answer=base64.b64encode(features.numpy().astype("<f4").tobytes()).decode())
 
 
 def resized(picture: Image.Image) -> Tensor:
