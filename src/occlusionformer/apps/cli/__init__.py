@@ -15,6 +15,7 @@ from occlusionformer.apps.cli.documents import convert, schema, validate
 from occlusionformer.apps.cli.generate import generate
 from occlusionformer.apps.cli.orders import orders
 from occlusionformer.apps.cli.outcome import BAD_INPUT
+from occlusionformer.apps.cli.train import train
 
 __all__ = ["app", "main"]
 
@@ -34,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (generate, orders, validate, convert, inspect, schema):
+for command in (generate, orders, validate, convert, inspect, schema, train):
     app.command()(command)
 
 

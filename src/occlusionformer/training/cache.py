@@ -1,0 +1,105 @@
+"""Latents and texts encoded once and kept on disk, in shards that a later run or another process can go on with.
+
+Legend: L tokens, C channels of a token, S text tokens, E text width, P pooled width, K instances of one sample.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from occlusionformer.layout import write_atomic
+from occlusionformer.training.config import RunConfig
+from occlusionformer.training.encoder import Encoder
+from occlusionformer.training.examples import Examples
+from occlusionformer.training.sampler import Draw
+
+SHARD = 64
+"""Samples in a file; all of one canvas or not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoded:
+    """What the encoders made of one sample."""
+
+    tokens_LC: Tensor
+    prompt_SE: Tensor
+    pooled_P: Tensor
+    captions_KP: Tensor
+
+
+@dataclass(frozen=True)
+class EncodedSamples:
+    """A folder of shards; `origin` names everything the encodings depend on."""
+
+    folder: Path
+    origin: str
+    _open: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def path(self, shard: int) -> Path:
+        return self.folder / f"{shard:06}.safetensors"
+
+    def __getitem__(self, draw: Draw) -> Encoded:
+        """ValueError if the shard was made from other samples or by other encoders."""
+        file = self._shard(draw.index // SHARD)
+        return Encoded(**{name: file.get_tensor(f"{draw.index}.{name}") for name in Encoded.__slots__})
+
+    def _shard(self, shard: int) -> Any:
+        if shard not in self._open:
+            file = safe_open(self.path(shard), framework="pt")
+            found = (file.metadata() or {}).get("origin")
+            if found != self.origin:
+                raise ValueError(f"data.cache: {self.path(shard)}: expected encodings for these settings, got others")
+            self._open[shard] = file
+        return self._open[shard]
+
+    def missing(self, count: int) -> list[int]:
+        """Shards that have yet to be written."""
+        return [shard for shard in range((count + SHARD - 1) // SHARD) if not self.path(shard).is_file()]
+
+    def __getstate__(self) -> dict:
+        return {"folder": self.folder, "origin": self.origin, "_open": {}}
+
+    def __setstate__(self, state: dict) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+
+def origin_of(config: RunConfig, pipeline_settings: dict[str, object]) -> str:
+    """A digest of what encodings depend on: the data, the encoders and how texts are read."""
+    data = config.data.model_dump(mode="json", exclude={"cache", "dropped_order", "instance_buckets"})
+    values = {"data": data, "base": config.model.base, "family": config.model.family, **pipeline_settings}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def fill(
+    cache: EncodedSamples, examples: Examples, encoder: Encoder, draws: Sequence[Draw], shards: Iterable[int]
+) -> None:
+    """Encode the samples of some shards; `draws` is the whole source, in order. Every file appears whole."""
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    for shard in shards:
+        tensors: dict[str, Tensor] = {}
+        for draw in draws[shard * SHARD : (shard + 1) * SHARD]:
+            encoded = _encode(examples, encoder, draw)
+            tensors |= {f"{draw.index}.{name}": getattr(encoded, name) for name in Encoded.__slots__}
+        write_atomic(cache.path(shard), save(tensors, metadata={"origin": cache.origin}))
+
+
+@torch.no_grad()
+def _encode(examples: Examples, encoder: Encoder, draw: Draw) -> Encoded:
+    batch = examples.collate([examples[draw]])
+    prompt, pooled = encoder.prompts(batch.prompts)
+    dtype = encoder.pipeline.vae.dtype
+    captions = encoder.captions(batch.captions) if batch.captions else pooled[:0]
+    parts = (encoder.tokens(batch.pixels_BCHW)[0].to(dtype), prompt[0], pooled[0], captions)
+    tokens, sequence, whole, single = (part.detach().cpu().contiguous().clone() for part in parts)
+    return Encoded(tokens_LC=tokens, prompt_SE=sequence, pooled_P=whole, captions_KP=single)

@@ -1,0 +1,192 @@
+"""Every number of a training run, with its reason. A recipe is a function that returns one of these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from occlusionformer.data.scenes import SceneSpec
+
+
+class Settings(BaseModel):
+    """A frozen group of settings; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelConfig(Settings):
+    """Which model is trained, and which part of it."""
+
+    family: Literal["embedded", "flux", "tiny"]
+    """embedded: the small model of the package; flux: a FLUX.1 pipeline folder or hub id; tiny: a FLUX-shaped model of
+    random weights for trials."""
+    base: str | None = None
+    """Folder or hub id of the FLUX pipeline."""
+    init_from: str | None = None
+    """packaged; a folder with branch.safetensors, and backbone.safetensors where the backbone is trained too; or the
+    checkpoint.pt of a plain loop."""
+    train_backbone: bool
+    lora_rank: int = Field(ge=0)
+    density: Literal["learned", "static"] = "learned"
+    """static: one learned vector for each layout block, the paper's ablation."""
+    frozen_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the parts that are not trained; what is trained stays float32."""
+    guidance: float | None = None
+    """Fed to a guidance-distilled backbone in training; None for one without."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelConfig:
+        if (self.family == "flux") != (self.base is not None):
+            raise ValueError(f"base: expected a folder or hub id for family flux and null for others, got {self.base}")
+        return self
+
+
+class DataConfig(Settings):
+    """What is learned from."""
+
+    source: Literal["scenes", "records"] = "scenes"
+    """records: a data set on disk; SA-Z becomes one by conversion, scenes by writing them down."""
+    path: Path | None = None
+    """Folder of the data set."""
+    split: str = "train"
+    images: Path | None = None
+    """Folder of the pictures, for records that keep them elsewhere."""
+    scenes: SceneSpec = SceneSpec()
+    seed: int = Field(default=1, ge=0)
+    """Names the series of scenes, and the order in which finite sources are shuffled."""
+    count: int | None = Field(default=None, ge=1)
+    """Only the first so many samples; null takes all there are, and scenes without end."""
+    canvas: int = Field(ge=16, le=4096)
+    """Side in pixels of the square canvas; with aspects, every canvas has about its area."""
+    aspects: bool = False
+    """Train every picture at the canvas nearest to its own shape rather than squeezed into a square."""
+    aspect_step: int = Field(default=64, ge=16)
+    """Sides of canvases are multiples of this; 64 at 1024 keeps the change of shape below 7%."""
+    instance_buckets: tuple[int, ...] = ()
+    """Upper ends of the groups of instance counts that share batches; empty puts all together."""
+    background: bool = False
+    """Declare the background too, as an instance behind all others that fills the canvas."""
+    extent: Literal["amodal", "visible"] = "amodal"
+    """visible: masks and boxes of what is seen alone, the paper's ablation."""
+    dropped_order: float = Field(default=0.0, ge=0, le=1)
+    """Share of samples whose order is kept from the model, so that layouts without an order stay known to it."""
+    cache: Path | None = None
+    """Folder where latents and texts are kept once encoded; needs pictures that do not change."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> DataConfig:
+        problems = []
+        if (self.source == "scenes") != (self.path is None):
+            problems.append(f"path: expected one unless the source is scenes, got {self.path} for {self.source}")
+        if self.source == "scenes" and self.scenes.size != self.canvas:
+            problems.append(f"scenes.size: expected the canvas, {self.canvas}, got {self.scenes.size}")
+        if self.aspects and self.canvas % self.aspect_step:
+            problems.append(f"canvas: expected a multiple of aspect_step, {self.aspect_step}, got {self.canvas}")
+        if list(self.instance_buckets) != sorted(set(self.instance_buckets)):
+            problems.append(f"instance_buckets: expected increasing numbers, got {list(self.instance_buckets)}")
+        if self.cache is not None and self.count is None and self.source == "scenes":
+            problems.append("cache: expected a finite count of scenes, got null")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+class ObjectiveConfig(Settings):
+    """Rectified flow plus queried alignment."""
+
+    align: Literal["query", "attention", "none"] = "query"
+    """query: the paper's mask loss; attention: the same loss on attention maps, an ablation; none: another."""
+    align_weight: float = Field(ge=0)
+    """The paper's lambda. Its loss is a mean over instances, tokens and layout blocks."""
+    time_mean: float = 0.0
+    """Of the logit-normal times; more than 0 spends them near noise."""
+    time_std: float = Field(default=1.0, gt=0)
+    time_shift: float = Field(default=1.0, gt=0)
+    """t -> s t / (1 + (s - 1) t), as samplers of large pictures do."""
+    time_floor: float = Field(default=0.5, gt=0, le=1)
+    """A model that predicts the picture is weighed by 1 / max(t, floor)^2; times below would take over the loss."""
+    fixed_noise: bool = False
+    """Draw time and noise once for every sample instead of every time: what is left then can be learned by heart."""
+
+
+class OptimizerConfig(Settings):
+    """How weights move."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    """muon: orthogonalised momentum for the matrices of blocks, AdamW for the rest."""
+    lr: float = Field(gt=0)
+    muon_lr: float = Field(default=1.5e-3, gt=0)
+    """Scaled by 0.2 sqrt(longer side), so that it compares with AdamW's."""
+    muon_momentum: float = Field(default=0.95, ge=0, lt=1)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.01, ge=0)
+    """On matrices alone."""
+    clip: float = Field(default=1.0, gt=0)
+    """Greatest norm of the gradient."""
+    warmup: int = Field(default=0, ge=0)
+    """Steps."""
+    decay_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps, at the end, over which the rate falls linearly."""
+    final_share: float = Field(default=0.01, ge=0, le=1)
+    """What is left of the rate at the end of the decay."""
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the averaged weights that are exported; shorter while the run is young."""
+
+
+class ExecutionConfig(Settings):
+    """How a step is carried out; none of it changes what is learned, but for rounding."""
+
+    accumulate: int = Field(default=1, ge=1)
+    """Parts into which every process divides its share of a batch."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    gradient_checkpointing: bool = False
+    workers: int = Field(default=1, ge=0)
+    """Processes that prepare samples, for each training process."""
+    prefetch: int = Field(default=4, ge=1)
+    """Batches each worker keeps ready."""
+    device: Literal["auto", "cpu"] = "auto"
+
+
+class SavingConfig(Settings):
+    """Checkpoints."""
+
+    every: int = Field(ge=1)
+    """Steps."""
+    keep: int = Field(default=2, ge=1)
+
+
+class LoggingConfig(Settings):
+    """What is written down on the way."""
+
+    every: int = Field(default=50, ge=1)
+    """Steps between lines of figures."""
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
+    """Beside log.jsonl, which is always written."""
+    probe_every: int = Field(ge=1)
+    """Steps between looks at the probe set with averaged weights: is the control alive?"""
+    probe_count: int = Field(default=64, ge=1)
+    probe_seed: int = Field(default=2, ge=0)
+    """Series of probe scenes; other sources keep their first samples for it."""
+    pictures: int = Field(default=8, ge=0)
+    """Probe samples that are drawn each time; 0 draws none."""
+    picture_steps: int = Field(default=16, ge=1)
+
+
+class RunConfig(Settings):
+    """A training run. The same config, command and machine give the same weights."""
+
+    recipe: str
+    seed: int = Field(default=0, ge=0)
+    """Of fresh weights, times and noise."""
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    """Samples in a step, over all processes and parts."""
+    model: ModelConfig
+    data: DataConfig
+    objective: ObjectiveConfig
+    optimizer: OptimizerConfig
+    execution: ExecutionConfig = ExecutionConfig()
+    saving: SavingConfig
+    logging: LoggingConfig

@@ -1,0 +1,70 @@
+"""Where a run's samples come from, in which plan, and which of them are kept for the probe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from occlusionformer.data.records import RecordSource
+from occlusionformer.data.samples import SampleSource, SceneSamples, ShapedSource
+from occlusionformer.data.scenes import SceneDataset
+from occlusionformer.training.config import DataConfig, RunConfig
+from occlusionformer.training.sampler import Buckets, Draw, InTurn, Plan, Shuffled, bucketed
+
+ENDLESS = 2**40
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is trained on, and in which order."""
+
+    source: SampleSource
+    plan: Plan
+    count: int | None
+    """Samples in an epoch; None for scenes without end."""
+    probe_source: SampleSource
+    probe_draws: tuple[Draw, ...]
+    """Never trained on, unless the recipe asks for the very samples."""
+    draws: tuple[Draw, ...]
+    """Every sample of a finite source once, in order, as a cache needs them."""
+
+
+def material(config: RunConfig) -> Material:
+    """ValueError if there are too few samples."""
+    return _scenes(config) if config.data.source == "scenes" else _records(config)
+
+
+def _scenes(config: RunConfig) -> Material:
+    data, canvas = config.data, (config.data.canvas, config.data.canvas)
+    source = SceneSamples(SceneDataset(seed=data.seed, length=data.count or ENDLESS, spec=data.scenes))
+    probes = SceneDataset(seed=config.logging.probe_seed, length=config.logging.probe_count, spec=data.scenes)
+    plan: Plan = InTurn(config.batch, canvas)
+    if data.count is not None:
+        members = {canvas: [list(range(data.count))]}
+        plan = Shuffled(members, batch=config.batch, seed=config.seed)
+    return Material(
+        source=source,
+        plan=plan,
+        count=data.count,
+        probe_source=SceneSamples(probes),
+        probe_draws=tuple(Draw(index, index, canvas) for index in range(len(probes))),
+        draws=tuple(Draw(index, index, canvas) for index in range(data.count or 0)),
+    )
+
+
+def _records(config: RunConfig) -> Material:
+    data = config.data
+    assert data.path is not None
+    source: ShapedSource = RecordSource(data.path, data.split, masks=data.extent, image_root=data.images)
+    count = min(len(source), data.count or len(source))
+    kept = min(config.logging.probe_count, max(1, count // 20))
+    if count <= kept:
+        raise ValueError(f"data.path: expected at least two samples in {data.path}, got {count}")
+    shapes = [source.shape_of(index) for index in range(count)]
+    buckets = buckets_of(data)
+    plan = bucketed(shapes, buckets, range(kept, count), batch=config.batch, seed=config.seed)
+    draws = tuple(Draw(index, index, buckets.canvas(shape)) for index, shape in enumerate(shapes))
+    return Material(source=source, plan=plan, count=count, probe_source=source, probe_draws=draws[:kept], draws=draws)
+
+
+def buckets_of(data: DataConfig) -> Buckets:
+    return Buckets(side=data.canvas, step=data.aspect_step, aspects=data.aspects, instance_ends=data.instance_buckets)
