@@ -98,7 +98,7 @@ def test_every_instance_keeps_a_quarter_in_sight():
 
 
 def test_order_is_total_and_says_nothing_about_position():
-    drawn = scenes(count=200)
+    drawn = scenes(count=150)
     assert all(sorted(scene.back_to_front) == list(range(len(scene.instances))) for scene in drawn)
     many = [scene for scene in drawn if len(scene.instances) > 1]
     first_is_farthest = np.mean([scene.back_to_front[0] == 0 for scene in many])
@@ -192,9 +192,9 @@ def test_scenes_are_drawn_fast_enough_to_feed_training():
     dataset[0]
     best = 0.0
     for start in (0, 60, 120):
-        begin = time.perf_counter()
+        begin = time.process_time()
         for index in range(start, start + 60):
             dataset[index]
-        best = max(best, 60 / (time.perf_counter() - begin))
-    # About 450 a second on one idle core; the floor allows for a busy machine.
+        best = max(best, 60 / (time.process_time() - begin))
+    # About 210 a second of one core's time; the floor allows for a busy machine.
     assert best > 60

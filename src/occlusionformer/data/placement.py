@@ -83,11 +83,13 @@ def arrange(objects: Sequence[ArtObject], rules: Arrangement, rng: np.random.Gen
     nearness = 0.0 if rules.keep_apart else 1.0 if rng.random() < CROWDED else 0.5
     for _ in range(TRIES_PER_SCENE):
         placed: list[PlacedObject] = []
+        visible: list[np.ndarray] = []
         for item in objects:
-            found = _place_next(item, placed, nearness, rules=rules, rng=rng)
+            found = _place_next(item, placed, visible, nearness, rules=rules, rng=rng)
             if found is None:
                 break
             placed.append(found)
+            visible = [mask & ~found.mask for mask in visible] + [found.mask]
         if len(placed) == len(objects):
             return placed
     raise ValueError(
@@ -109,24 +111,32 @@ def visible_masks(placed: Sequence[PlacedObject]) -> list[np.ndarray]:
 
 
 def _place_next(
-    item: ArtObject, placed: list[PlacedObject], nearness: float, *, rules: Arrangement, rng: np.random.Generator
+    item: ArtObject,
+    placed: list[PlacedObject],
+    visible: list[np.ndarray],
+    nearness: float,
+    *,
+    rules: Arrangement,
+    rng: np.random.Generator,
 ) -> PlacedObject | None:
-    for _ in range(TRIES_PER_OBJECT):
-        width, height = _draw_sides(item.aspect, rules, rng)
+    """A place that leaves everything else enough in sight; each failed try lowers the greatest size of the next."""
+    for attempt in range(TRIES_PER_OBJECT):
+        width, height = _draw_sides(item.aspect, rules, 1 - attempt / TRIES_PER_OBJECT, rng)
         if placed and rng.random() < nearness:
             neighbour = placed[rng.integers(len(placed))].rectangle
             left, top = _draw_near(neighbour, width, height, size=rules.size, rng=rng)
         else:
             left, top = (int(rng.integers(rules.size - side + 1)) for side in (width, height))
         candidate = _render(item, Rectangle(left, top, width, height), rules.size)
-        if _is_allowed([*placed, candidate], rules):
+        if _is_allowed(candidate, placed, visible, rules):
             return candidate
     return None
 
 
-def _draw_sides(aspect: float, rules: Arrangement, rng: np.random.Generator) -> tuple[int, int]:
-    """Width and height: the longer side log-uniform, the aspect ratio nearly the picture's own."""
-    longer = math.exp(rng.uniform(math.log(rules.shortest), math.log(rules.longest)))
+def _draw_sides(aspect: float, rules: Arrangement, ease: float, rng: np.random.Generator) -> tuple[int, int]:
+    """Width and height: the longer side log-uniform up to a share `ease` of the range, the aspect nearly the own."""
+    least, most = math.log(rules.shortest), math.log(rules.longest)
+    longer = math.exp(rng.uniform(least, least + ease * (most - least)))
     stretched = aspect * rules.stretch ** rng.uniform(-1, 1)
     width, height = (longer, longer / stretched) if stretched >= 1 else (longer * stretched, longer)
     return max(1, round(width)), max(1, round(height))
@@ -155,14 +165,17 @@ def _render(item: ArtObject, spot: Rectangle, size: int) -> PlacedObject:
     return placed
 
 
-def _is_allowed(placed: list[PlacedObject], rules: Arrangement) -> bool:
-    """Whether all objects are enough in sight and, if asked for, none touches the newest."""
-    newest = placed[-1].mask
+def _is_allowed(
+    candidate: PlacedObject, placed: list[PlacedObject], visible: list[np.ndarray], rules: Arrangement
+) -> bool:
+    """Whether all objects stay enough in sight behind the candidate and, if asked for, none touches it."""
+    newest = candidate.mask[candidate.window]
     if not newest.any():
         return False
-    if rules.keep_apart:
-        return not any((item.mask & newest).any() for item in placed[:-1])
-    return all(
-        visible.sum() >= rules.min_visible * item.mask.sum()
-        for item, visible in zip(placed, visible_masks(placed), strict=True)
-    )
+    for item, seen in zip(placed, visible, strict=True):
+        if rules.keep_apart and (item.mask[candidate.window] & newest).any():
+            return False
+        hidden = np.count_nonzero(seen[candidate.window] & newest)
+        if hidden and np.count_nonzero(seen) - hidden < rules.min_visible * np.count_nonzero(item.mask):
+            return False
+    return True

@@ -6,13 +6,15 @@ Arrays: H rows, W columns, C colour channels, N instances, B scenes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from occlusionformer.data.artwork import ArtObject, Artwork, packaged_art
 from occlusionformer.data.backgrounds import make_background
 from occlusionformer.data.placement import Arrangement, PlacedObject, arrange, visible_masks
+from occlusionformer.data.splits import Part, is_held_out_pair
 from occlusionformer.data.words import caption
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout
 
@@ -27,40 +29,56 @@ class SceneSpec:
     size: int = 128
     """Side of the square canvas in pixels."""
     min_instances: int = 1
-    max_instances: int = 6
+    max_instances: int = 12
+    few: float = 1.5
+    """Power of a uniform number that the count of instances follows: 1 is even, more favours few instances."""
     smallest: float = 0.25
     """Least length of an object's longer side; smaller ones would not fill a few tokens."""
     largest: float = 0.65
     """Greatest length of an object's longer side; sizes are log-uniform in between."""
+    crowding: float = 1.3
+    """The greatest length is no more than this over the root of the number of objects; room runs out otherwise."""
     stretch: float = 1.2
     """Greatest factor by which an object's aspect ratio is changed, either way."""
     min_visible: float = 0.25
     """Every object keeps at least this share of its mask in sight; less could not be recognised."""
-    apart: float = 0.2
+    apart: float = 0.3
     """Share of the scenes of up to `apart_instances` objects in which none overlap."""
     apart_instances: int = 3
     """More objects than this rarely fit side by side."""
     duplicates: float = 0.04
     """Share of scenes in which one object appears twice."""
+    pairs: Part = "training"
+    """Held-out scenes begin with one held-out pair of objects."""
+    wordings: Part = "training"
+    """Held-out captions call an object by the synonym kept from training, where it has one."""
 
     def __post_init__(self) -> None:
         limits = {
             "size": (16, 4096),
             "min_instances": (1, self.max_instances),
             "max_instances": (1, 64),
+            "few": (0.1, 10),
             "smallest": (0.05, self.largest),
             "largest": (0.05, 1),
+            "crowding": (self.smallest * self.max_instances**0.5, 16),
             "stretch": (1, 4),
             "min_visible": (0, 1),
             "apart": (0, 1),
             "apart_instances": (0, 64),
             "duplicates": (0, 1),
         }
-        assert set(limits) == {known.name for known in fields(self)}
+        parts = ("pairs", "wordings")
+        assert {*limits, *parts} == {known.name for known in fields(self)}
         problems = [
             f"{name}: expected {low:g} to {high:g}, got {getattr(self, name)}"
             for name, (low, high) in limits.items()
             if not low <= getattr(self, name) <= high
+        ]
+        problems += [
+            f"{name}: expected one of {', '.join(get_args(Part))}, got {getattr(self, name)!r}"
+            for name in parts
+            if getattr(self, name) not in get_args(Part)
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -102,7 +120,7 @@ def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene
     arrangement = Arrangement(
         size=spec.size,
         shortest=spec.smallest * spec.size,
-        longest=spec.largest * spec.size,
+        longest=min(spec.largest, spec.crowding / len(objects) ** 0.5) * spec.size,
         stretch=spec.stretch,
         min_visible=spec.min_visible,
         keep_apart=len(objects) <= spec.apart_instances and bool(rng.random() < spec.apart),
@@ -117,7 +135,7 @@ def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene
         instances=tuple(
             SceneInstance(
                 name=placed[depth].item.name,
-                caption=caption(placed[depth].item, rng),
+                caption=caption(placed[depth].item, rng, wordings=spec.wordings),
                 box=placed[depth].normalised_box(spec.size),
                 amodal=placed[depth].mask,
                 visible=visible[depth],
@@ -130,14 +148,35 @@ def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene
 
 def choose_objects(rng: np.random.Generator, *, spec: SceneSpec, art: Artwork) -> list[ArtObject]:
     """The objects of a scene from back to front, all different but for the rare duplicate."""
-    count = int(rng.integers(spec.min_instances, spec.max_instances + 1))
+    span = spec.max_instances - spec.min_instances + 1
+    count = spec.min_instances + min(int(span * rng.random() ** spec.few), span - 1)
+    if spec.pairs == "held-out":
+        count = max(count, 2)
     if count > len(art):
         raise ValueError(f"max_instances: expected at most the {len(art)} packaged objects, got {count}")
-    chosen = rng.choice(len(art), size=count, replace=False)
-    if count > 1 and rng.random() < spec.duplicates:
-        first, second = rng.choice(count, size=2, replace=False)
+    shuffled = [art.objects[position] for position in rng.permutation(len(art))]
+    chosen = _compatible(shuffled, count, spec.pairs)
+    if len(chosen) > 1 and rng.random() < spec.duplicates and spec.pairs != "held-out":
+        first, second = rng.choice(len(chosen), size=2, replace=False)
         chosen[second] = chosen[first]
-    return [art.objects[position] for position in chosen]
+    return chosen
+
+
+def _compatible(shuffled: list[ArtObject], count: int, pairs: Part) -> list[ArtObject]:
+    """The first objects that may meet, up to `count`."""
+    if pairs == "any":
+        return shuffled[:count]
+    if pairs == "held-out":
+        first, second = next((a, b) for a, b in combinations(shuffled, 2) if is_held_out_pair(a.name, b.name))
+        others = [item for item in shuffled if item is not first and item is not second]
+        return [first, second, *others][:count]
+    chosen: list[ArtObject] = []
+    for item in shuffled:
+        if len(chosen) == count:
+            break
+        if not any(is_held_out_pair(item.name, other.name) for other in chosen):
+            chosen.append(item)
+    return chosen
 
 
 def composite(background_HWC: np.ndarray, placed: Sequence[PlacedObject]) -> np.ndarray:

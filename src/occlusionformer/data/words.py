@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from occlusionformer.data.artwork import ArtObject
+from occlusionformer.data.splits import Part, held_out_synonym, training_synonyms
 
 BARE_NAME = 0.15
 """Share of captions that are the bare name, as in "dog"."""
@@ -40,14 +41,18 @@ PLURAL = frozenset(
 """Last words that take no article, being plural or uncountable."""
 
 
-def caption(item: ArtObject, rng: np.random.Generator) -> str:
+def caption(item: ArtObject, rng: np.random.Generator, *, wordings: Part = "training") -> str:
     """A lower-case phrase that is true of the object, such as "a red apple"."""
     bare, synonym, adjective, article = rng.random(4)
-    if bare < BARE_NAME:
+    held_out = held_out_synonym(item) if wordings == "held-out" else None
+    if bare < BARE_NAME and held_out is None:
         return item.name
     noun = item.name
-    if synonym < SYNONYM and item.synonyms:
-        noun = item.synonyms[rng.integers(len(item.synonyms))]
+    known = item.synonyms if wordings == "any" else training_synonyms(item)
+    if held_out is not None:
+        noun = held_out
+    elif synonym < SYNONYM and known:
+        noun = known[rng.integers(len(known))]
     if adjective < ADJECTIVE and item.adjectives:
         chosen = item.adjectives[rng.integers(len(item.adjectives))]
         noun = noun if chosen in noun.split() else f"{chosen} {noun}"
