@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from occlusionformer.generation import Generator, UnknownGeneratorError, generator_names, load_generator
+from occlusionformer.generation import Generator, UnknownGeneratorError, check_generator, generator_names, load_generator
 
 PACKAGE = """
 class Echo:
@@ -108,3 +108,10 @@ def test_importing_loads_no_torch_and_no_numpy():
     heavy = ("torch", "numpy", "diffusers", "transformers")
     code = f"import sys, occlusionformer.generation; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_checking_a_name_loads_nothing(installed):
+    check_generator("echo:anything")
+    assert "echo_maker" not in sys.modules
+    with pytest.raises(UnknownGeneratorError, match="got 'ecko'"):
+        check_generator("ecko")

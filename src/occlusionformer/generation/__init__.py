@@ -18,7 +18,7 @@ from occlusionformer.generation.provenance import (
     read_provenance,
     request_to_repeat,
 )
-from occlusionformer.generation.registry import UnknownGeneratorError, generator_names, load_generator
+from occlusionformer.generation.registry import UnknownGeneratorError, check_generator, generator_names, load_generator
 from occlusionformer.generation.request import GenerationRequest, RequestError, choose_seed
 from occlusionformer.generation.result import GeneratedImage
 
@@ -37,6 +37,7 @@ __all__ = [
     "StepCallback",
     "UnknownGeneratorError",
     "Versions",
+    "check_generator",
     "choose_seed",
     "compose_prompt",
     "generator_names",

@@ -33,17 +33,28 @@ def load_generator(spec: str) -> Generator:
 
     A name wins over a folder of the same name: write "./name" for the folder.
     """
+    entries, argument = _found(spec)
+    return _load(entries, argument)
+
+
+def check_generator(spec: str) -> None:
+    """Raise what load_generator would raise for a name that means nothing; loads nothing."""
+    _found(spec)
+
+
+def _found(spec: str) -> tuple[list[EntryPoint], str | None]:
+    """The entry points behind a name, and their argument."""
     installed = _installed()
     if spec in installed:
-        return _load(installed[spec], None)
+        return installed[spec], None
     if spec and Path(spec).is_dir() and FOLDER_LOADER in installed:
-        return _load(installed[FOLDER_LOADER], spec)
+        return installed[FOLDER_LOADER], spec
     name, colon, argument = spec.partition(":")
     if not colon or name not in installed:
         raise UnknownGeneratorError(spec, sorted(installed))
     if not argument:
         raise ValueError(f"model: expected something after the colon, got {spec!r}")
-    return _load(installed[name], argument)
+    return installed[name], argument
 
 
 def _installed() -> dict[str, list[EntryPoint]]:

@@ -15,6 +15,7 @@ from occlusionformer.apps.cli.documents import convert, schema, validate
 from occlusionformer.apps.cli.generate import generate
 from occlusionformer.apps.cli.orders import orders
 from occlusionformer.apps.cli.outcome import BAD_INPUT
+from occlusionformer.apps.cli.studio import studio
 from occlusionformer.apps.cli.train import train
 
 __all__ = ["app", "main"]
@@ -35,7 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (generate, orders, validate, convert, inspect, schema, train):
+for command in (generate, orders, validate, convert, inspect, schema, train, studio):
     app.command()(command)
 
 

@@ -1,0 +1,63 @@
+"""The command `studio`: the editor in a browser, and its API, until Ctrl-C."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from occlusionformer.apps.cli.outcome import RefusedError, ending
+from occlusionformer.apps.cli.wish import DEFAULT_MODEL
+from occlusionformer.generation import check_generator
+
+
+def studio(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than loopback need --auth-file.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 7860,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="embedded, a pipeline folder, or flux-dev:CHECKPOINT; several times for several, the first is loaded "
+            "at once. [default: embedded]",
+            show_default=False,
+        ),
+    ] = None,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Who may come in: lines from `python -m occlusionformer.apps.studio.passwords`.", show_default=False
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A further name the server goes by, such as that of a proxy.", show_default=False),
+    ] = None,
+    max_queue: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that may wait; more are turned away.")] = 16,
+) -> None:
+    """Edit layouts and draw them in a browser; nothing leaves this machine."""
+    with ending(as_json=False) as outcome:
+        missing = [name for name in ("gradio", "uvicorn") if find_spec(name) is None]
+        if missing:
+            needed = " and ".join(missing)
+            raise RefusedError([f"studio: expected {needed} to be installed: pip install 'occlusionformer[studio]'"])
+        models = tuple(model or [DEFAULT_MODEL])
+        for name in models:
+            check_generator(name)
+
+        from occlusionformer.apps.studio.server import StudioConfig, StudioServer, build_studio
+
+        config = StudioConfig(
+            models=models,
+            host=host,
+            port=port,
+            auth_file=auth_file,
+            allowed_hosts=tuple(allow_host or ()),
+            max_queue=max_queue,
+        )
+        server = StudioServer(build_studio(config))
+        outcome.note(f"the studio is at {server.address}/ (Ctrl-C ends it)")
+    server.run()

@@ -1,0 +1,1 @@
+"""The studio: a web server with an editor for layouts, and the API behind it."""

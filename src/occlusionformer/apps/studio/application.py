@@ -1,0 +1,124 @@
+"""The studio as an ASGI application: every request through the gate, then to its answer or to gradio."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from urllib.parse import parse_qs, quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from occlusionformer.apps.studio.body import ClientLeftError, parse_body, read_body
+from occlusionformer.apps.studio.gate import SECURITY_HEADERS, Gate, Visitor
+from occlusionformer.apps.studio.gradio_bodies import ENDPOINTS, OWNER_HEADER, ROUTES, check_endpoint, clean_body
+from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError
+from occlusionformer.apps.studio.table import PARAMETERS, Call, Route, Table
+
+
+class Application:
+    """Nothing behind it sees a request that the gate, the table or the limits refuse."""
+
+    def __init__(self, routes: Sequence[Route], gradio: ASGIApp, *, gate: Gate, limits: Limits) -> None:
+        self.table = Table([*routes, *ROUTES])
+        self._gradio = gradio
+        self._gate = gate
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._gradio(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, _with_security_headers(send))
+        else:
+            await _refuse_socket(receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        response: ASGIApp
+        try:
+            visitor = await self._gate.admit(scope, headers)
+            route, parameters = self.table.find(scope["method"], scope["path"])
+            self._gate.check_rate(visitor, route.kind)
+            _check_query(route, scope)
+            value = await self._body(route, headers, receive)
+            if route.answer is None:
+                check_endpoint(parameters.get("endpoint", ENDPOINTS[0]))
+                body = None if value is None else json.dumps(clean_body(scope["path"], value)).encode()
+                response = _Forwarded(self._gradio, visitor, body)
+            else:
+                response = await route.answer(Call(parameters, value, visitor.name, headers))
+        except RefusalError as refusal:
+            response = refusal.response()
+        except ClientLeftError:
+            return
+        await response(scope, receive, send)
+
+    async def _body(self, route: Route, headers: Headers, receive: Receive) -> object:
+        """What was sent as JSON; a body nobody asked for is bounded like any other, and then dropped."""
+        if route.body == "none":
+            if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+                await read_body(headers, receive, self._limits)
+            return None
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise RefusalError("content_type", "expected Content-Type: application/json")
+        if headers.get("content-encoding", "identity") != "identity":
+            raise RefusalError("content_type", "expected a body without Content-Encoding")
+        return parse_body(await read_body(headers, receive, self._limits), self._limits)
+
+
+class _Forwarded:
+    """A request as gradio gets it: with the user's name as we know it, and the body we made."""
+
+    def __init__(self, gradio: ASGIApp, visitor: Visitor, body: bytes | None) -> None:
+        self._gradio = gradio
+        self._visitor = visitor
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = {**scope, "headers": list(scope["headers"])}
+        headers = MutableHeaders(scope=inner)
+        headers[OWNER_HEADER] = quote(self._visitor.name)
+        if self._body is not None:
+            headers["content-length"] = str(len(self._body))
+            del headers["transfer-encoding"]
+        pending = [self._body] if self._body is not None else []
+
+        async def once_more() -> Message:
+            if pending:
+                return {"type": "http.request", "body": pending.pop(), "more_body": False}
+            return await receive()
+
+        await self._gradio(inner, once_more, send)
+
+
+def _check_query(route: Route, scope: Scope) -> None:
+    if not route.query:
+        return
+    given = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    problems = [
+        FieldProblem(name, f"expected {name}={kind} in the query, once")
+        for name, kind in route.query.items()
+        if len(values := given.get(name, [])) != 1 or not re.fullmatch(PARAMETERS[kind], values[0])
+    ]
+    if problems:
+        raise RefusalError("invalid", problems)
+
+
+def _with_security_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers[name] = value
+        await send(message)
+
+    return sending
+
+
+async def _refuse_socket(receive: Receive, send: Send) -> None:
+    """There are no web sockets here."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1008})

@@ -1,0 +1,65 @@
+"""Jobs that have ended: kept for a while, in bounded memory, the oldest going first."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from occlusionformer.apps.studio.job import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How much is kept, and for how long."""
+
+    jobs: int = 256
+    num_bytes: int = 256 * 1024 * 1024
+    seconds: float = 1800.0
+
+
+class Archive:
+    """Not safe by itself: the queue holds its lock around every call."""
+
+    def __init__(self, retention: Retention, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.retention = retention
+        self._clock = clock
+        self._jobs: OrderedDict[str, tuple[Job, float]] = OrderedDict()
+        self._num_bytes = 0
+
+    @property
+    def num_bytes(self) -> int:
+        return self._num_bytes
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, job: Job) -> None:
+        """The newest stays even when it is larger than everything that may be kept."""
+        self._jobs[job.id] = (job, self._clock())
+        self._num_bytes += _size(job)
+        self.sweep()
+
+    def get(self, job_id: str) -> Job | None:
+        self.sweep()
+        entry = self._jobs.get(job_id)
+        return None if entry is None else entry[0]
+
+    def expires_in(self, job_id: str) -> float:
+        return self._jobs[job_id][1] + self.retention.seconds - self._clock()
+
+    def sweep(self) -> None:
+        """Forget what is too old or too much."""
+        while self._jobs:
+            job, since = next(iter(self._jobs.values()))
+            too_old = self._clock() - since > self.retention.seconds
+            too_much = len(self._jobs) > self.retention.jobs or self._num_bytes > self.retention.num_bytes
+            if not too_old and (not too_much or len(self._jobs) == 1):
+                return
+            del self._jobs[job.id]
+            self._num_bytes -= _size(job)
+
+
+def _size(job: Job) -> int:
+    return 0 if job.result is None else job.result.num_bytes

@@ -1,0 +1,86 @@
+"""Bodies of requests: read within bounds, and JSON that is no deeper than anything a program would mean."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import Receive
+
+from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.refusal import RefusalError, problems_under
+from occlusionformer.layout import LayoutError
+from occlusionformer.layout.text import parse_json, text_of, unfit_parts
+
+
+class ClientLeftError(Exception):
+    """The client hung up before its body was there."""
+
+
+async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes:
+    """The whole body. One that is declared too large is refused unread, any other once it has grown too large."""
+    declared = headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit()):
+        raise RefusalError("malformed", f"Content-Length: expected a number, got {declared[:60]!r}")
+    if len(declared) > 18 or int(declared) > limits.body_bytes:
+        raise _too_large(limits)
+    try:
+        return await asyncio.wait_for(_collect(receive, limits), limits.body_seconds)
+    except asyncio.TimeoutError:
+        raise RefusalError("slow", f"expected the whole body within {limits.body_seconds:g} seconds") from None
+
+
+async def _collect(receive: Receive, limits: Limits) -> bytes:
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        part = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(part)
+        if size > limits.body_bytes:
+            raise _too_large(limits)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(limits: Limits) -> RefusalError:
+    return RefusalError("too_large", f"expected a body of at most {limits.body_bytes} bytes")
+
+
+def parse_body(body: bytes, limits: Limits) -> Any:
+    """The value of a JSON body: no repeated fields, no NaN, no number too large, not too deep."""
+    try:
+        value = parse_json(text_of(body))
+        if _levels(value, limits.depth) > limits.depth:
+            raise RefusalError("malformed", f"expected at most {limits.depth} levels of objects and lists")
+        unfit = unfit_parts(value)
+        if problems := unfit.names + unfit.numbers:
+            raise LayoutError(problems)
+    except LayoutError as error:
+        raise RefusalError("malformed", problems_under(error)) from None
+    return value
+
+
+def _levels(value: object, most: int) -> int:
+    """Levels of objects and lists, counted up to one more than `most`."""
+    level: list[object] = [value]
+    for depth in range(most + 1):
+        level = (
+            [
+                child
+                for part in level
+                if isinstance(part, Mapping | list)
+                for child in (part.values() if isinstance(part, Mapping) else part)
+                if isinstance(child, Mapping | list)
+            ]
+            if depth
+            else [part for part in level if isinstance(part, Mapping | list)]
+        )
+        if not level:
+            return depth
+    return most + 1

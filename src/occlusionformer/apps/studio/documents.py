@@ -1,0 +1,98 @@
+"""Layouts checked and converted: what follows from an order, and the same layout in other people's formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError, problems_under
+from occlusionformer.apps.studio.wish import ConvertBody
+from occlusionformer.layout import Layout, LayoutError, read_layouts, write_layout, write_layouts
+from occlusionformer.layout.formats.native import write_one
+
+MOST_LAYOUTS = 64
+"""In one document; larger collections are for the command line."""
+
+
+def check_layout(value: Any, limits: Limits) -> dict[str, Any]:
+    """The answer to a layout, right or wrong."""
+    try:
+        layout = Layout.model_validate(value)
+    except LayoutError as error:
+        problems = problems_under(error, ("layout",))
+        return _answer(problems, cycles=_cycles_of_refused(value))
+    problems = limits.layout_problems(layout, "layout")
+    ids = [instance.id for instance in layout.instances]
+    order = None if problems else layout.zorder
+    relations = None if order is None else sorted([ids[front], ids[behind]] for front, behind in order.edges)
+    broken = [] if problems else [[pair.front, pair.behind] for pair in layout.broken_pairs]
+    return _answer(problems, cycles=_cycles(layout), relations=relations, broken=broken)
+
+
+def _answer(
+    problems: Iterable[FieldProblem],
+    *,
+    cycles: list[list[str]],
+    relations: list[list[str]] | None = None,
+    broken: list[list[str]] | None = None,
+) -> dict[str, Any]:
+    listed = [problem.as_json() for problem in problems]
+    return {
+        "valid": not listed, "problems": listed, "cycles": cycles, "relations": relations, "broken": broken or [],
+    }  # fmt: skip
+
+
+def _cycles_of_refused(value: Any) -> list[list[str]]:
+    """The loops of a layout with nothing else wrong."""
+    if not isinstance(value, dict) or value.get("cycles", "error") != "error":
+        return []
+    try:
+        return _cycles(Layout.model_validate({**value, "cycles": "allow"}))
+    except LayoutError:
+        return []
+
+
+def _cycles(layout: Layout) -> list[list[str]]:
+    order = layout.declared_zorder
+    ids = [instance.id for instance in layout.instances]
+    return [] if order is None else [[ids[place] for place in cycle] for cycle in order.cycles()]
+
+
+def convert(body: ConvertBody, limits: Limits) -> dict[str, Any]:
+    """Raises RefusalError with every problem, in the document or with the options."""
+    options = body.options
+    try:
+        layouts = read_layouts(
+            body.document,
+            body.from_format,
+            prompt=options.prompt,
+            width=options.width,
+            height=options.height,
+            cycles=options.cycles,
+            regions=options.regions,
+        )
+    except LayoutError as error:
+        raise RefusalError("invalid", problems_under(error, ("document",))) from None
+    if len(layouts) > MOST_LAYOUTS:
+        text = f"expected a document with at most {MOST_LAYOUTS} layouts, got {len(layouts)}"
+        raise RefusalError("invalid", [FieldProblem("document", text)])
+    problems = [
+        problem
+        for place, layout in enumerate(layouts)
+        for problem in limits.layout_problems(layout, f"document[{place}]")
+    ]
+    if problems:
+        raise RefusalError("invalid", problems)
+    try:
+        document = None if body.to is None else _written(layouts, body.to, lossy=body.lossy)
+    except LayoutError as error:
+        raise RefusalError("invalid", problems_under(error, ("document",))) from None
+    return {"document": document, "layouts": [write_one(layout) for layout in layouts]}
+
+
+def _written(layouts: Sequence[Layout], to: str, *, lossy: bool) -> str:
+    """One layout as itself, several as a list."""
+    if len(layouts) == 1:
+        return write_layout(layouts[0], to, lossy=lossy)
+    return write_layouts(layouts, to, lossy=lossy)

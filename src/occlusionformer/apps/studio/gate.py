@@ -1,0 +1,146 @@
+"""Who may come in: hosts the server goes by, pages of its own, users it knows, at a bearable rate."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from occlusionformer.apps.studio.passwords import Authority
+from occlusionformer.apps.studio.rates import RateLimiter
+from occlusionformer.apps.studio.refusal import RefusalError
+
+SECURITY_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+"""On every answer."""
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server on this address is reached from its own machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def names_of(host: str, extra: Iterable[str] = ()) -> frozenset[str]:
+    """The names a server on this address goes by.
+
+    Behind an address of a network these are its own name, and addresses: a page of another site reaches a server
+    under a name of that site only.
+    """
+    own = {host, *extra}
+    if not is_loopback(host):
+        own |= {socket.gethostname(), socket.getfqdn()}
+    return frozenset(name.lower() for name in own | LOOPBACK_NAMES)
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who sent a request."""
+
+    name: str
+    """Of the user, empty where there are none."""
+    address: str
+
+    @property
+    def counted_as(self) -> str:
+        return f"user {self.name}" if self.name else f"address {self.address}"
+
+
+class Gate:
+    """Raises RefusalError for whoever may not come in."""
+
+    def __init__(
+        self, *, names: frozenset[str], any_address: bool, authority: Authority | None, limiter: RateLimiter
+    ) -> None:
+        self._names = names
+        self._any_address = any_address
+        self._authority = authority
+        self._limiter = limiter
+
+    async def admit(self, scope: Scope, headers: Headers) -> Visitor:
+        """Host, then user, then the page that sent the request."""
+        self._check_host(headers)
+        address = (scope.get("client") or ("unknown",))[0]
+        visitor = Visitor(await self._user(headers, address), address)
+        _check_origin(scope, headers)
+        return visitor
+
+    def check_rate(self, visitor: Visitor, kind: str) -> None:
+        wait = self._limiter.take(visitor.counted_as, kind)
+        if wait:
+            raise RefusalError("rate_limited", "too many requests", retry_after=wait)
+
+    def _check_host(self, headers: Headers) -> None:
+        values = headers.getlist("host")
+        name = _host_name(values[0]) if len(values) == 1 else None
+        if name is None or not (name in self._names or (self._any_address and _is_address(name))):
+            raise RefusalError("malformed", "expected a Host that this server goes by")
+
+    async def _user(self, headers: Headers, address: str) -> str:
+        if self._authority is None:
+            return ""
+        header = headers.get("authorization", "")
+        if not header:
+            raise _unauthorized("expected a name and password, or a token")
+        name = self._authority.remembers(header)
+        if name is not None:
+            return name
+        if wait := self._limiter.waiting(f"address {address}", "wrong_password"):
+            raise RefusalError("rate_limited", "too many wrong passwords", retry_after=wait)
+        name = await asyncio.to_thread(self._authority.name_of, header)
+        if name is None:
+            self._limiter.take(f"address {address}", "wrong_password")
+            raise _unauthorized("wrong name, password or token")
+        return name
+
+
+def _unauthorized(text: str) -> RefusalError:
+    challenge = 'Basic realm="occlusionformer studio", charset="UTF-8"'
+    return RefusalError("unauthorized", text, headers={"WWW-Authenticate": challenge})
+
+
+def _host_name(value: str) -> str | None:
+    """The name in a Host header, without port, brackets and trailing dot."""
+    if value.startswith("["):
+        name, bracket, port = value[1:].partition("]")
+        port = port[1:] if bracket and port.startswith(":") else port
+    else:
+        name, _, port = value.partition(":")
+    return name.lower().rstrip(".") if name and (not port or port.isdigit()) else None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_origin(scope: Scope, headers: Headers) -> None:
+    """A browser says which page a request comes from; programs say nothing."""
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
+        raise RefusalError("forbidden", "expected a request from a page of this server")
+    is_visit = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") and not is_visit:
+        raise RefusalError("forbidden", "expected a request from a page of this server")

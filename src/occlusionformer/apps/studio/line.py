@@ -1,0 +1,246 @@
+"""The line of jobs before the device: one is drawn at a time, a few wait, the rest are turned away."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from occlusionformer.apps.studio.archive import Archive, Retention
+from occlusionformer.apps.studio.catalogue import Catalogue, ModelFailedError
+from occlusionformer.apps.studio.job import Job, Result, Standing
+from occlusionformer.apps.studio.pictures import keep_picture, keep_preview
+from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError, problems_of_lines
+from occlusionformer.apps.studio.wish import GenerateBody, Wish, canvas_problems
+from occlusionformer.generation import (
+    FormingPictures,
+    GeneratedImage,
+    GenerationInterruptedError,
+    Generator,
+    PreviewingGenerator,
+)
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_DURATIONS = 20
+FIRST_GUESS_SECONDS = 5.0
+"""For Retry-After before anything has been drawn."""
+
+
+class Line:
+    """Jobs by id; one thread draws them in the order they came."""
+
+    def __init__(self, catalogue: Catalogue, *, capacity: int, retention: Retention) -> None:
+        self.catalogue = catalogue
+        self.capacity = capacity
+        self._changed = threading.Condition()
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._archive = Archive(retention)
+        self._durations: deque[float] = deque(maxlen=REMEMBERED_DURATIONS)
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="studio-device", daemon=True)
+
+    def start(self) -> None:
+        """Load the first model, then draw."""
+        self._thread.start()
+
+    def close(self, timeout: float) -> bool:
+        """Cancel everything and wait for the step that is being drawn; whether it ended in time."""
+        with self._changed:
+            self._closing = True
+            for job in (*self._waiting, *((self._running,) if self._running else ())):
+                self._stop(job)
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def submit(self, wish: Wish, owner: str) -> Job:
+        """Raises RefusalError when the line is full, or when the model is known not to draw this."""
+        if self.catalogue.status(wish.model) == "failed":
+            raise RefusalError("model_failed", [FieldProblem("model", f"{wish.model} could not be loaded")])
+        if problems := canvas_problems(wish, self.catalogue.defaults(wish.model)):
+            raise RefusalError("invalid", problems)
+        job = Job(wish=wish, model=wish.model, owner=owner)
+        with self._changed:
+            if self._closing or len(self._waiting) >= self.capacity:
+                text = f"expected fewer than {self.capacity} jobs waiting"
+                raise RefusalError("queue_full", text, retry_after=self._next_place())
+            self._waiting.append(job)
+            self._changed.notify_all()
+        return job
+
+    def find(self, job_id: str, owner: str) -> Job:
+        """Raises RefusalError for an unknown job, one that is forgotten, and one of somebody else."""
+        with self._changed:
+            running = [self._running] if self._running else []
+            for job in (*running, *self._waiting):
+                if job.id == job_id and job.owner == owner:
+                    return job
+            job_found = self._archive.get(job_id)
+        if job_found is None or job_found.owner != owner:
+            raise RefusalError("not_found", "no such job, or its result has expired")
+        return job_found
+
+    def cancel(self, job: Job) -> None:
+        """At once when it waits, before the next step is over when it is being drawn."""
+        with self._changed:
+            self._stop(job)
+
+    def listen(self, job: Job, listener: Callable[[], None]) -> None:
+        """Call the listener, in any thread, whenever the job stands otherwise."""
+        with self._changed:
+            job.listeners.add(listener)
+
+    def leave(self, job: Job, listener: Callable[[], None]) -> int:
+        """How many still listen."""
+        with self._changed:
+            job.listeners.discard(listener)
+            return len(job.listeners)
+
+    def counts(self) -> dict[str, int]:
+        with self._changed:
+            return {"running": int(self._running is not None), "waiting": len(self._waiting), "capacity": self.capacity}
+
+    def place(self, job: Job) -> tuple[int, float | None]:
+        """Jobs in front of this one, and the seconds they will take; 0 and None once it is being drawn."""
+        with self._changed:
+            if job not in self._waiting:
+                return 0, None
+            ahead = self._waiting.index(job)
+            running = self._running is not None
+            return ahead + running, self._seconds_for(ahead) if self._durations else None
+
+    def expires_in(self, job: Job) -> float:
+        with self._changed:
+            return self._archive.expires_in(job.id) if self._archive.get(job.id) else 0.0
+
+    @property
+    def kept_bytes(self) -> int:
+        with self._changed:
+            return self._archive.num_bytes
+
+    def _seconds_for(self, ahead: int) -> float:
+        """Until as many of the waiting jobs, and the running one, are over."""
+        mean = sum(self._durations) / len(self._durations) if self._durations else FIRST_GUESS_SECONDS
+        left = self._running.seconds_left() if self._running else 0.0
+        return (mean if left is None else left) + ahead * mean
+
+    def _next_place(self) -> float:
+        return self._seconds_for(0)
+
+    def _stop(self, job: Job) -> None:
+        """Under the lock."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            job.end("cancelled")
+            self._archive.add(job)
+            self._tell_waiting()
+        elif not job.standing.ended:
+            job.stopping = True
+
+    def _tell_waiting(self) -> None:
+        for job in self._waiting:
+            job.tell()
+
+    def _work(self) -> None:
+        try:
+            self.catalogue.generator(self.catalogue.default)
+        except ModelFailedError:
+            logger.exception("the first model could not be loaded")
+        while (job := self._next()) is not None:
+            self._finish(job, *self._outcome(job))
+            del job  # a result that is forgotten must not live on here
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            while not self._waiting and not self._closing:
+                self._changed.wait()
+            if self._closing:
+                return None
+            job = self._running = self._waiting.popleft()
+            job.started = time.monotonic()
+            job.change(status="running")
+            self._tell_waiting()
+            return job
+
+    def _outcome(self, job: Job) -> tuple[Standing, Result | None]:
+        """Draw it; whatever goes wrong is the job's end and not the server's."""
+        try:
+            return Standing(status="done"), self._draw(job)
+        except GenerationInterruptedError:
+            return Standing(status="cancelled"), None
+        except ModelFailedError as error:
+            logger.exception("a model could not be loaded")
+            problems: tuple[FieldProblem, ...] = (FieldProblem("model", str(error)),)
+        except RefusalError as error:
+            problems = error.problems
+        except ValueError as error:
+            lines = getattr(error, "problems", None) or str(error).splitlines() or ["the model refused the request"]
+            problems = tuple(problems_of_lines(lines, GenerateBody.model_fields))
+        except Exception as error:  # models of other packages may raise anything
+            logger.exception("a job failed")
+            no_memory = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+            text = "not enough memory for this picture" if no_memory else f"the model failed ({type(error).__name__})"
+            problems = (FieldProblem("", text),)
+        _free_memory()
+        return Standing(status="failed", problems=problems), None
+
+    def _draw(self, job: Job) -> Result:
+        wish = job.wish
+        assert wish is not None
+        generator = self.catalogue.generator(wish.model)
+        if problems := canvas_problems(wish, self.catalogue.defaults(wish.model)):
+            raise RefusalError("invalid", problems)
+        with self._changed:
+            job.drawing_since = time.monotonic()
+        drawn = self._generate(generator, job, wish)
+        pictures = tuple(keep_picture(each, wish.model) for each in drawn)
+        ids = tuple(instance.id for instance in wish.requests[0].layout.instances)
+        timings = {name: round(seconds, 4) for name, seconds in (drawn[0].timings if drawn else {}).items()}
+        size = sum(picture.num_bytes for picture in pictures)
+        return Result(pictures=pictures, instance_ids=ids, timings=timings, num_bytes=size)
+
+    def _generate(self, generator: Generator, job: Job, wish: Wish) -> list[GeneratedImage]:
+        def on_step(step: int, total: int) -> bool:
+            with self._changed:
+                if not job.stopping:
+                    job.change(step=step, total=total)
+                return not job.stopping
+
+        def on_preview(forming: FormingPictures) -> None:
+            if not job.stopping and forming.step % wish.preview_every == 0 and forming.step < forming.total:
+                preview = keep_preview(forming)
+                with self._changed:
+                    job.change(preview=preview)
+
+        if job.stopping:
+            raise GenerationInterruptedError(0, 0)
+        if isinstance(generator, PreviewingGenerator) and wish.preview_every:
+            return generator.generate_watched(wish.requests, on_step=on_step, on_preview=on_preview)
+        return generator.generate(wish.requests, on_step=on_step)
+
+    def _finish(self, job: Job, standing: Standing, result: Result | None) -> None:
+        with self._changed:
+            self._running = None
+            stopped_late = job.stopping and standing.status == "done"
+            job.result = None if stopped_late else result
+            if job.started is not None and standing.status == "done":
+                self._durations.append(time.monotonic() - job.started)
+            job.end("cancelled" if stopped_late else standing.status, problems=standing.problems)
+            self._archive.add(job)
+            self._tell_waiting()
+
+
+def _free_memory() -> None:
+    """Give back what a failed job held: cycles of tracebacks, and blocks that an accelerator's allocator keeps."""
+    gc.collect()
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,88 @@
+"""Requests that are not served: a status, a code, and every problem with its place in what was sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from occlusionformer.layout import LayoutError
+from occlusionformer.layout.problems import Path, path_text
+
+CODES = {
+    "malformed": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method": 405,
+    "slow": 408,
+    "not_ready": 409,
+    "too_large": 413,
+    "content_type": 415,
+    "invalid": 422,
+    "rate_limited": 429,
+    "queue_full": 429,
+    "model_failed": 503,
+}
+"""HTTP status of each code. A full queue is the client's pace, not the server's fault."""
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """One thing wrong; `field` is a path into the body, or empty."""
+
+    field: str
+    message: str
+
+    def as_json(self) -> dict[str, str]:
+        return {"field": self.field, "message": self.message}
+
+
+class RefusalError(Exception):
+    """A request that is not served."""
+
+    def __init__(
+        self,
+        code: str,
+        problems: Sequence[FieldProblem] | str,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        listed = (FieldProblem("", problems),) if isinstance(problems, str) else tuple(problems)
+        assert listed, "a refusal without a problem"
+        super().__init__("; ".join(f"{each.field}: {each.message}".removeprefix(": ") for each in listed))
+        self.code = code
+        self.status = CODES[code]
+        self.problems = listed
+        waiting = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after + 0.5)))}
+        self.headers = {**(headers or {}), **waiting}
+
+    def as_json(self) -> dict[str, Any]:
+        return {"problems": [problem.as_json() for problem in self.problems], "code": self.code}
+
+    def response(self) -> Response:
+        return json_response(self.as_json(), status=self.status, headers=self.headers)
+
+
+def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """ASCII JSON: text that is no valid Unicode can be quoted back."""
+    return Response(json.dumps(value, allow_nan=False), status, dict(headers or {}), "application/json")
+
+
+def problems_under(error: LayoutError, parent: Path = ()) -> list[FieldProblem]:
+    """The problems of a layout or document that was sent at `parent`."""
+    return [FieldProblem(path_text(detail.path), detail.text) for detail in error.under(parent).details]
+
+
+def problems_of_lines(lines: Iterable[str], fields: Iterable[str]) -> list[FieldProblem]:
+    """Problems written "field: message", as models raise them; `fields` are the names that may be meant."""
+    known = set(fields)
+    found = []
+    for line in lines:
+        name, colon, message = line.partition(": ")
+        found.append(FieldProblem(name, message) if colon and name in known else FieldProblem("", line))
+    return found

@@ -1,0 +1,177 @@
+"""The studio put together, and run until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+from starlette.responses import Response
+
+from occlusionformer.apps.studio.answers import Answers
+from occlusionformer.apps.studio.application import Application
+from occlusionformer.apps.studio.archive import Retention
+from occlusionformer.apps.studio.catalogue import Catalogue
+from occlusionformer.apps.studio.gate import Gate, is_loopback, names_of
+from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.line import Line
+from occlusionformer.apps.studio.openapi import describe
+from occlusionformer.apps.studio.passwords import Authority, read_auth_file
+from occlusionformer.apps.studio.rates import RateLimiter, Rates
+from occlusionformer.apps.studio.refusal import json_response
+from occlusionformer.apps.studio.static_files import StaticFiles
+from occlusionformer.apps.studio.table import Call, Route
+from occlusionformer.generation import Generator, load_generator
+
+QUIET = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DISABLE_TELEMETRY": "1",
+}
+"""Read by gradio and huggingface_hub when they are imported."""
+
+CLOSING_SECONDS = 10.0
+"""For the step that is being drawn; the thread ends with the process in any case."""
+
+MOST_CONNECTIONS = 512
+
+
+class UnsafeHostError(ValueError):
+    """A server that others could reach, without passwords."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudioConfig:
+    """How a studio is run."""
+
+    models: Sequence[str] = ("embedded",)
+    host: str = "127.0.0.1"
+    port: int = 7860
+    auth_file: Path | None = None
+    allowed_hosts: Sequence[str] = ()
+    """Further names the server goes by, such as that of a proxy before it."""
+    max_queue: int = 16
+    limits: Limits = field(default_factory=Limits)
+    rates: Rates = field(default_factory=Rates)
+    retention: Retention = field(default_factory=Retention)
+    grace: float = 30.0
+    """Seconds after which a job that everybody has left is cancelled."""
+
+    def authority(self) -> Authority | None:
+        """Raises UnsafeHostError without an auth file where one is needed, AuthFileError for a wrong one."""
+        if self.auth_file is not None:
+            return read_auth_file(self.auth_file)
+        if not is_loopback(self.host):
+            raise UnsafeHostError(f"host: expected a loopback address, or --auth-file, got {self.host!r}")
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Studio:
+    """The application and the line behind it."""
+
+    config: StudioConfig
+    application: Application
+    line: Line
+
+
+def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = load_generator) -> Studio:
+    """Raises ValueError for a configuration that cannot be served."""
+    authority = config.authority()
+    line = Line(Catalogue(config.models, load=load), capacity=config.max_queue, retention=config.retention)
+    answers = Answers(line, config.limits, grace=config.grace, static=StaticFiles())
+    routes = answers.routes()
+    document = describe(routes, config.limits, asks_for_user=authority is not None)
+
+    async def openapi(call: Call) -> Response:
+        return json_response(document)
+
+    described = Route(method="GET", path="/api/openapi.json", summary="This description.", answer=openapi)
+    for name, value in QUIET.items():
+        os.environ[name] = value
+    from occlusionformer.apps.studio.gradio_calls import gradio_app
+
+    gate = Gate(
+        names=names_of(config.host, config.allowed_hosts),
+        any_address=not is_loopback(config.host),
+        authority=authority,
+        limiter=RateLimiter(config.rates),
+    )
+    application = Application([*routes, described], gradio_app(answers), gate=gate, limits=config.limits)
+    return Studio(config=config, application=application, line=line)
+
+
+class _Server(uvicorn.Server):
+    """Lets go of the jobs first, so that their event streams end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, line: Line) -> None:
+        super().__init__(config)
+        self._line = line
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._line.close(0)
+        await super().shutdown(sockets)
+
+
+class StudioServer:
+    """A studio on a socket of its own. The port is taken when it is made: OSError where it is in use."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        host = studio.config.host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((host, studio.config.port))
+        except OSError:
+            self._socket.close()
+            raise
+        self.port: int = self._socket.getsockname()[1]
+        self._server = _Server(
+            uvicorn.Config(
+                studio.application,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_keep_alive=10,
+                timeout_graceful_shutdown=3,
+                ws="none",
+            ),
+            studio.line,
+        )
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM; then cancel what is being drawn and wait for its step."""
+        self._studio.line.start()
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._studio.line.close(CLOSING_SECONDS)
+            self._socket.close()
+
+    @property
+    def address(self) -> str:
+        """Where it is reached from this machine."""
+        host = self._studio.config.host
+        host = "127.0.0.1" if host in ("0.0.0.0", "::", "localhost") else host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """Serve in another thread; the address."""
+        thread = threading.Thread(target=self.run, name="studio-server")
+        thread.start()
+        try:
+            while not self._server.started and thread.is_alive():
+                threading.Event().wait(0.01)
+            yield self.address
+        finally:
+            self._server.should_exit = True
+            thread.join()

@@ -1,0 +1,161 @@
+"""What clients send: the bodies of the requests, parsed once and with every problem told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
+
+from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError, problems_under
+from occlusionformer.generation import GenerationDefaults, GenerationRequest, choose_seed
+from occlusionformer.generation.request import MAX_SEED
+from occlusionformer.layout import FORMATS, Layout, LayoutError
+from occlusionformer.layout.document import Document
+from occlusionformer.layout.problems import one_of, shown
+from occlusionformer.layout.schema import CyclePolicy
+
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
+FormatName = Literal["native", "published", "sa-z", "overlaybench", "coco", "gligen"]
+
+MOST_GUIDANCE = 100.0
+MOST_STRENGTH = 10.0
+
+
+class GenerateBody(Document):
+    """A job."""
+
+    layout: Layout
+    model: str | None = Field(None, description="One of the models of this server; null for its first.")
+    seed: Annotated[int, Field(strict=True, ge=0, le=MAX_SEED)] | None = Field(
+        None, description="Picture K is drawn from seed + K; null for the layout's seed, else a fresh one."
+    )
+    images: Annotated[int, Field(strict=True, ge=1, le=4)] = Field(1, description="Pictures to draw.")
+    steps: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = Field(None, description="null for the model's.")
+    guidance: Annotated[float, Field(strict=True, ge=0, le=MOST_GUIDANCE)] | None = Field(
+        None, description="null for the model's."
+    )
+    grounding_ratio: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
+        None, description="Share of the steps on which the layout is obeyed; null for the model's."
+    )
+    strength: Annotated[float, Field(strict=True, ge=0, le=MOST_STRENGTH)] = Field(
+        1.0, description="Factor on everything the layout adds."
+    )
+    want_masks: Flag = False
+    want_weights: Flag = False
+    preview_every: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
+        4, description="A preview after every so many steps; 0 for none."
+    )
+    keep: Flag = Field(False, description="Go on when nobody listens to the events any more.")
+
+
+class ValidateBody(Document):
+    """A layout to check, whatever it is."""
+
+    layout: Any
+
+
+class ConvertOptions(Document):
+    """What a document leaves to the caller; which options mean something depends on the format."""
+
+    prompt: str | None = None
+    width: Whole | None = None
+    height: Whole | None = None
+    cycles: CyclePolicy | None = None
+    regions: Flag | None = None
+
+
+class ConvertBody(Document):
+    """A document to read, and the format to write it in."""
+
+    document: str = Field(description="The text of a file.")
+    from_format: FormatName = Field(alias="from")
+    to: FormatName | None = None
+    options: ConvertOptions = ConvertOptions()
+    lossy: Flag = False
+
+
+assert set(FormatName.__args__) == set(FORMATS)  # type: ignore[attr-defined]
+
+Body = TypeVar("Body", bound=Document)
+
+
+def parse_as(kind: type[Body], value: Any) -> Body:
+    """Raises RefusalError with every problem."""
+    if not isinstance(value, dict):
+        raise RefusalError("invalid", f"expected an object, got {shown(value)}")
+    try:
+        return kind.model_validate(value)
+    except LayoutError as error:
+        raise RefusalError("invalid", problems_under(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """A job that can be drawn."""
+
+    requests: tuple[GenerationRequest, ...]
+    model: str
+    preview_every: int
+    keep: bool
+
+
+def parse_wish(value: Any, limits: Limits, models: Collection[str], default_model: str) -> Wish:
+    """Raises RefusalError with every problem."""
+    limits.check_count(value.get("layout") if isinstance(value, dict) else None, "layout")
+    body = parse_as(GenerateBody, value)
+    problems = [*limits.layout_problems(body.layout, "layout"), *_beyond(body, limits)]
+    if body.model is not None and body.model not in models:
+        problems.append(FieldProblem("model", f"expected {one_of(models)}, got {shown(body.model)}"))
+    if problems:
+        raise RefusalError("invalid", problems)
+    first = GenerationRequest(
+        layout=body.layout,
+        seed=body.seed,
+        steps=body.steps,
+        guidance=body.guidance,
+        grounding_ratio=body.grounding_ratio,
+        strength=body.strength,
+        want_masks=body.want_masks,
+        want_weights=body.want_weights,
+    )
+    return Wish(
+        requests=_seeded(first, body.images),
+        model=body.model or default_model,
+        preview_every=body.preview_every,
+        keep=body.keep,
+    )
+
+
+def _beyond(body: GenerateBody, limits: Limits) -> list[FieldProblem]:
+    found = []
+    for name, amount, most in (("images", body.images, limits.images), ("steps", body.steps or 0, limits.steps)):
+        if amount > most:
+            found.append(FieldProblem(name, f"expected at most {most}, got {amount}"))
+    layout = body.layout
+    values = body.images * len(layout.instances) * layout.width * layout.height if body.want_masks else 0
+    if values > limits.mask_pixels:
+        text = f"expected masks of at most {limits.mask_pixels} pixels for all instances and pictures, got {values}"
+        found.append(FieldProblem("want_masks", text))
+    return found
+
+
+def _seeded(first: GenerationRequest, images: int) -> tuple[GenerationRequest, ...]:
+    """Seeds one after the other, those beyond the largest from 0 on."""
+    start = choose_seed(first)
+    return tuple(replace(first, seed=(start + place) % (MAX_SEED + 1)) for place in range(images))
+
+
+def canvas_problems(wish: Wish, defaults: GenerationDefaults | None) -> list[FieldProblem]:
+    """What the model cannot draw; nothing is known of it until it is loaded."""
+    if defaults is None:
+        return []
+    layout, unit = wish.requests[0].layout, defaults.side_multiple
+    return [
+        FieldProblem(f"layout.{name}", f"expected a multiple of {unit}, got {side}")
+        for name, side in (("width", layout.width), ("height", layout.height))
+        if side % unit
+    ]

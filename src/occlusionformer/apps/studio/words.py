@@ -1,0 +1,65 @@
+"""Jobs and results as clients read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from occlusionformer.apps.studio.job import Job
+from occlusionformer.apps.studio.line import Line
+from occlusionformer.apps.studio.refusal import RefusalError
+
+
+def state_json(line: Line, job: Job) -> dict[str, Any]:
+    """How a job stands."""
+    standing = job.standing
+    position, waiting = line.place(job)
+    return {
+        "job": job.id,
+        "status": standing.status,
+        "position": position,
+        "waiting_seconds": _rounded(waiting),
+        "step": standing.step,
+        "total": standing.total,
+        "seconds_left": _rounded(job.seconds_left()),
+        "problems": [problem.as_json() for problem in standing.problems],
+        "preview": None if standing.preview is None else standing.preview.as_json(),
+    }
+
+
+def result_json(line: Line, job: Job) -> dict[str, Any]:
+    """Raises RefusalError for a job without a result."""
+    result = job.result
+    if result is None:
+        raise RefusalError("not_ready", f"expected a job that is done, got one that is {job.standing.status}")
+    images = [
+        {
+            "index": index,
+            "seed": picture.provenance["seed"],
+            "width": picture.provenance["width"],
+            "height": picture.provenance["height"],
+            "png": f"/api/jobs/{job.id}/images/{index}.png",
+            "instances": [
+                {
+                    "id": name,
+                    "mask": f"/api/jobs/{job.id}/images/{index}/masks/{place}.png" if picture.masks else None,
+                    "cutout": f"/api/jobs/{job.id}/images/{index}/cutouts/{place}.png" if picture.masks else None,
+                }
+                for place, name in enumerate(result.instance_ids)
+            ],
+            "weights": None if picture.weights is None else picture.weights.as_json(),
+            "provenance": picture.provenance,
+        }
+        for index, picture in enumerate(result.pictures)
+    ]
+    waited = (job.started or job.created) - job.created
+    return {
+        "job": job.id,
+        "model": job.model,
+        "expires_in_seconds": int(line.expires_in(job)),
+        "timings": {"waiting": round(waited, 4), **result.timings},
+        "images": images,
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
