@@ -7,7 +7,13 @@ import sys
 
 import pytest
 
-from occlusionformer.generation import Generator, UnknownGeneratorError, check_generator, generator_names, load_generator
+from occlusionformer.generation import (
+    Generator,
+    UnknownGeneratorError,
+    check_generator,
+    generator_names,
+    load_generator,
+)
 
 PACKAGE = """
 class Echo:
