@@ -1,0 +1,43 @@
+"""What a benchmark says about itself, as a JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from occlusionformer.layout.document import Document
+from occlusionformer.layout.problems import Problem, one_of, shown
+from occlusionformer.layout.schema import Text
+
+
+class Definition(Document):
+    """A benchmark without its items. Raises LayoutError with every problem."""
+
+    name: Text = Field(description="Short name, also of the folder its results go to.")
+    title: Text = Field(description="What tables call it.")
+    source: dict[str, Any] = Field(description="`format`, the name of a source, and the settings of that source.")
+    metrics: tuple[Text, ...] = Field(description="Names of the metrics that apply.", min_length=1)
+    conditions_on: Literal["order of the reference"] | None = Field(
+        None, description="What judges must say about the references before anything can be drawn."
+    )
+    judges: dict[Text, Text] = Field({}, description="What the published protocol asks, by kind of question.")
+    reported: dict[Text, dict[Text, float]] = Field({}, description="Published figures, by method and column.")
+    notes: tuple[Text, ...] = Field((), description="What has to be printed next to the results.")
+
+    @classmethod
+    def problems_between(cls, fields: Mapping[str, Any]) -> list[Problem]:
+        from occlusionformer.evaluation.specs import METRICS
+
+        named = fields.get("metrics", ())
+        places = enumerate(named) if isinstance(named, list | tuple) else ()
+        found = [
+            Problem(("metrics", place), f"expected {one_of(METRICS)}, got {shown(name)}")
+            for place, name in places
+            if isinstance(name, str) and name not in METRICS
+        ]
+        source = fields.get("source")
+        if isinstance(source, Mapping) and not isinstance(source.get("format"), str):
+            found.append(Problem(("source", "format"), f"expected a name, got {shown(source.get('format'))}"))
+        return found

@@ -1,0 +1,88 @@
+"""Where the items of a benchmark come from: files of a folder, read by a source that knows their form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.layout import LayoutError
+from occlusionformer.layout.document import Document
+from occlusionformer.layout.problems import shown
+
+_KEY = re.compile(r"[\w-][\w.-]*", re.ASCII)
+"""Keys become file names."""
+
+
+class BenchmarkError(ValueError):
+    """Everything that is wrong with a benchmark or its files; `problems` holds one line for each."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(dict.fromkeys(problems))
+        assert self.problems, "an error without a problem"
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass
+class Reading:
+    """Items as they are read, and the rows that are none."""
+
+    items: list[Item] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Places of the rows that are none, each once."""
+    files: list[Path] = field(default_factory=list)
+
+    @contextmanager
+    def row(self, place: str) -> Iterator[None]:
+        """Around the reading of one row: what is wrong with it is kept with its place, and the next one is read."""
+        try:
+            yield
+        except LayoutError as error:
+            self.refuse(place, error.problems)
+
+    def refuse(self, place: str, problems: Iterable[str]) -> None:
+        self.refused.append(place)
+        self.problems += [f"{place}: {problem}" for problem in problems]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A form that items are kept in."""
+
+    name: str
+    settings: type[Document]
+    """The fields of `source` in a definition, beside `format`."""
+    read: Callable[[Any, Path], Reading]
+    """Items of a folder, with the settings. Problems of single rows are in the reading; raises BenchmarkError for
+    what concerns all of them, such as files that are not there."""
+    has_files: bool = True
+    """Whether there is a folder to read; without, the settings are all there is."""
+
+
+def files_in(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """The files that the first pattern with any finds, sorted. Raises BenchmarkError when there are none."""
+    tried = list(patterns)
+    for pattern in tried:
+        if found := sorted(path for path in folder.glob(pattern) if path.is_file()):
+            return found
+    raise BenchmarkError([f"{folder}: expected files {' or '.join(tried)}, found none"])
+
+
+def checked_key(value: object) -> str:
+    """A name that can be a file's. Raises LayoutError."""
+    key = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        raise LayoutError([f"expected an id of letters, digits, '.', '_' and '-', got {shown(value)}"])
+    return key
+
+
+def text_field(row: dict[str, Any], name: str) -> str:
+    """Raises LayoutError for a field that is not text."""
+    if not isinstance(row.get(name), str):
+        raise LayoutError([f"{name}: expected text, got {shown(row.get(name))}"])
+    return str(row[name])

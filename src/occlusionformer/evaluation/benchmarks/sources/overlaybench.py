@@ -1,0 +1,104 @@
+"""OverLayBench (arXiv 2509.19282) as published: Parquet rows with a picture, an id and a Python literal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from occlusionformer.evaluation.benchmark import Item, Truth
+from occlusionformer.evaluation.benchmarks.source import Reading, Source, checked_key, files_in, text_field
+from occlusionformer.evaluation.benchmarks.tables import Row, rows
+from occlusionformer.layout import LayoutError, read_layout
+from occlusionformer.layout.document import Document
+from occlusionformer.layout.formats.overlaybench import SIDE
+from occlusionformer.layout.problems import Path as ProblemPath
+from occlusionformer.layout.problems import Problem, shown
+from occlusionformer.layout.schema import Pixels
+from occlusionformer.layout.text import parse_literal
+
+LONGEST_ANNOTATION = 2**20
+"""Characters; real ones have a few thousand."""
+
+
+class OverLayBenchSettings(Document):
+    files: tuple[str, ...] = Field(description="Patterns for the tables; the first that finds any is taken.")
+    size: Pixels = Field(SIDE, description="Width and height to draw in; boxes are given in 1024 x 1024 all the same.")
+
+
+def read(settings: OverLayBenchSettings, folder: Path) -> Reading:
+    reading = Reading(files=files_in(folder, settings.files))
+    for row in rows(reading.files, ("annotation", "image_id"), picture="image"):
+        with reading.row(row.place):
+            reading.items.append(_item(row, settings.size))
+    return reading
+
+
+def _item(row: Row, size: int) -> Item:
+    key = checked_key(row.fields["image_id"])
+    document = _annotation(text_field(row.fields, "annotation"))
+    layout = read_layout(document, "overlaybench")
+    relations, pairs = _relations(document), _overlap_pairs(document, len(layout.instances))
+    edges = [document["annotations"][instance.id]["bbox"] for instance in layout.instances]
+    truth = Truth(
+        boxes=tuple((int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in edges),
+        frame=(SIDE, SIDE),
+        names=tuple(instance.id for instance in layout.instances),
+        categories=tuple(instance.category or instance.caption for instance in layout.instances),
+        relations=relations,
+        overlap_pairs=pairs,
+    )
+    layout = layout.model_copy(update={"width": size, "height": size})
+    return Item(key=key, layout=layout, truth=truth, reference=row.picture)
+
+
+def _annotation(text: str) -> dict[str, Any]:
+    if len(text) > LONGEST_ANNOTATION:
+        raise LayoutError([f"annotation: expected at most {LONGEST_ANNOTATION} characters, got {len(text)}"])
+    document = parse_literal(text)
+    if not isinstance(document, dict):
+        raise LayoutError([f"annotation: expected an object, got {shown(document)}"])
+    return document
+
+
+def _relations(document: Mapping[str, Any]) -> dict[str, str]:
+    found = document.get("relations", {})
+    if not isinstance(found, Mapping):
+        raise LayoutError([Problem(("relations",), f"expected an object with text, got {shown(found)}")])
+    problems = [
+        Problem(("relations", str(key)), f"expected text under a name, got {shown(text)}")
+        for key, text in found.items()
+        if not (isinstance(key, str) and isinstance(text, str))
+    ]
+    if problems:
+        raise LayoutError(problems)
+    return dict(found)
+
+
+def _overlap_pairs(document: Mapping[str, Any], count: int) -> tuple[tuple[int, int], ...]:
+    found = document.get("valid_overlap", [])
+    if not isinstance(found, list):
+        raise LayoutError([Problem(("valid_overlap",), f"expected a list, got {shown(found)}")])
+    problems: list[Problem] = []
+    pairs = []
+    for place, entry in enumerate(found):
+        path: ProblemPath = ("valid_overlap", place, "overlap_box")
+        pair = entry.get("overlap_box") if isinstance(entry, Mapping) else None
+        if _is_pair(pair, count):
+            pairs.append((pair[0], pair[1]))
+        else:
+            problems.append(Problem(path, f"expected two places of {count} instances, got {shown(pair)}"))
+    if problems:
+        raise LayoutError(problems)
+    return tuple(pairs)
+
+
+def _is_pair(value: Any, count: int) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or value[0] == value[1]:
+        return False
+    return all(type(place) is int and 0 <= place < count for place in value)
+
+
+OVERLAYBENCH = Source(name="overlaybench", settings=OverLayBenchSettings, read=read)

@@ -1,0 +1,71 @@
+"""Rows of Parquet files, with the pictures in them opened only when they are looked at."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from PIL import Image
+
+from occlusionformer.evaluation.benchmarks.source import BenchmarkError
+
+if TYPE_CHECKING:
+    import pyarrow.parquet
+
+
+class Row(NamedTuple):
+    """One row without its picture."""
+
+    place: str
+    """File and number, for messages."""
+    fields: dict[str, Any]
+    picture: Callable[[], Image.Image] | None
+    """Opens the picture, where the table has one."""
+
+
+def rows(paths: Sequence[Path], columns: Sequence[str], *, picture: str | None = None) -> Iterator[Row]:
+    """The rows of files in order. Raises BenchmarkError for files that are no tables or lack a column."""
+    for path in paths:
+        table = _open(path)
+        names = table.schema_arrow.names
+        wanted = [*columns, *([picture] if picture else [])]
+        if missing := [name for name in wanted if name not in names]:
+            raise BenchmarkError(
+                [f"{path.name}: expected a column {name!r}, got {', '.join(names)}" for name in missing]
+            )
+        number = 0
+        for group in range(table.num_row_groups):
+            for place, fields in enumerate(table.read_row_group(group, columns=list(columns)).to_pylist()):
+                opened = partial(_picture, path, picture, group, place) if picture else None
+                yield Row(f"{path.name} row {number}", fields, opened)
+                number += 1
+
+
+def _open(path: Path) -> pyarrow.parquet.ParquetFile:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise BenchmarkError(["pyarrow: expected to be installed, as the extra `eval` does"]) from None
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except pyarrow.ArrowInvalid as error:
+        raise BenchmarkError([f"{path.name}: not Parquet: {error}"]) from None
+
+
+@lru_cache(maxsize=2)
+def _pictures(path: Path, column: str, group: int) -> list[Any]:
+    """A row group of pictures, as it is stored: items that follow each other share it."""
+    found: list[Any] = _open(path).read_row_group(group, columns=[column]).column(column).to_pylist()
+    return found
+
+
+def _picture(path: Path, column: str, group: int, place: int) -> Image.Image:
+    stored = _pictures(path, column, group)[place]
+    content = stored.get("bytes") if isinstance(stored, dict) else stored
+    if not isinstance(content, bytes):
+        raise BenchmarkError([f"{path.name}: {column}: expected the bytes of a picture in row group {group}, {place}"])
+    return Image.open(io.BytesIO(content)).convert("RGB")
