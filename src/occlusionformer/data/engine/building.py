@@ -1,0 +1,141 @@
+"""From a plan to a data set: finds what is missing, has it made, and says when all of it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from occlusionformer.data.engine.item import digest
+from occlusionformer.data.engine.models.registry import load_model
+from occlusionformer.data.engine.plan import CleanPlan, FilterPlan, Plan
+from occlusionformer.data.engine.shards import Job, is_done, read_receipt, remove_from, write_manifest
+from occlusionformer.layout import write_atomic
+from occlusionformer.layout.problems import LayoutError
+
+
+@dataclass
+class Pace:
+    """How fast it goes and how long it will take. Pictures are counted."""
+
+    total: int
+    """Pictures that this run has to do."""
+    done: int = 0
+    broken: int = 0
+    filtered: int = 0
+    _began: float = field(default_factory=time.monotonic)
+
+    def add(self, counts: dict[str, int]) -> None:
+        self.done += counts["pictures"]
+        self.broken += counts.get("broken", 0)
+        self.filtered += counts.get("filtered", 0)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def per_second(self) -> float:
+        return self.done / self.seconds if self.done else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None until the first shard is done."""
+        return (self.total - self.done) / self.per_second if self.done else None
+
+
+OnShard = Callable[[Pace], None]
+
+
+class Executor(Protocol):
+    """Has shards made, wherever and in whatever order, and gives their receipts as they come."""
+
+    def run(self, job: Job, numbers: Sequence[int]) -> Iterator[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """What a run did."""
+
+    manifest: dict[str, Any]
+    pace: Pace
+    skipped: int
+    """Shards that were there already."""
+
+
+def build(plan: Plan, *, base: Path, out: Path, executor: Executor, on_shard: OnShard | None = None) -> Build:
+    """Make what is missing of a plan's data set.
+
+    Raises LayoutError where `out` holds another plan's data or another run is at work there.
+    """
+    revisions = model_revisions(plan)
+    job = Job(plan=plan, base=base, out=out, hash=plan.hash(revisions))
+    job.make_folders()
+    with _alone(out / "engine" / "lock"):
+        _claim(job, revisions)
+        _sweep(job)
+        missing = [number for number in range(job.num_shards) if not is_done(job, number)]
+        pace = Pace(total=sum(len(job.indices(number)) for number in missing))
+        for receipt in executor.run(job, missing) if missing else ():
+            pace.add(receipt["counts"])
+            if on_shard is not None:
+                on_shard(pace)
+        remove_from(job, job.num_shards)
+        receipts = [read_receipt(job, number) for number in range(job.num_shards)]
+        lost = [number for number, receipt in enumerate(receipts) if receipt is None]
+        if lost:
+            raise RuntimeError(f"shards {lost[:10]} were reported done but are not there")
+        manifest = write_manifest(job, [receipt for receipt in receipts if receipt is not None], revisions)
+    return Build(manifest=manifest, pace=pace, skipped=job.num_shards - len(missing))
+
+
+def model_revisions(plan: Plan) -> dict[str, str]:
+    """Revision of every model that the plan names."""
+    names = sorted({stage.model for stage in plan.stages if not isinstance(stage, CleanPlan | FilterPlan)})
+    return {name: load_model(name).revision for name in names}
+
+
+def _claim(job: Job, revisions: dict[str, str]) -> None:
+    """Say whose the folder is, or refuse it."""
+    path = job.out / "engine" / "plan.json"
+    if path.exists():
+        held = json.loads(path.read_text(encoding="utf-8"))
+        if held["hash"] != job.hash:
+            what = "other models" if held["plan"] == job.plan.settings() else "another plan"
+            raise LayoutError([f"out: expected a new folder or one of this plan, got {str(job.out)!r}, made by {what}"])
+    else:
+        value = {"plan": job.plan.settings(), "models": revisions, "hash": job.hash}
+        write_atomic(path, json.dumps(value, sort_keys=True, indent=1))
+
+
+def _sweep(job: Job) -> None:
+    """Take away what a killed run left half written."""
+    for folder in (job.data(0).parent, job.receipt(0).parent, job.dead(0).parent, job.out / "engine"):
+        for path in folder.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other runs out; the system lets go of the lock whatever ends this one."""
+    with path.open("a") as file:
+        if os.name == "posix":
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LayoutError([f"out: another run is at work in {str(path.parent.parent)!r}"]) from None
+        yield
+
+
+def data_set_hash(out: Path) -> str:
+    """Of every file of a finished data set, read anew; equal to what its manifest says."""
+    manifest = json.loads((out / "engine" / "manifest.json").read_text(encoding="utf-8"))
+    names = [name for receipt in manifest["shards"] for name in receipt["files"]]
+    return digest(json.dumps({name: digest((out / name).read_bytes()) for name in names}, sort_keys=True))

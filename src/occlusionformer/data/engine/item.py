@@ -1,0 +1,172 @@
+"""What goes through the stages: a picture, its record so far, and why it was given up, if it was.
+
+Arrays: H rows, W columns, C channels, N instances.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from occlusionformer.data.records.masks import decode_masks
+from occlusionformer.data.records.record import OCCLUDES, Record, Step, from_plain, to_plain
+
+CONFIDENCE_DIGITS = 4
+"""Decimals of a confidence that are kept: sums on other processors differ in later ones."""
+
+_LENGTHS = struct.Struct("<QQ")
+
+
+class BadItemError(ValueError):
+    """A picture or its masks that no stage can work with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why a picture is not in the data set."""
+
+    stage: str
+    reason: str
+    kind: str = "broken"
+    """`broken` where something is wrong with it, `filtered` where it is merely not wanted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removal:
+    """An instance that was taken out."""
+
+    instance: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One picture on its way."""
+
+    key: str
+    content: bytes | None = None
+    """The picture file; None where `path` says where it lies."""
+    path: str | None = None
+    record: Record | None = None
+    """None until the picture and its masks are loaded."""
+    failure: Failure | None = None
+    removals: tuple[Removal, ...] = ()
+
+    def failed(self, stage: str, reason: str, *, kind: str = "broken") -> Item:
+        """The same item, given up."""
+        return replace(self, failure=Failure(stage=stage, reason=reason, kind=kind))
+
+    def known(self) -> Record:
+        """The record of an item that has been loaded."""
+        assert self.record is not None, f"{self.key}: a stage was run before the item was loaded"
+        return self.record
+
+    def file(self) -> bytes:
+        """The bytes of the picture."""
+        if self.content is not None:
+            return self.content
+        assert self.path is not None, f"{self.key}: neither content nor path"
+        return Path(self.path).read_bytes()
+
+    def image(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        return decode_image(self.file())
+
+    def visible(self) -> np.ndarray:
+        """(N, H, W) bool."""
+        record = self.known()
+        masks = [instance.visible_mask for instance in record.instances if instance.visible_mask is not None]
+        assert len(masks) == len(record.instances), f"{self.key}: an instance without a visible mask"
+        return decode_masks(masks) if masks else np.zeros((0, record.height, record.width), dtype=bool)
+
+    def amodal(self) -> np.ndarray | None:
+        """(N, H, W) bool; None where not every instance has been completed."""
+        record = self.known()
+        masks = [instance.amodal_mask for instance in record.instances if instance.amodal_mask is not None]
+        return decode_masks(masks) if masks and len(masks) == len(record.instances) else None
+
+    def in_front(self) -> np.ndarray:
+        """(N, N) bool: row in front of column."""
+        record = self.known()
+        count = len(record.instances)
+        order = np.array(record.order or np.zeros((count, count)), dtype=np.int8)
+        is_front: np.ndarray = order.reshape(count, count) == OCCLUDES
+        return is_front
+
+    def with_step(self, record: Record, step: Step) -> Item:
+        """The item with what a stage made of its record."""
+        provenance = replace(record.provenance, steps=(*record.provenance.steps, step))
+        return replace(self, record=replace(record, provenance=provenance))
+
+
+def decode_image(content: bytes) -> np.ndarray:
+    """(H, W, 3) uint8. Raises BadItemError for a file that is no picture or is cut off."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.array(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        raise BadItemError(f"image: expected a picture, got {len(content)} bytes that are none: {error}") from None
+    except Image.DecompressionBombError as error:
+        raise BadItemError(f"image: {error}") from None
+
+
+def pack(items: Sequence[Item]) -> bytes:
+    """Items as one flat value that may travel between processes; no pickle."""
+    parts: list[bytes] = []
+    for item in items:
+        text = json.dumps(_plain(item), ensure_ascii=False, separators=(",", ":")).encode()
+        content = item.content or b""
+        parts += [_LENGTHS.pack(len(text), len(content)), text, content]
+    return b"".join(parts)
+
+
+def unpack(data: bytes) -> list[Item]:
+    """What `pack` was given."""
+    items, position = [], 0
+    while position < len(data):
+        text_length, content_length = _LENGTHS.unpack_from(data, position)
+        position += _LENGTHS.size
+        value = json.loads(data[position : position + text_length])
+        position += text_length
+        items.append(_item(value, data[position : position + content_length]))
+        position += content_length
+    return items
+
+
+def _plain(item: Item) -> dict[str, Any]:
+    return {
+        "key": item.key,
+        "has_content": item.content is not None,
+        "path": item.path,
+        "record": None if item.record is None else to_plain(item.record),
+        "failure": None if item.failure is None else [item.failure.stage, item.failure.reason, item.failure.kind],
+        "removals": [[removal.instance, removal.stage, removal.reason] for removal in item.removals],
+    }
+
+
+def _item(value: dict[str, Any], content: bytes) -> Item:
+    failure = value["failure"]
+    return Item(
+        key=value["key"],
+        content=content if value["has_content"] else None,
+        path=value["path"],
+        record=None if value["record"] is None else from_plain(value["record"]),
+        failure=None if failure is None else Failure(stage=failure[0], reason=failure[1], kind=failure[2]),
+        removals=tuple(Removal(instance=name, stage=stage, reason=reason) for name, stage, reason in value["removals"]),
+    )
+
+
+def digest(content: bytes | str) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()

@@ -1,0 +1,229 @@
+"""Which packaged object a visible mask belongs to, and where the whole of it lies: template matching, no learning.
+
+Every object is laid over every box the hidden parts allow, at a coarse grid, in one matrix product; the best few are
+then moved edge by edge at full resolution.
+
+Arrays: H rows, W columns, C channels, K objects, M boxes, G cells of the coarse grid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from itertools import product
+
+import numpy as np
+from PIL import Image
+
+from occlusionformer.data.artwork import Artwork, packaged_art
+from occlusionformer.data.engine.contacts import PixelBox, mask_box
+from occlusionformer.data.engine.models.protocol import View
+from occlusionformer.data.placement import OPAQUE
+from occlusionformer.data.words import with_article
+
+GRID = 20
+"""Cells along each side of the coarse comparison."""
+EXTENSIONS = (0.0, 0.15, 0.35, 0.7, 1.2, 2.0)
+"""How much longer than its visible part an object may be towards a side where something hides it."""
+STRETCH = 1.25
+"""Greatest factor between the aspect ratio of a box and of the picture laid over it."""
+COLOUR_WEIGHT = 3.0
+"""Squared colour differences, in 0..3, against mask differences, in 0..1."""
+REFINED = 4
+"""Objects that are compared at full resolution."""
+REFINED_BOXES = 2
+"""Boxes of each of them."""
+STEPS = (4, 2, 1)
+"""Pixels that an edge moves at a time."""
+DOUBT = 0.5
+"""Pixels of overlap that are taken for chance when two instances are put in order."""
+VERSION = 1
+"""Of the way of comparing."""
+
+
+def load(argument: str | None) -> NearestArt:
+    """The packaged art; there is nothing to choose."""
+    if argument is not None:
+        raise ValueError(f"model: expected nearest-art without an argument, got {argument!r}")
+    return NearestArt(packaged_art())
+
+
+@dataclass(frozen=True, slots=True)
+class ArtMatch:
+    """An object laid over a picture."""
+
+    name: str
+    box: PixelBox
+    amodal: np.ndarray
+    """(H, W) bool."""
+    cost: float
+    """Mean difference over the visible pixels; 0 is the object itself."""
+    runner_up: float
+    """Cost of the best other object."""
+
+
+class NearestArt:
+    """The packaged art, ready to be compared."""
+
+    def __init__(self, art: Artwork) -> None:
+        self.art = art
+        grids = np.stack([_rendered(item.picture, GRID, GRID) for item in art.objects]).reshape(len(art), -1, 4)
+        self.covers_KG = (grids[..., 3] >= OPAQUE / 255).astype(np.float32)
+        colours = grids[..., :3] / np.maximum(grids[..., 3:], 1e-3) * self.covers_KG[..., None]
+        self.colours_KG = colours.reshape(len(art), -1)
+        self.squares_KG = (colours**2).sum(axis=-1)
+        self.aspects_K = np.array([item.aspect for item in art.objects])
+
+    @cached_property
+    def revision(self) -> str:
+        """Of the packaged art and the way of comparing."""
+        atlas = (files("occlusionformer.data") / "art" / "atlas.webp").read_bytes()
+        return f"{VERSION}-{hashlib.sha256(atlas).hexdigest()[:12]}"
+
+    def captions(self, view: View) -> list[str]:
+        """The name of the nearest object for every instance."""
+        return [with_article(match.name) for match in self._matches(view, range(len(view.ids)))]
+
+    def complete(self, view: View, instances: Sequence[int]) -> np.ndarray:
+        """The nearest objects' own shapes."""
+        return np.stack([match.amodal for match in self._matches(view, instances)])
+
+    def probabilities(self, view: View, pairs_P2: np.ndarray) -> np.ndarray:
+        """Who of two goes on under the other, by pixels."""
+        places = np.unique(pairs_P2).tolist()
+        masks = {place: match.amodal for place, match in zip(places, self._matches(view, places), strict=True)}
+        chances = []
+        for first, second in pairs_P2.tolist():
+            over, under = (masks[second] & view.masks[first]).sum(), (masks[first] & view.masks[second]).sum()
+            chances.append((over / (over + under + DOUBT), under / (over + under + DOUBT)))
+        return np.array(chances)
+
+    def _matches(self, view: View, instances: Sequence[int]) -> list[ArtMatch]:
+        return [self.find(view.image, view.masks[place], view.hiding(place)) for place in instances]
+
+    def find(self, image_HWC: np.ndarray, visible_HW: np.ndarray, hiding_HW: np.ndarray) -> ArtMatch:
+        """The object that explains the visible pixels best; it may go on where `hiding_HW` is set."""
+        picture = image_HWC.astype(np.float32) / 255
+        boxes = candidate_boxes(visible_HW, hiding_HW)
+        cost_MK = self._coarse_costs(picture, visible_HW, hiding_HW, boxes)
+        compared = _Comparison(picture, visible_HW, hiding_HW)
+        best: list[tuple[float, str, PixelBox]] = []
+        for place in np.argsort(cost_MK.min(axis=0), kind="stable")[:REFINED]:
+            item = self.art.objects[place]
+            starts = np.argsort(cost_MK[:, place], kind="stable")[:REFINED_BOXES]
+            found = [compared.refined(item.picture, item.aspect, tuple(boxes[start].tolist())) for start in starts]
+            cost, box = min(found)
+            best.append((cost, item.name, box))
+        best.sort()
+        cost, name, box = best[0]
+        runner_up = best[1][0] if len(best) > 1 else float("inf")
+        return ArtMatch(name, box, compared.mask(self.art.named(name).picture, box) | visible_HW, cost, runner_up)
+
+    def _coarse_costs(
+        self, picture: np.ndarray, visible_HW: np.ndarray, hiding_HW: np.ndarray, boxes_M4: np.ndarray
+    ) -> np.ndarray:
+        """Summed differences in pixels of every object in every box: (M, K); infinite where it does not fit."""
+        height, width = visible_HW.shape
+        sides = (boxes_M4[:, 2:] - boxes_M4[:, :2]).astype(np.float64)
+        centres = (np.arange(GRID) + 0.5) / GRID
+        columns = np.clip((boxes_M4[:, :1] + centres * sides[:, :1]).astype(int), 0, width - 1)
+        rows = np.clip((boxes_M4[:, 1:2] + centres * sides[:, 1:]).astype(int), 0, height - 1)
+        layers = np.dstack([picture, visible_HW, ~(visible_HW | hiding_HW)]).astype(np.float32)
+        cells = layers[rows[:, :, None], columns[:, None, :]].reshape(len(boxes_M4), -1, 5)
+        seen_MG, free_MG, colour_MGC = cells[..., 3], cells[..., 4], cells[..., :3] * cells[..., 3:4]
+        difference = (
+            (colour_MGC**2).sum(axis=-1) @ self.covers_KG.T
+            - 2 * colour_MGC.reshape(len(boxes_M4), -1) @ self.colours_KG.T
+            + seen_MG @ self.squares_KG.T
+        )
+        missing = seen_MG.sum(axis=1, keepdims=True) - seen_MG @ self.covers_KG.T
+        cost_MK = (COLOUR_WEIGHT * difference + missing + free_MG @ self.covers_KG.T) * sides.prod(axis=1)[:, None]
+        ratio_MK = (sides[:, :1] / sides[:, 1:]) / self.aspects_K[None]
+        return np.where(np.maximum(ratio_MK, 1 / ratio_MK) <= STRETCH, cost_MK, np.inf)
+
+
+class _Comparison:
+    """One instance of one picture, against objects drawn at the size they would have."""
+
+    def __init__(self, picture: np.ndarray, visible_HW: np.ndarray, hiding_HW: np.ndarray) -> None:
+        self.picture, self.visible, self.hiding = picture, visible_HW, hiding_HW
+        self.area = int(visible_HW.sum())
+        self.free = ~(visible_HW | hiding_HW)
+
+    def refined(self, drawing: Image.Image, aspect: float, start: PixelBox) -> tuple[float, PixelBox]:
+        """The least cost found by moving one edge, or the whole box, at a time."""
+        box, least = start, self.cost(drawing, start)
+        for step in STEPS:
+            improved = True
+            while improved:
+                improved = False
+                for move in _moves(step):
+                    moved = tuple(edge + change for edge, change in zip(box, move, strict=True))
+                    if not _fits(moved, aspect, self.visible.shape):
+                        continue
+                    cost = self.cost(drawing, moved)
+                    if cost < least:
+                        box, least, improved = moved, cost, True
+        return least, box
+
+    def cost(self, drawing: Image.Image, box: PixelBox) -> float:
+        """Differences over the visible pixels, and where the object ought to be seen but is not, by visible pixel."""
+        x1, y1, x2, y2 = box
+        drawn = _rendered(drawing, x2 - x1, y2 - y1)
+        window = (slice(y1, y2), slice(x1, x2))
+        seen, covers = self.visible[window], drawn[..., 3] >= OPAQUE / 255
+        both = seen & covers
+        gap = drawn[..., :3][both] / drawn[..., 3:][both] - self.picture[window][both]
+        missing = self.area - int(both.sum())
+        extra = int((self.free[window] & covers).sum())
+        return (COLOUR_WEIGHT * float(np.einsum("pc,pc->", gap, gap)) + missing + extra) / self.area
+
+    def mask(self, drawing: Image.Image, box: PixelBox) -> np.ndarray:
+        """Where the object is, on the whole picture, without what would have to be seen and is not."""
+        x1, y1, x2, y2 = box
+        covers_HW = np.zeros_like(self.visible)
+        covers_HW[y1:y2, x1:x2] = _rendered(drawing, x2 - x1, y2 - y1)[..., 3] >= OPAQUE / 255
+        return covers_HW & ~self.free
+
+
+def candidate_boxes(visible_HW: np.ndarray, hiding_HW: np.ndarray) -> np.ndarray:
+    """Boxes around the visible part, longer towards sides where something hides the rest: (M, 4) int64."""
+    height, width = visible_HW.shape
+    x1, y1, x2, y2 = mask_box(visible_HW)
+    if not hiding_HW.any():
+        return np.array([[x1, y1, x2, y2]])
+    left, top, right, bottom = mask_box(hiding_HW)
+    across = [round(share * (x2 - x1)) for share in EXTENSIONS]
+    down = [round(share * (y2 - y1)) for share in EXTENSIONS]
+    choices = (
+        sorted({max(x1 - more, min(left, x1), 0) for more in across}),
+        sorted({max(y1 - more, min(top, y1), 0) for more in down}),
+        sorted({min(x2 + more, max(right, x2), width) for more in across}),
+        sorted({min(y2 + more, max(bottom, y2), height) for more in down}),
+    )
+    return np.array(list(product(*choices)), dtype=np.int64)
+
+
+def _rendered(drawing: Image.Image, width: int, height: int) -> np.ndarray:
+    """Premultiplied colours and alpha in 0..1: (H, W, 4) float32."""
+    pixels = np.asarray(drawing.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32) / 255
+    return np.concatenate([np.minimum(pixels[..., :3], pixels[..., 3:]), pixels[..., 3:]], axis=-1)
+
+
+def _moves(step: int) -> list[tuple[int, int, int, int]]:
+    edges = [
+        tuple(sign * step if place == edge else 0 for place in range(4)) for edge, sign in product(range(4), (-1, 1))
+    ]
+    shifts = [(dx, dy, dx, dy) for dx, dy in ((step, 0), (-step, 0), (0, step), (0, -step))]
+    return [*edges, *shifts]  # type: ignore[list-item]
+
+
+def _fits(box: PixelBox, aspect: float, canvas: tuple[int, int]) -> bool:
+    x1, y1, x2, y2 = box
+    if not (0 <= x1 < x2 <= canvas[1] and 0 <= y1 < y2 <= canvas[0]):
+        return False
+    ratio = (x2 - x1) / (y2 - y1) / aspect
+    return max(ratio, 1 / ratio) <= STRETCH
