@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.responses import Response
 
 from occlusionformer.apps.studio.answers import Answers
@@ -18,6 +19,7 @@ from occlusionformer.apps.studio.application import Application
 from occlusionformer.apps.studio.archive import Retention
 from occlusionformer.apps.studio.catalogue import Catalogue
 from occlusionformer.apps.studio.gate import Gate, is_loopback, names_of
+from occlusionformer.apps.studio.late import LateApplication
 from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.line import Line
 from occlusionformer.apps.studio.openapi import describe
@@ -92,9 +94,12 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
         return json_response(document)
 
     described = Route(method="GET", path="/api/openapi.json", summary="This description.", answer=openapi)
-    for name, value in QUIET.items():
-        os.environ[name] = value
-    from occlusionformer.apps.studio.gradio_calls import gradio_app
+    os.environ.update(QUIET)
+
+    def gradio() -> FastAPI:
+        from occlusionformer.apps.studio.gradio_calls import gradio_app
+
+        return gradio_app(answers)
 
     gate = Gate(
         names=names_of(config.host, config.allowed_hosts),
@@ -102,7 +107,9 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
         authority=authority,
         limiter=RateLimiter(config.rates),
     )
-    application = Application([*routes, described], gradio_app(answers), gate=gate, limits=config.limits)
+    application = Application(
+        [*routes, described], LateApplication(gradio, line.first_load.wait), gate=gate, limits=config.limits
+    )
     return Studio(config=config, application=application, line=line)
 
 

@@ -40,7 +40,7 @@ from occlusionformer.data.records.record import (
     to_plain,
 )
 from occlusionformer.data.records.scenes import png, record_of_scene, scene_items, scene_of_record
-from occlusionformer.data.records.shards import Shard, remove_shard, shard_path, write_shard
+from occlusionformer.data.records.shards import Shard, ShardWriter, remove_shard, shard_path, write_shard
 from occlusionformer.data.records.source import (
     RecordSource,
     decode_image,
@@ -60,6 +60,7 @@ __all__ = [
     "RecordSource",
     "RecordWriter",
     "Shard",
+    "ShardWriter",
     "Step",
     "Violation",
     "box_of",

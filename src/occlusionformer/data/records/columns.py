@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def to_table(records: Sequence[Record]) -> pa.Table:
     arrow: Any = from_extra("pyarrow")
     columns = schema()
     arrays = {
-        name: arrow.array([getattr(record, name) for record in records], type=columns.field(name).type)
+        name: arrow.array(list(map(attrgetter(name), records)), type=columns.field(name).type)
         for name in ("image_id", "width", "height", "prompt", *MATRIX_COLUMNS, *TEXT_COLUMNS, "extra")
     }
     arrays["instances"] = _instances(records)
@@ -71,17 +72,15 @@ def bare_type(kind: Any) -> str:
     types = from_extra("pyarrow.types")
     if types.is_struct(kind):
         return "{" + ", ".join(f"{field.name}: {bare_type(field.type)}" for field in kind) + "}"
-    if types.is_fixed_size_list(kind):
-        return f"{kind.list_size} x {bare_type(kind.value_type)}"
     return f"list of {bare_type(kind.value_type)}" if types.is_list(kind) else str(kind)
 
 
 def _instance_type() -> Any:
     arrow: Any = from_extra("pyarrow")
-    text, box = arrow.string(), arrow.list_(arrow.float64(), 4)
+    text, box = arrow.string(), arrow.list_(arrow.float64())
     mask = arrow.struct(
         [
-            arrow.field("size", arrow.list_(arrow.int32(), 2), nullable=False),
+            arrow.field("size", arrow.list_(arrow.int32()), nullable=False),
             arrow.field("counts", text, nullable=False),
         ]
     )
@@ -107,7 +106,7 @@ def _instances(records: Sequence[Record]) -> Any:
     children = []
     for field in kind:
         if field.name.endswith("_mask"):
-            children.append(_masks([getattr(instance, field.name) for instance in instances], field.type))
+            children.append(_masks(list(map(attrgetter(field.name), instances)), field.type))
         else:
             children.append(_column(instances, field))
     offsets = np.cumsum([0, *(len(record.instances) for record in records)], dtype=np.int32)
@@ -117,16 +116,15 @@ def _instances(records: Sequence[Record]) -> Any:
 
 def _column(instances: Sequence[RecordInstance], field: Any) -> Any:
     arrow: Any = from_extra("pyarrow")
-    return arrow.array([getattr(instance, field.name) for instance in instances], type=field.type)
+    return arrow.array(list(map(attrgetter(field.name), instances)), type=field.type)
 
 
 def _masks(masks: Sequence[Mask | None], kind: Any) -> Any:
     arrow: Any = from_extra("pyarrow")
     missing = np.fromiter((mask is None for mask in masks), dtype=bool, count=len(masks))
-    if missing.all():
-        return arrow.nulls(len(masks), kind)
     sides = np.array([(0, 0) if mask is None else (mask.height, mask.width) for mask in masks], dtype=np.int32)
-    sizes = arrow.FixedSizeListArray.from_arrays(arrow.array(sides.reshape(-1)), 2)
+    offsets = arrow.array(np.arange(0, 2 * len(masks) + 1, 2, dtype=np.int32))
+    sizes = arrow.ListArray.from_arrays(offsets, arrow.array(sides.reshape(-1)))
     counts = arrow.array(["" if mask is None else mask.counts for mask in masks], type=arrow.string())
     return arrow.StructArray.from_arrays(
         [sizes, counts], fields=list(kind), mask=arrow.array(missing) if missing.any() else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from occlusionformer.data.records.record import Record
-from occlusionformer.data.records.shards import SHARD_NAME, Item, Shard, shard_path, write_shard
+from occlusionformer.data.records.shards import SHARD_NAME, Item, Shard, ShardWriter, shard_path
 
 RECORDS_PER_SHARD = 1000
 IMAGE_BYTES_PER_SHARD = 512 * 2**20
@@ -73,9 +73,9 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 class RecordWriter:
-    """Writes records of one split into shards, one after another. The last one is written on leaving the block.
+    """Writes records of one split into shards, one after another. The last one is finished on leaving the block.
 
-    Refuses an image id that it has written already.
+    Refuses an image id that it has written already. When the block fails, the shard at hand leaves nothing behind.
     """
 
     def __init__(self, folder: str | Path, split: str = "train", *, records_per_shard: int = RECORDS_PER_SHARD) -> None:
@@ -85,8 +85,7 @@ class RecordWriter:
         self.num_records = 0
         self.num_shards = 0
         self._ids: set[str] = set()
-        self._items: list[Item] = []
-        self._image_bytes = 0
+        self._shard: ShardWriter | None = None
         shard_path(self.folder, split, 0).parent.mkdir(parents=True, exist_ok=True)
 
     def add(self, record: Record, image: bytes | None = None) -> None:
@@ -94,17 +93,20 @@ class RecordWriter:
         if record.image_id in self._ids:
             raise ValueError(f"image_id: expected an id of its own, got {record.image_id!r} again")
         self._ids.add(record.image_id)
-        self._items.append((record, image))
-        self._image_bytes += len(image or b"")
-        if len(self._items) >= self.records_per_shard or self._image_bytes >= IMAGE_BYTES_PER_SHARD:
+        if self._shard is None:
+            self._shard = ShardWriter(shard_path(self.folder, self.split, self.num_shards))
+        self._shard.add(record, image)
+        if self._shard.num_records >= self.records_per_shard or self._shard.image_bytes >= IMAGE_BYTES_PER_SHARD:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has come since the last shard as a shard."""
-        if self._items:
-            self.num_records += write_shard(shard_path(self.folder, self.split, self.num_shards), self._items)
+        """Finish the shard at hand."""
+        if self._shard is not None:
+            with self._shard:
+                pass
+            self.num_records += self._shard.num_records
             self.num_shards += 1
-            self._items, self._image_bytes = [], 0
+            self._shard = None
 
     def __enter__(self) -> RecordWriter:
         return self
@@ -114,3 +116,5 @@ class RecordWriter:
     ) -> None:
         if kind is None:
             self.flush()
+        elif self._shard is not None:
+            self._shard.discard()

@@ -55,6 +55,6 @@ def _shape(kind: Any, may_be_null: bool) -> _Shape:
     if types.is_struct(kind):
         parts = tuple((field.name, _shape(field.type, field.nullable)) for field in kind)
         return _Shape(may_be_null=may_be_null, parts=parts)
-    if types.is_list(kind) or types.is_fixed_size_list(kind):
+    if types.is_list(kind):
         return _Shape(may_be_null=may_be_null, element=_shape(kind.value_type, may_be_null=False))
     return _Shape(may_be_null=may_be_null)

@@ -24,7 +24,7 @@ def main() -> None:
         halves = {key: value.to(torch.float16) for key, value in tensors.items()}
         write_atomic(arguments.to / f"{name}.safetensors", save(halves))
     log = [json.loads(line) for line in (arguments.run / "log.jsonl").read_text().splitlines()]
-    origin = {"recipe": "experiments/embedded_first/train.py", "scene_seed": 1, "last": log[-1]}
+    origin = {"recipe": "experiments/embedded/train.py", "scene_seed": 1, "last": log[-1]}
     write_atomic(arguments.to / "origin.json", json.dumps(origin, indent=2) + "\n")
 
 

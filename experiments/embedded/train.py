@@ -1,6 +1,6 @@
-"""Train the first embedded weights from scratch on layered scenes; one process, one plain loop, exact resume.
+"""Train the embedded weights from scratch on layered scenes; one process, one plain loop, exact resume.
 
-    python experiments/embedded_first/train.py --out runs/embedded --images 100000
+    python experiments/embedded/train.py --out runs/embedded --images 100000
 
 Stops at --images or, with a checkpoint, at any signal; run again to go on. See README.md here for what to expect.
 """
@@ -44,7 +44,7 @@ TRAIN_SEED, PROBE_SEED = 1, 2
 class Settings:
     images: int
     batch: int = 8
-    lr: float = 6e-4
+    lr: float = 1.2e-3
     warmup: int = 300
     decay_share: float = 0.4
     betas: tuple[float, float] = (0.9, 0.98)
