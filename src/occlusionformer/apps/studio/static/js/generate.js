@@ -13,8 +13,8 @@ export class Generation {
   constructor({ store, settings, viewer, history, onPicture }) {
     Object.assign(this, { store, settings, viewer, history, onPicture });
     this.job = new Job((kind, data, context) => this.#hear(kind, data, context));
-    by("generate").addEventListener("click", () => this.start());
-    by("cancel").addEventListener("click", () => this.job.cancel());
+    for (const button of [by("generate"), document.querySelector("[data-go=generate]")]) button.addEventListener("click", () => this.start());
+    for (const button of [by("cancel"), document.querySelector("[data-go=cancel]")]) button.addEventListener("click", () => this.job.cancel());
     by("other-order").addEventListener("click", () => this.otherOrder());
   }
 
@@ -47,8 +47,9 @@ export class Generation {
     this.job.start(request, { doc, compareWith, model: settings.model, width, height });
   }
 
-  #complain(lines) {
+  #complain(lines, bad = true) {
     const box = by("problems");
+    box.classList.toggle("bad", bad);
     box.hidden = !lines.length;
     box.replaceChildren(...lines.map((line) => h("p", {}, line)));
   }
@@ -56,6 +57,7 @@ export class Generation {
   #hear(kind, data, context) {
     const running = this.job.running;
     by("generate").hidden = running;
+    by("cancel").hidden = !running;
     by("progress").hidden = !running;
     document.documentElement.classList.toggle("running", running);
     const react = {
@@ -104,8 +106,7 @@ export class Generation {
 
   #cancelled({ step, total }) {
     this.viewer.endPreview();
-    by("progress").dataset.cancelledAt = step ?? 0;
-    this.#complain([total ? `Cancelled after step ${step} of ${total}.` : "Cancelled."]);
+    this.#complain([total ? `Cancelled after step ${step} of ${total}.` : "Cancelled."], false);
   }
 
   async #done({ pictures, timings, model }, { compareWith }) {

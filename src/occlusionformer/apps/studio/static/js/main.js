@@ -58,8 +58,8 @@ const historyPanel = new HistoryPanel({
 
 const actions = {
   generate() {
-    show("picture");
     generation.start();
+    if (generation.job.running) show("picture");
   },
   addBox: () => caption.open(commands.addInMiddle()),
   editCaption: (id) => caption.open(id),
@@ -97,7 +97,6 @@ function listenToButtons() {
       commands.replace(newDocument(width, height));
       toast("A new layout.", { label: "Undo", run: commands.undo });
     },
-    generate: () => show("picture"),
     theme: () => {
       page.dataset.theme = page.dataset.theme === "dark" ? "light" : "dark";
       localStorage.setItem("occlusionformer.theme", page.dataset.theme);
@@ -108,6 +107,7 @@ function listenToButtons() {
     "download-cutouts": () => saveAll("cutouts.zip", async ({ cutout }) => cutout),
   };
   for (const [id, run] of Object.entries(clicks)) by(id).addEventListener("click", run);
+  for (const button of document.querySelectorAll("#generate, [data-go=generate]")) button.addEventListener("click", () => generation.job.running && show("picture"));
   for (const button of document.querySelectorAll("[data-open]")) button.addEventListener("click", () => show(button.dataset.open));
   for (const button of document.querySelectorAll("[data-show]")) button.addEventListener("click", () => setView(button.dataset.show));
   by("stage").addEventListener("focusin", (event) => {
@@ -138,6 +138,7 @@ function chooseCanvas(value) {
 
 function drawCanvasChoice() {
   const { width, height } = store.doc;
+  page.style.setProperty("--shape", width / height);
   const offers = RATIOS.map(([a, b]) => ({ ratio: `${a}:${b}`, size: modelSize(a, b, settings.defaults) }));
   const own = `${width}x${height}`;
   const options = offers.map(({ ratio, size }) => h("option", { value: size.join("x") }, `${ratio} · ${size.join(" × ")}`));
