@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from occlusionformer.evaluation.metrics.regions import Runs, mask_iou, mask_overlaps, touching
+from occlusionformer.evaluation.metrics.regions import Runs, mask_iou, mask_overlaps, resized, touching
 from occlusionformer.layout import RunLength
 from occlusionformer.layout.rle import compress
 
@@ -61,3 +61,17 @@ def test_masks_touch_across_an_edge_but_not_across_a_corner():
     expected = np.zeros((4, 4), bool)
     expected[0, 1] = expected[1, 0] = expected[1, 2] = expected[2, 1] = True
     assert (touching(masks) == expected).all()
+
+
+@given(two_masks(), st.integers(1, 9), st.integers(1, 9))
+def test_resized_takes_the_pixel_under_the_middle(masks, height, width):
+    mask = masks[0]
+    down = [(2 * row + 1) * mask.shape[0] // (2 * height) for row in range(height)]
+    across = [(2 * column + 1) * mask.shape[1] // (2 * width) for column in range(width)]
+    expected = mask[np.ix_(down, across)]
+    found = resized(encode(mask), height, width)
+    if not expected.any():
+        assert found is None
+    else:
+        assert found == encode(expected)
+        assert RunLength.model_validate(found).rows() == expected.astype(int).tolist()

@@ -10,7 +10,7 @@ import numpy as np
 
 from occlusionformer.evaluation.metrics.language import Count
 from occlusionformer.layout import RunLength
-from occlusionformer.layout.rle import decompress
+from occlusionformer.layout.rle import compress, decompress
 
 
 class Runs:
@@ -63,6 +63,32 @@ def mask_overlaps(found: Sequence[Encoded], truth: Sequence[Encoded]) -> Count:
     return Count(math.fsum(mask_iou(mask, known) for mask, known in pairs), len(pairs))
 
 
+def resized(mask: Mapping[str, Any] | RunLength, height: int, width: int) -> dict[str, Any] | None:
+    """The mask on a canvas of another size, by the pixel under the middle of each new one; None if none is set.
+
+    Works on the runs alone: every run is cut at the column ends, and its pieces are moved.
+    """
+    runs = Runs(mask)
+    old_height, old_width = runs.size
+    starts, stops = (runs.ends - np.diff(runs.ends, prepend=0))[1::2], runs.ends[1::2]
+    starts, stops = starts[stops > starts], stops[stops > starts]
+    columns, counts = starts // old_height, (stops - 1) // old_height - starts // old_height + 1
+    pieces = np.repeat(columns, counts) + _counted(counts)
+    tops = _moved(np.maximum(np.repeat(starts, counts) - pieces * old_height, 0), old_height, height)
+    bottoms = _moved(np.minimum(np.repeat(stops, counts) - pieces * old_height, old_height), old_height, height)
+    lefts, rights = _moved(pieces, old_width, width), _moved(pieces + 1, old_width, width)
+    copies = np.where(bottoms > tops, rights - lefts, 0)
+    places = (np.repeat(lefts, copies) + _counted(copies)) * height
+    ends = np.stack([places + np.repeat(tops, copies), places + np.repeat(bottoms, copies)], axis=1)
+    if not len(ends):
+        return None
+    ends = ends[np.argsort(ends[:, 0])]
+    is_new = np.r_[True, ends[1:, 0] > ends[:-1, 1]]
+    joined = np.stack([ends[is_new, 0], ends[np.r_[is_new[1:], True], 1]], axis=1).ravel()
+    lengths = np.diff(np.r_[0, joined, height * width])
+    return {"size": [height, width], "counts": compress(lengths[: None if lengths[-1] else -1].tolist())}
+
+
 def touching(masks: np.ndarray) -> np.ndarray:
     """(N, N) whether mask i, grown by one pixel up, down, left and right, meets mask j; of (N, H, W) masks.
 
@@ -82,3 +108,13 @@ def touching(masks: np.ndarray) -> np.ndarray:
 
 def _runs(mask: Mapping[str, Any] | RunLength | Runs) -> Runs:
     return mask if isinstance(mask, Runs) else Runs(mask)
+
+
+def _counted(counts: np.ndarray) -> np.ndarray:
+    """0, 1, ... up to each count, one after another."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _moved(edges: np.ndarray, old: int, new: int) -> np.ndarray:
+    """The first of `new` pixels whose middle lies at or behind an edge among `old` ones."""
+    return -((old - 2 * edges * new) // (2 * old))

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from occlusionformer.evaluation.benchmarks.source import Source
+from occlusionformer.evaluation.benchmarks.sources.denselayout import DENSELAYOUT
+from occlusionformer.evaluation.benchmarks.sources.layouts import LAYOUTS
+from occlusionformer.evaluation.benchmarks.sources.layoutsam import LAYOUTSAM
 from occlusionformer.evaluation.benchmarks.sources.overlaybench import OVERLAYBENCH
+from occlusionformer.evaluation.benchmarks.sources.sacap import SACAP
 
-SOURCES: Mapping[str, Source] = {source.name: source for source in (OVERLAYBENCH,)}
+SOURCES: Mapping[str, Source] = {
+    source.name: source for source in (OVERLAYBENCH, LAYOUTSAM, DENSELAYOUT, SACAP, LAYOUTS)
+}
