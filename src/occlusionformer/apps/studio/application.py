@@ -21,15 +21,15 @@ from occlusionformer.apps.studio.table import PARAMETERS, Call, Route, Table
 class Application:
     """Nothing behind it sees a request that the gate, the table or the limits refuse."""
 
-    def __init__(self, routes: Sequence[Route], gradio: ASGIApp, *, gate: Gate, limits: Limits) -> None:
-        self.table = Table([*routes, *ROUTES])
+    def __init__(self, routes: Sequence[Route], gradio: ASGIApp | None, *, gate: Gate, limits: Limits) -> None:
+        self.table = Table([*routes, *(ROUTES if gradio else ())])
         self._gradio = gradio
         self._gate = gate
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._gradio(scope, receive, send)
+            await (self._gradio or _no_lifespan)(scope, receive, send)
         elif scope["type"] == "http":
             await self._serve(scope, receive, _with_security_headers(send))
         else:
@@ -47,6 +47,7 @@ class Application:
             if route.answer is None:
                 check_endpoint(parameters.get("endpoint", ENDPOINTS[0]))
                 body = None if value is None else json.dumps(clean_body(scope["path"], value)).encode()
+                assert self._gradio is not None
                 response = _Forwarded(self._gradio, visitor, body)
             else:
                 response = await route.answer(Call(parameters, value, visitor.name, headers))
@@ -122,3 +123,9 @@ async def _refuse_socket(receive: Receive, send: Send) -> None:
     """There are no web sockets here."""
     await receive()
     await send({"type": "websocket.close", "code": 1008})
+
+
+async def _no_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})

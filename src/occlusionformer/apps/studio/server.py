@@ -63,6 +63,8 @@ class StudioConfig:
     retention: Retention = field(default_factory=Retention)
     grace: float = 30.0
     """Seconds after which a job that everybody has left is cancelled."""
+    serves_gradio: bool = True
+    """Whether gradio's client is answered too."""
 
     def authority(self) -> Authority | None:
         """Raises UnsafeHostError without an auth file where one is needed, AuthFileError for a wrong one."""
@@ -107,9 +109,8 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
         authority=authority,
         limiter=RateLimiter(config.rates),
     )
-    application = Application(
-        [*routes, described], LateApplication(gradio, line.first_load.wait), gate=gate, limits=config.limits
-    )
+    late = LateApplication(gradio, line.first_load.wait) if config.serves_gradio else None
+    application = Application([*routes, described], late, gate=gate, limits=config.limits)
     return Studio(config=config, application=application, line=line)
 
 
