@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from occlusionformer.evaluation.benchmark import QuestionKind
+
+
+try:
+    import fcntl
+except ImportError:  # a system without POSIX locks
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_TRIES, LOCK_PAUSE = 50, 0.1
+"""Five seconds in all."""
 
 
 class RecordError(ValueError):
@@ -55,11 +65,13 @@ def record_key(picture: str, inquiry: Inquiry, judge: Identity) -> str:
 class RecordFile:
     """A file of JSON lines that only grows; each line is on the disk before `append` returns.
 
-    One writer at a time. A last line that a killed writer left unfinished is cut off when the file is opened.
+    One writer at a time, where the system knows locks. A last line that a killed writer left unfinished is cut off
+    when the file is opened. Raises RuntimeError when somebody else is writing.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a+b")
+        self._lock(path)
         self._cut_unfinished_line()
 
     def __enter__(self) -> RecordFile:
@@ -74,6 +86,19 @@ class RecordFile:
         self._file.write(canonical(line).encode("ascii") + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def _lock(self, path: Path) -> None:
+        """A writer that was just killed needs a moment to let go."""
+        if fcntl is None:
+            return
+        for attempt in range(LOCK_TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(LOCK_PAUSE if attempt + 1 < LOCK_TRIES else 0)
+        self._file.close()
+        raise RuntimeError(f"{path}: another process is writing to this file")
 
     def _cut_unfinished_line(self) -> None:
         end = kept = self._file.seek(0, os.SEEK_END)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import NamedTuple
 
+from occlusionformer.evaluation.benchmark import QuestionKind
 from occlusionformer.evaluation.judgement import JudgeUnavailableError
 from occlusionformer.evaluation.judges.protocol import Judge
 
@@ -14,17 +16,30 @@ ENTRY_POINT_GROUP = "occlusionformer.judges"
 
 JudgeLoader = Callable[["str | None"], Judge]
 
-PACKAGED = {
-    "qwen": "qwen:load_qwen",
-    "server": "server:load_server",
-    "sam2": "segmenting:load_sam2",
-    "instaorder-order": "ordering:load_order",
-    "instaorder-depth": "ordering:load_depth",
-    "clip": "alikeness:load_clip",
-    "open-clip": "alikeness:load_open_clip",
-    "inception": "inception:load_inception",
+SPEAKING: frozenset[QuestionKind] = frozenset({"detect", "entity", "relation", "attributes"})
+CLIP: frozenset[QuestionKind] = frozenset({"clip_global", "clip_local"})
+NOTHING: frozenset[QuestionKind] = frozenset()
+
+
+class Card(NamedTuple):
+    """What is known of a judge before anything of it is imported."""
+
+    loader: str
+    """Module and function inside this package."""
+    kinds: frozenset[QuestionKind]
+    needs: frozenset[QuestionKind] = NOTHING
+
+
+PACKAGED: Mapping[str, Card] = {
+    "qwen": Card("qwen:load_qwen", SPEAKING),
+    "server": Card("server:load_server", SPEAKING),
+    "sam2": Card("segmenting:load_sam2", frozenset({"segment"})),
+    "instaorder-order": Card("ordering:load_order", frozenset({"order"}), frozenset({"segment"})),
+    "instaorder-depth": Card("ordering:load_depth", frozenset({"depth"}), frozenset({"segment"})),
+    "clip": Card("alikeness:load_clip", CLIP),
+    "open-clip": Card("alikeness:load_open_clip", CLIP),
+    "inception": Card("inception:load_inception", frozenset({"fid_features"})),
 }
-"""Module and function inside this package; nothing of them is imported before it is asked for."""
 
 
 class UnknownJudgeError(ValueError):
@@ -42,6 +57,11 @@ def check_judge(spec: str) -> None:
     """Raises UnknownJudgeError; loads nothing."""
     if spec.partition(":")[0] not in judge_names():
         raise UnknownJudgeError(spec)
+
+
+def card_of(spec: str) -> Card | None:
+    """What is known of a judge without loading it; None for one of another package."""
+    return PACKAGED.get(spec.partition(":")[0])
 
 
 def load_judge(spec: str) -> Judge:
@@ -65,7 +85,7 @@ def load_judge(spec: str) -> Judge:
 
 def _loader(name: str) -> JudgeLoader:
     if name in PACKAGED:
-        module, function = PACKAGED[name].split(":")
+        module, function = PACKAGED[name].loader.split(":")
         loader: JudgeLoader = getattr(import_module(f"occlusionformer.evaluation.judges.{module}"), function)
         return loader
     found: JudgeLoader = next(iter(entry_points(group=ENTRY_POINT_GROUP, name=name))).load()

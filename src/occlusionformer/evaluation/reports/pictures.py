@@ -1,0 +1,66 @@
+"""Pictures of a report: small, with the declared boxes on them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image, ImageDraw, UnidentifiedImageError
+
+from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.judgement import Json
+from occlusionformer.evaluation.running.plan import PICTURE_ENDINGS
+from occlusionformer.evaluation.running.result import Result
+
+SIDE = 320
+"""Pixels of the longer side: enough to see who is in front, small enough for forty of them in one file."""
+COLOURS = ((230, 60, 60), (60, 170, 80), (70, 100, 230), (230, 180, 40), (170, 70, 190), (50, 190, 200))
+
+
+def picture_path(result: Result, item: Item) -> Path | None:
+    """Where the picture of an item is; None where it is not any more."""
+    folder = result.document["run"]["pictures"]
+    places = [Path(folder) / (item.key + ending) for ending in PICTURE_ENDINGS] if folder else []
+    places += [result.path / "pictures" / f"{item.key}.png"] if result.path else []
+    return next((place for place in places if place.is_file()), None)
+
+
+def thumbnail(result: Result, item: Item, *, detected: Json = None) -> bytes | None:
+    """A WebP picture with the boxes of the layout, and in white those that a judge found; None without a picture."""
+    path = picture_path(result, item)
+    if path is None:
+        return None
+    try:
+        with Image.open(path) as picture:
+            return _encoded(_with_boxes(picture.convert("RGB"), item, detected))
+    except (OSError, UnidentifiedImageError):
+        return None
+
+
+def _with_boxes(picture: Image.Image, item: Item, detected: Json) -> Image.Image:
+    scale = SIDE / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    small = picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(small)
+    for box in _boxes(detected):
+        draw.rectangle([edge * scale for edge in box], outline=(255, 255, 255), width=1)
+    for place, instance in enumerate(item.layout.instances):
+        x1, y1, x2, y2 = instance.box.pixels(*size)
+        colour = COLOURS[place % len(COLOURS)]
+        draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
+        draw.text((x1 + 4, y1 + 3), instance.id[:24], fill=colour, stroke_width=1, stroke_fill=(0, 0, 0))
+    return small
+
+
+def _boxes(detected: Json) -> list[list[float]]:
+    """Of a `detect` answer, the boxes that are four numbers from left to right and from top to bottom."""
+    listed = [box for boxes in detected.values() for box in boxes] if isinstance(detected, dict) else []
+    whole = [box for box in listed if isinstance(box, list) and len(box) == 4]
+    numbers = [box for box in whole if all(isinstance(edge, int | float) for edge in box)]
+    return [box for box in numbers if box[0] < box[2] and box[1] < box[3]]
+
+
+def _encoded(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, format="WEBP", quality=85)
+    return stream.getvalue()

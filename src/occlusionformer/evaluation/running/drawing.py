@@ -1,0 +1,81 @@
+"""The first half of a run: a picture for every item, each on the disk before the next batch is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.judgement import Json
+from occlusionformer.evaluation.records import picture_digest
+from occlusionformer.evaluation.running.folder import RunFolder, ShareFiles
+from occlusionformer.evaluation.running.plan import Drawing, Plan, Progress, pictures_by_key
+from occlusionformer.generation import Generator, ProvenanceError, load_generator, read_provenance
+
+BATCH = 8
+"""Items handed to a picture maker at once; what is drawn is lost with a kill until the whole batch is saved."""
+
+MADE = ("model", "versions", "width", "height", "steps", "guidance", "grounding_ratio", "strength", "device", "dtype")
+"""What a result tells of how its pictures were made."""
+
+
+def draw_missing(
+    plan: Plan, folder: RunFolder, files: ShareFiles, items: Sequence[Item], progress: Progress
+) -> dict[str, Path]:
+    """The picture of every item, by key; what is there already is not drawn again.
+
+    Raises ValueError for a picture of another size than its layout's: scores would be of something else.
+    """
+    if isinstance(plan.method, Path):
+        found = pictures_by_key(plan.method, list(items))
+        places = {item.key: found[item.key] for item in items}
+    else:
+        places = {item.key: folder.picture(item) for item in items}
+        _draw([item for item in items if not places[item.key].exists()], plan, places, progress)
+    known = folder.digests()
+    problems: list[str] = []
+    for item in items:
+        if (item.key, "generated") not in known:
+            problems += _look(item, places[item.key], files)
+    if problems:
+        raise ValueError("\n".join(problems[:20]))
+    return places
+
+
+def _draw(missing: Sequence[Item], plan: Plan, places: Mapping[str, Path], progress: Progress) -> None:
+    if not missing:
+        return
+    assert not isinstance(plan.method, Path)
+    generator = load_generator(plan.method) if isinstance(plan.method, str) else plan.method
+    for start in range(0, len(missing), BATCH):
+        progress("drawing", start, len(missing))
+        _draw_batch(missing[start : start + BATCH], generator, plan.drawing, places)
+    progress("drawing", len(missing), len(missing))
+
+
+def _draw_batch(items: Sequence[Item], generator: Generator, drawing: Drawing, places: Mapping[str, Path]) -> None:
+    drawn = generator.generate([drawing.request(item.layout) for item in items])
+    for item, picture in zip(items, drawn, strict=True):
+        picture.save(places[item.key])
+
+
+def _look(item: Item, path: Path, files: ShareFiles) -> list[str]:
+    """Note what a picture shows; what is wrong with it otherwise."""
+    expected = (item.layout.width, item.layout.height)
+    with Image.open(path) as picture:
+        if picture.size != expected:
+            return [f"{path}: expected {expected[0]} x {expected[1]}, got {picture.width} x {picture.height}"]
+        digest = picture_digest(picture)
+    files.picture(item.key, "generated", digest, _made(path))
+    return []
+
+
+def _made(path: Path) -> dict[str, Json] | None:
+    """What the picture says about its making; None for one that says nothing."""
+    try:
+        provenance = read_provenance(path)
+    except ProvenanceError:
+        return None
+    return {name: value for name, value in provenance.items() if name in MADE}

@@ -1,0 +1,175 @@
+"""The folder of a run: what lies where, and what has been done so far. No torch.
+
+| file | content |
+|---|---|
+| `run.json` | what was asked for; written first, never changed |
+| `items.jsonl` | the items of the benchmark |
+| `pictures/KEY.png` | what was drawn |
+| `pictures-KofN.jsonl` | the digest of every picture and reference that was looked at |
+| `judges-KofN.jsonl` | who judged, or why somebody could not |
+| `judgements-KofN.jsonl` | every judgement |
+| `result.json`, `table.md`, `report.html` | computed from all of the above |
+
+Every share of a run that is divided, and every worker, appends to files of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from occlusionformer.evaluation.benchmark import Item, Subject
+from occlusionformer.evaluation.judgement import Identity, Json, canonical
+from occlusionformer.evaluation.records import Record, RecordFile, read_lines, read_records
+from occlusionformer.evaluation.running.snapshot import item_as_json, item_of_json
+from occlusionformer.layout import write_atomic
+
+FORMAT = 1
+"""Raised when a file changes its meaning."""
+
+
+class Share(NamedTuple):
+    """One part of a run: items number k, k + n, k + 2n, ..."""
+
+    part: int = 0
+    parts: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.part}of{self.parts}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attendance:
+    """Which judges came, and why others did not; both by spec."""
+
+    identities: Mapping[str, Identity]
+    reasons: Mapping[str, str]
+
+
+class RunFolder:
+    """Reading is for everybody; a share writes through `writing`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def start(self, asked: Mapping[str, Json], items: Sequence[Item]) -> None:
+        """Lay out the folder, or go on with one that was laid out for the very same run.
+
+        Raises ValueError that lists what differs; `code` may differ, and what was there first stays.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "pictures").mkdir(exist_ok=True)
+        if (self.path / "run.json").exists():
+            _check_same(self.asked(), json.loads(canonical(asked)))
+            return
+        write_atomic(self.path / "items.jsonl", "".join(canonical(item_as_json(item)) + "\n" for item in items))
+        write_atomic(self.path / "run.json", _pretty(asked))
+
+    def asked(self) -> dict[str, Json]:
+        """What the run was started with. Raises ValueError for a folder without a run."""
+        try:
+            asked = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ValueError(f"{self.path}: expected the folder of a run, found no run.json in it") from error
+        except ValueError as error:
+            raise ValueError(f"{self.path / 'run.json'}: expected JSON: {error}") from error
+        if not isinstance(asked, dict) or asked.get("format") != FORMAT:
+            raise ValueError(f"{self.path / 'run.json'}: expected a run of format {FORMAT}")
+        return asked
+
+    def items(self) -> list[Item]:
+        """The items as they were when the run started, without references."""
+        return [item_of_json(line) for line in read_lines([self.path / "items.jsonl"])]
+
+    def picture(self, item: Item) -> Path:
+        """Where the picture of an item is, or will be."""
+        return self.path / "pictures" / f"{item.key}.png"
+
+    def digests(self) -> dict[tuple[str, Subject], str]:
+        """Digests of all pictures and references that were looked at, by the key of their item."""
+        return {(line["item"], line["subject"]): line["digest"] for line in self._lines("pictures")}
+
+    def provenances(self) -> list[dict[str, Json]]:
+        """How the pictures were made: each way once, in a fixed order."""
+        ways = {canonical(line["made"]): line["made"] for line in self._lines("pictures") if "made" in line}
+        return [ways[name] for name in sorted(ways)]
+
+    def attendance(self) -> Attendance:
+        """Raises ValueError where one judge was not the same all the time: its answers must not be mixed."""
+        identities: dict[str, Identity] = {}
+        reasons: dict[str, str] = {}
+        for line in self._lines("judges"):
+            if "identity" not in line:
+                reasons[line["spec"]] = line["unavailable"]
+            elif identities.setdefault(line["spec"], line["identity"]) != line["identity"]:
+                known = canonical(identities[line["spec"]])
+                raise ValueError(f"{line['spec']}: expected one judge, got {known} and {canonical(line['identity'])}")
+        return Attendance(identities=identities, reasons=reasons)
+
+    def records(self) -> dict[str, Record]:
+        return read_records(self._files("judgements"))
+
+    def writing(self, share: Share) -> ShareFiles:
+        return ShareFiles(self.path, share)
+
+    def _lines(self, name: str) -> list[dict[str, Json]]:
+        return list(read_lines(self._files(name)))
+
+    def _files(self, name: str) -> list[Path]:
+        return sorted(self.path.glob(f"{name}-*of*.jsonl"))
+
+
+class ShareFiles:
+    """The files one share appends to; used as a context manager."""
+
+    def __init__(self, path: Path, share: Share) -> None:
+        self._names = {name: path / f"{name}-{share}.jsonl" for name in ("pictures", "judges", "judgements")}
+        self._stack = ExitStack()
+        self._open: dict[str, RecordFile] = {}
+
+    def __enter__(self) -> ShareFiles:
+        self._open = {name: self._stack.enter_context(RecordFile(path)) for name, path in self._names.items()}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def picture(self, item: str, subject: Subject, digest: str, made: Mapping[str, Json] | None = None) -> None:
+        line = {"item": item, "subject": subject, "digest": digest}
+        self._open["pictures"].append(line if made is None else {**line, "made": dict(made)})
+
+    def judge(self, spec: str, identity: Identity) -> None:
+        self._open["judges"].append({"spec": spec, "identity": identity})
+
+    def absence(self, spec: str, reason: str) -> None:
+        self._open["judges"].append({"spec": spec, "unavailable": reason})
+
+    def judgement(self, record: Record) -> None:
+        self._open["judgements"].append(record.as_json())
+
+
+def _check_same(there: Mapping[str, Json], asked: Mapping[str, Json]) -> None:
+    names = sorted((there.keys() | asked.keys()) - {"code"})
+    problems = [
+        f"{name}: this folder holds a run with {_shown(there.get(name))}, asked for was {_shown(asked.get(name))}"
+        for name in names
+        if there.get(name) != asked.get(name)
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _shown(value: Json) -> str:
+    text = canonical(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _pretty(value: Json) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,152 @@
+"""What a run is to do: which pictures, from whom, judged by whom. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from occlusionformer.evaluation.benchmark import Benchmark, Item
+from occlusionformer.evaluation.benchmarks import load_benchmark
+from occlusionformer.evaluation.judgement import Json, digest
+from occlusionformer.evaluation.judges.protocol import Judge
+from occlusionformer.evaluation.judges.registry import check_judge
+from occlusionformer.evaluation.running.code import code_version
+from occlusionformer.evaluation.running.folder import FORMAT
+from occlusionformer.evaluation.running.seats import Seat, seat_of, spec_of
+from occlusionformer.evaluation.running.snapshot import benchmark_as_json, item_as_json
+from occlusionformer.generation import GenerationRequest, Generator
+from occlusionformer.layout import Layout
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is, and how much there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """The numbers every picture is drawn with; None leaves one to the model."""
+
+    seed: int = 0
+    """The same for every item, as the published protocols have it."""
+    steps: int | None = None
+    guidance: float | None = None
+    grounding_ratio: float | None = None
+    strength: float = 1.0
+
+    def request(self, layout: Layout) -> GenerationRequest:
+        """Raises ValueError for a number out of its range."""
+        return GenerationRequest(
+            layout=layout,
+            seed=self.seed,
+            steps=self.steps,
+            guidance=self.guidance,
+            grounding_ratio=self.grounding_ratio,
+            strength=self.strength,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run. With names alone in it, it can be divided among processes."""
+
+    benchmark: Benchmark | str
+    data: Path | None = None
+    """The folder with the files of a benchmark that is given by name."""
+    method: Generator | str | Path
+    """Who draws: a picture maker, the name of one, or a folder of pictures named by the keys of the items."""
+    judges: tuple[Judge | str, ...] = ()
+    """The first one that can answers a question."""
+    drawing: Drawing = Drawing()
+    limit: int | None = None
+    """Take only the first items."""
+    name: str | None = None
+    """What the method is called in tables."""
+
+    def loaded(self) -> Benchmark:
+        """The benchmark itself. Raises ValueError for a name that is none, and for files that are not its own."""
+        return load_benchmark(self.benchmark, self.data) if isinstance(self.benchmark, str) else self.benchmark
+
+    def items_of(self, benchmark: Benchmark) -> list[Item]:
+        """The items to draw. Raises ValueError for keys that could not be file names, and for none at all."""
+        count = len(benchmark.items) if self.limit is None else min(self.limit, len(benchmark.items))
+        items = [benchmark.items[place] for place in range(count)]
+        names = [item.key for item in items]
+        problems = [f"items: expected a file name as key, got {name!r}" for name in names if not _is_file_name(name)]
+        if len(set(names)) != len(names):
+            problems.append("items: expected every key once")
+        if not items:
+            problems.append("items: expected at least one, got none")
+        if problems:
+            raise ValueError("\n".join(problems[:20]))
+        return items
+
+    def asked(self, benchmark: Benchmark, items: list[Item]) -> dict[str, Json]:
+        """Everything that decides the result, as `run.json` has it."""
+        asked = {
+            "format": FORMAT,
+            "benchmark": benchmark_as_json(benchmark),
+            "items": {"number": len(items), "digest": digest([item_as_json(item) for item in items])},
+            "method": self.method_name,
+            "model": None if isinstance(self.method, Path) else self.model_name,
+            "pictures": str(self.method.resolve()) if isinstance(self.method, Path) else None,
+            "drawing": None if isinstance(self.method, Path) else asdict(self.drawing),
+            "judges": [seat.as_json() for seat in self.seats()],
+        }
+        config = digest({name: value for name, value in asked.items() if name != "pictures"})
+        return {**asked, "config": config, "code": code_version()}
+
+    def seats(self) -> list[Seat]:
+        """The judges in their order. Loads those of other packages, to learn what they can be asked."""
+        return [seat_of(judge) for judge in self.judges]
+
+    @property
+    def model_name(self) -> str:
+        return self.method if isinstance(self.method, str) else type(self.method).__name__
+
+    @property
+    def method_name(self) -> str:
+        if self.name is not None:
+            return self.name
+        return self.method.name if isinstance(self.method, Path) else self.model_name
+
+    def check(self) -> None:
+        """Raises ValueError with everything that can be seen to be wrong before anything is loaded."""
+        problems: list[str] = []
+        for judge in self.judges:
+            try:
+                if isinstance(judge, str):
+                    check_judge(judge)
+            except ValueError as error:
+                problems.append(str(error))
+        specs = [spec_of(judge) for judge in self.judges]
+        problems += [f"judges: expected every judge once, got {spec!r} again" for spec in _repeated(specs)]
+        if isinstance(self.method, Path) and not self.method.is_dir():
+            problems.append(f"pictures: expected a folder, got {str(self.method)!r}")
+        if self.limit is not None and self.limit < 1:
+            problems.append(f"limit: expected at least 1, got {self.limit}")
+        try:
+            self.drawing.request(Layout(prompt="a", width=16, height=16))
+        except ValueError as error:
+            problems += str(error).splitlines()
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+def pictures_by_key(folder: Path, items: list[Item]) -> Mapping[str, Path]:
+    """The picture of every item. Raises ValueError that lists those that are missing."""
+    found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURE_ENDINGS}
+    missing = [item.key for item in items if item.key not in found]
+    if missing:
+        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        raise ValueError(f"{folder}: expected a picture for every item, found none for {', '.join(missing[:10])}{more}")
+    return found
+
+
+def _is_file_name(key: str) -> bool:
+    return bool(key) and key.isprintable() and not set(key) & set('/\\:*?"<>|') and key.strip(". ") == key
+
+
+def _repeated(values: list[str]) -> list[str]:
+    return sorted({value for value in values if values.count(value) > 1})

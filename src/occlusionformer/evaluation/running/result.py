@@ -1,0 +1,180 @@
+"""The result of a run as JSON: scores with everything that moves them, computed from the run's folder alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from occlusionformer.evaluation.benchmark import Benchmark, Column, Item, MetricSpec, Question
+from occlusionformer.evaluation.judgement import Json
+from occlusionformer.evaluation.running.folder import RunFolder
+from occlusionformer.evaluation.running.seats import Seat, all_questions, seat_for, seat_of_json
+from occlusionformer.evaluation.running.snapshot import benchmark_of_json
+from occlusionformer.evaluation.running.transcript import Transcript
+from occlusionformer.evaluation.scores import Score, score
+
+FORMAT = 1
+"""Raised when a key changes its meaning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came out, and the document that says so."""
+
+    document: Mapping[str, Json]
+    """As `result.json` has it."""
+    scores: tuple[Score, ...]
+    path: Path | None = None
+    """The folder of the run, for its pictures."""
+
+    @property
+    def method(self) -> str:
+        return str(self.document["run"]["method"])
+
+    def value(self, column: str) -> float | None:
+        """A number of the table. Raises KeyError for a column that the benchmark does not have."""
+        return next(score for score in self.scores if score.column.name == column).value if self._has(column) else None
+
+    def _has(self, column: str) -> bool:
+        if column not in {score.column.name for score in self.scores}:
+            raise KeyError(column)
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """What a folder holds, ready to be scored."""
+
+    folder: RunFolder
+    benchmark: Benchmark
+    items: Mapping[str, Item]
+    transcript: Transcript
+
+    @classmethod
+    def of(cls, folder: RunFolder, metrics: tuple[MetricSpec, ...] = ()) -> Scoring:
+        """`metrics` are those of the benchmark that are not packaged. Raises ValueError for a folder without a run."""
+        asked = folder.asked()
+        items = folder.items()
+        benchmark = benchmark_of_json(asked["benchmark"], items, metrics)
+        transcript = Transcript.of(folder, [seat_of_json(value) for value in asked["judges"]], benchmark)
+        return cls(folder=folder, benchmark=benchmark, items={item.key: item for item in items}, transcript=transcript)
+
+
+def result_of(scoring: Scoring) -> Result:
+    """Score what has been recorded in a folder; no model is asked and no picture opened."""
+    benchmark, transcript, folder = scoring.benchmark, scoring.transcript, scoring.folder
+    seen = [item for item in scoring.items.values() if (item.key, "generated") in transcript.digests]
+    judged = ((item.key, item, transcript.answers(item, benchmark.questions)) for item in seen)
+    scores = score(benchmark.metrics, judged)
+    document = {
+        "format": FORMAT,
+        "run": folder.asked(),
+        "drawn": {"number": len(seen), "ways": folder.provenances()},
+        "judges": _judges(benchmark, transcript, folder, seen),
+        "scores": [_score_as_json(each, benchmark, transcript) for each in scores],
+        "difficulty": {item.key: item.difficulty for item in seen},
+    }
+    return Result(document=json.loads(json.dumps(document)), scores=tuple(scores), path=folder.path)
+
+
+def read_result(path: Path) -> Result:
+    """A result from `result.json`, or from the folder it is in. Raises ValueError for anything else."""
+    file = path / "result.json" if path.is_dir() else path
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise ValueError(f"{file}: expected a result of format {FORMAT}, got {document['format']}")
+        scores = tuple(_score_of_json(value) for value in document["scores"])
+    except FileNotFoundError as error:
+        raise ValueError(f"{file}: no such file") from error
+    except (KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: expected a result of an evaluation: {type(error).__name__}: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}: expected JSON: {error}") from error
+    return Result(document=document, scores=scores, path=file.parent)
+
+
+def result_text(result: Result) -> str:
+    """The document, the same to the last byte for the same records."""
+    return json.dumps(result.document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _judges(benchmark: Benchmark, transcript: Transcript, folder: RunFolder, items: Sequence[Item]) -> list[Json]:
+    """Who judged what, how often, and what failed how often."""
+    reasons = folder.attendance().reasons
+    questions = all_questions(benchmark.questions, transcript.seats)
+    told = []
+    for seat in transcript.seats:
+        mine = [each for each in questions if seat_for(each.kind, transcript.seats) == seat]
+        identity = transcript.identities.get(seat.spec)
+        counts = {str(question): _counts(question, transcript, items) for question in mine}
+        entry = {"spec": seat.spec, "identity": identity, "questions": counts}
+        is_short = any(each["missing"] for each in counts.values())
+        told.append({**entry, "unavailable": reasons[seat.spec]} if is_short and seat.spec in reasons else entry)
+    return told
+
+
+def _counts(question: Question, transcript: Transcript, items: Sequence[Item]) -> dict[str, Json]:
+    records = [transcript.record(item, question) for item in items]
+    made = [record for record in records if record is not None]
+    failures = Counter((record.failure or "error").split(":")[0] for record in made if record.answer is None)
+    return {
+        "answered": sum(record.answer is not None for record in made),
+        "failed": dict(sorted(failures.items())),
+        "missing": len(records) - len(made),
+    }
+
+
+def _score_as_json(each: Score, benchmark: Benchmark, transcript: Transcript) -> dict[str, Json]:
+    metric = next(metric for metric in benchmark.metrics if metric.name == each.metric)
+    return {
+        "metric": each.metric,
+        "column": asdict(each.column),
+        "value": each.value,
+        "low": each.low,
+        "high": each.high,
+        "status": each.status,
+        "why": _why(metric, each, transcript),
+        "num_images": each.num_images,
+        "num_failed": each.num_failed,
+        "num_missing": each.num_missing,
+        "settings": dict(metric.settings),
+        "judges": {str(need): _judge_name(need, transcript) for need in metric.needs},
+        "pictures": {"keys": list(each.keys), "totals": list(each.totals), "weights": list(each.weights)},
+    }
+
+
+def _score_of_json(value: Mapping[str, Json]) -> Score:
+    pictures = value["pictures"]
+    numbers = {name: value[name] for name in ("value", "low", "high", "num_images", "num_failed", "num_missing")}
+    return Score(
+        metric=value["metric"],
+        column=Column(**value["column"]),
+        keys=tuple(pictures["keys"]),
+        totals=tuple(pictures["totals"]),
+        weights=tuple(pictures["weights"]),
+        **numbers,
+    )
+
+
+def _judge_name(need: Question, transcript: Transcript) -> Json:
+    """Who answered, as exactly as is known; None where nobody could have."""
+    seat = seat_for(need.kind, transcript.seats)
+    return None if seat is None else transcript.identities.get(seat.spec)
+
+
+def _why(metric: MetricSpec, each: Score, transcript: Transcript) -> str | None:
+    """Why there is no number, or one over fewer pictures than were drawn."""
+    if not each.num_missing:
+        return "no picture counts" if each.status == "empty" else None
+    seats: dict[str, Seat | None] = {need.kind: seat_for(need.kind, transcript.seats) for need in metric.needs}
+    nobody = sorted(kind for kind, seat in seats.items() if seat is None)
+    if nobody:
+        return f"no judge for {', '.join(nobody)}"
+    absent = sorted({seat.spec for seat in seats.values() if seat and seat.spec not in transcript.identities})
+    if absent:
+        return f"not available: {', '.join(absent)}"
+    return f"{each.num_missing} pictures were not judged"

@@ -1,0 +1,69 @@
+"""A benchmark as JSON, so that a run can be scored again where the data set is not at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from occlusionformer.evaluation.benchmark import Benchmark, Item, MetricSpec, Question, Truth
+from occlusionformer.evaluation.judgement import Json
+from occlusionformer.evaluation.specs import METRICS
+from occlusionformer.layout import Layout
+
+
+def item_as_json(item: Item) -> dict[str, Json]:
+    """Everything but the reference picture; `reference` says whether there is one."""
+    return {
+        "key": item.key,
+        "layout": item.layout.model_dump(mode="json"),
+        "truth": asdict(item.truth),
+        "reference": item.reference is not None,
+    }
+
+
+def item_of_json(value: Mapping[str, Json]) -> Item:
+    """The item without its reference picture."""
+    truth = {name: _tuples(field) for name, field in value["truth"].items()}
+    return Item(key=value["key"], layout=Layout.model_validate(value["layout"]), truth=Truth(**truth))
+
+
+def benchmark_as_json(benchmark: Benchmark) -> dict[str, Json]:
+    """Everything but the items; metrics by name."""
+    condition = benchmark.conditions_on
+    return {
+        "name": benchmark.name,
+        "title": benchmark.title,
+        "metrics": [metric.name for metric in benchmark.metrics],
+        "conditions_on": None if condition is None else list(condition),
+        "settings": dict(benchmark.settings),
+        "reported": {method: dict(figures) for method, figures in benchmark.reported.items()},
+        "notes": list(benchmark.notes),
+    }
+
+
+def benchmark_of_json(value: Mapping[str, Json], items: list[Item], metrics: tuple[MetricSpec, ...] = ()) -> Benchmark:
+    """The benchmark over items that were read before.
+
+    Raises ValueError for a metric that is neither packaged nor among `metrics`.
+    """
+    known = {**METRICS, **{metric.name: metric for metric in metrics}}
+    unknown = [name for name in value["metrics"] if name not in known]
+    if unknown:
+        raise ValueError(f"metrics: expected one of ({', '.join(sorted(known))}), got {', '.join(unknown)}")
+    condition = value["conditions_on"]
+    return Benchmark(
+        name=value["name"],
+        title=value["title"],
+        items=items,
+        metrics=tuple(known[name] for name in value["metrics"]),
+        conditions_on=None if condition is None else Question(*condition),
+        settings=value["settings"],
+        reported=value["reported"],
+        notes=tuple(value["notes"]),
+    )
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as the tuples they were."""
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
