@@ -48,7 +48,7 @@ def draw_overlay(image: Image.Image, layout: Layout) -> Image.Image:
     for place in sorted(numbers, key=numbers.__getitem__, reverse=True):
         instance = layout.instances[place]
         edges = instance.box.pixels(picture.width, picture.height)
-        _draw_box(draw, edges, _colour(place), f"{numbers[place]} {instance.caption}", font)
+        _draw_box(draw, edges, instance_colour(place), f"{numbers[place]} {instance.caption}", font)
     return _with_legend(picture, [heading, *_relations(layout, numbers)], _legend_colours(numbers), font)
 
 
@@ -119,7 +119,7 @@ def _relations(layout: Layout, numbers: dict[int, int]) -> list[str]:
 
 
 def _legend_colours(numbers: dict[int, int]) -> list[Colour]:
-    return [PAPER, *(_colour(place) for place in sorted(numbers, key=numbers.__getitem__))]
+    return [PAPER, *(instance_colour(place) for place in sorted(numbers, key=numbers.__getitem__))]
 
 
 def _draw_box(
@@ -146,7 +146,7 @@ def _with_legend(picture: Image.Image, lines: Sequence[str], colours: Sequence[C
     return page
 
 
-def _colour(place: int) -> Colour:
+def instance_colour(place: int) -> Colour:
     """Dark enough for white text; neighbours in the list lie far apart on the colour wheel."""
     red, green, blue = colorsys.hls_to_rgb(place * 0.618034 % 1, 0.36, 0.75)
     return round(red * 255), round(green * 255), round(blue * 255)

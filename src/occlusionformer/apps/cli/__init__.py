@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import typer
 
+from occlusionformer.apps.cli.bench import bench
 from occlusionformer.apps.cli.card import inspect
+from occlusionformer.apps.cli.data import data
 from occlusionformer.apps.cli.documents import convert, schema, validate
 from occlusionformer.apps.cli.generate import generate
 from occlusionformer.apps.cli.orders import orders
@@ -38,6 +40,8 @@ app = typer.Typer(
 )
 for command in (generate, orders, validate, convert, inspect, schema, train, studio):
     app.command()(command)
+app.add_typer(bench)
+app.add_typer(data)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

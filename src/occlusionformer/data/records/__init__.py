@@ -27,8 +27,11 @@ to train on.
 Checking: `check_record(record)` lists what is wrong with a record, `check_folder(folder)` what is wrong anywhere.
 """
 
+from occlusionformer.data.records.card import record_schema, write_descriptions
 from occlusionformer.data.records.checking import REQUIREMENTS, check_record
 from occlusionformer.data.records.folder import RecordFolder, RecordWriter
+from occlusionformer.data.records.joining import Joined, join, sa_1b_pictures, sa_number, sacap_rows, with_sacap
+from occlusionformer.data.records.making import DataSetMaker, Making, bare, new_folder
 from occlusionformer.data.records.masks import box_of, decode_masks, encode_mask
 from occlusionformer.data.records.record import (
     Mask,
@@ -48,10 +51,15 @@ from occlusionformer.data.records.source import (
     record_of_sample,
     sample_of_record,
 )
+from occlusionformer.data.records.splitting import Splitting, split_data_set
+from occlusionformer.data.records.statistics import statistics_of
 from occlusionformer.data.records.validation import Violation, check_folder
 
 __all__ = [
     "REQUIREMENTS",
+    "DataSetMaker",
+    "Joined",
+    "Making",
     "Mask",
     "Provenance",
     "Record",
@@ -61,8 +69,10 @@ __all__ = [
     "RecordWriter",
     "Shard",
     "ShardWriter",
+    "Splitting",
     "Step",
     "Violation",
+    "bare",
     "box_of",
     "check_folder",
     "check_record",
@@ -70,15 +80,25 @@ __all__ = [
     "decode_masks",
     "encode_mask",
     "from_plain",
+    "join",
     "layout_of_record",
+    "new_folder",
     "png",
     "record_of_sample",
     "record_of_scene",
+    "record_schema",
     "remove_shard",
+    "sa_1b_pictures",
+    "sa_number",
+    "sacap_rows",
     "sample_of_record",
     "scene_items",
     "scene_of_record",
     "shard_path",
+    "split_data_set",
+    "statistics_of",
     "to_plain",
+    "with_sacap",
+    "write_descriptions",
     "write_shard",
 ]

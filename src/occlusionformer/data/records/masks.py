@@ -5,13 +5,14 @@ Arrays: H rows, W columns, N masks, R runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Box, Mask
-from occlusionformer.layout.rle import FIRST_CHARACTER
+from occlusionformer.layout.rle import FIRST_CHARACTER, compress
 
 
 def encode_mask(mask_HW: np.ndarray) -> Mask:
@@ -22,9 +23,45 @@ def encode_mask(mask_HW: np.ndarray) -> Mask:
 
 
 def decode_masks(masks: Sequence[Mask]) -> np.ndarray:
-    """(N, H, W) bool of masks of one size, of which there is at least one."""
-    stacked_HWN = from_extra("pycocotools.mask").decode([mask.coco() for mask in masks])
-    return np.ascontiguousarray(stacked_HWN.transpose(2, 0, 1)).astype(bool)
+    """(N, H, W) bool of masks of one size, of which there is at least one.
+
+    Raises ValueError for run lengths that do not fill the size, where COCO's own decoder may write past its array.
+    """
+    return np.stack([_decoded(mask) for mask in masks])
+
+
+def _decoded(mask: Mask) -> np.ndarray:
+    runs_R = run_lengths(mask.counts)
+    if np.any(runs_R < 0) or runs_R.sum() != mask.height * mask.width:
+        raise ValueError(f"expected runs that add up to {mask.height} x {mask.width}, got {runs_R.sum()}")
+    is_set_R = np.arange(len(runs_R)) % 2 == 1
+    mask_HW: np.ndarray = np.repeat(is_set_R, runs_R).reshape(mask.width, mask.height).T
+    return mask_HW
+
+
+def coco_mask(shape: Any, height: int, width: int) -> Mask:
+    """Of a shape as COCO files have it: polygons, one flat polygon, or run lengths, compressed or not.
+
+    Raises ValueError for anything else.
+    """
+    coco = from_extra("pycocotools.mask")
+    if isinstance(shape, Mapping) and isinstance(shape.get("counts"), str):
+        runs = {"size": list(shape["size"]), "counts": shape["counts"]}
+    elif isinstance(shape, Mapping) and _is_numbers(shape.get("counts")):
+        return Mask(height=shape["size"][0], width=shape["size"][1], counts=compress(shape["counts"]))
+    elif isinstance(shape, list) and shape:
+        rings = [shape] if _is_numbers(shape) else shape
+        if not all(_is_numbers(ring) and len(ring) >= 6 and len(ring) % 2 == 0 for ring in rings):
+            raise ValueError("expected polygons [x1, y1, x2, y2, x3, y3, ...]")
+        runs = coco.merge(coco.frPyObjects(rings, height, width))
+    else:
+        raise ValueError("expected polygons or a run-length mask")
+    size, counts = runs["size"], runs["counts"]
+    return Mask(height=size[0], width=size[1], counts=counts if isinstance(counts, str) else counts.decode("ascii"))
+
+
+def _is_numbers(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(item) in (int, float) for item in value)
 
 
 def run_lengths(counts: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 UNKNOWN = -1
@@ -18,11 +19,15 @@ OCCLUDES, APART = 1, 0
 CLOSER, FARTHER, LEVEL = 1, 0, 2
 """Entries of `depth`: the row's instance against the column's."""
 
+DOCUMENTED = ConfigDict(use_attribute_docstrings=True)
+"""The JSON Schema says what the docstrings say."""
+
 Box = tuple[float, float, float, float]
 Matrix = tuple[tuple[int, ...], ...]
 Confidences = tuple[tuple[float, ...], ...]
 
 
+@with_config(DOCUMENTED)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mask:
     """A COCO run-length mask: runs of unset and set pixels in turn, down the columns."""
@@ -37,13 +42,17 @@ class Mask:
         return {"size": [self.height, self.width], "counts": self.counts}
 
 
+@with_config(DOCUMENTED)
 class CocoMask(TypedDict):
     """A mask in COCO's own form."""
 
     size: list[int]
+    """Height and width."""
     counts: str
+    """The string COCO compresses the run lengths to."""
 
 
+@with_config(DOCUMENTED)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordInstance:
     """One thing on the picture. At least one of the two boxes is known."""
@@ -63,6 +72,7 @@ class RecordInstance:
     """JSON object of what its data set says beyond this."""
 
 
+@with_config(DOCUMENTED)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """What made part of a record: `order` by one model, `caption` by another."""
@@ -74,6 +84,7 @@ class Step:
     """Hash of the settings."""
 
 
+@with_config(DOCUMENTED)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
     """Where a record comes from."""
@@ -85,6 +96,7 @@ class Provenance:
     steps: tuple[Step, ...] = ()
 
 
+@with_config(DOCUMENTED)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
     """A picture and what is known about it."""
@@ -92,6 +104,7 @@ class Record:
     image_id: str
     """Unique in a data set; the same in every data set made of the same pictures."""
     width: int
+    """Pixels."""
     height: int
     prompt: str
     """The whole picture in words; empty where nobody described it."""

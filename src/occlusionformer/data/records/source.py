@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ from occlusionformer.data.records.record import (
 from occlusionformer.data.records.record import Box as PixelBox
 from occlusionformer.data.samples import Sample, SampleShape
 from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs, RunLength
+from occlusionformer.layout.problems import shown
 
 MaskKind = Literal["amodal", "visible"]
 
@@ -84,17 +85,20 @@ class RecordSource:
         return np.concatenate(pieces)
 
     def _image_outside(self, record: Record) -> bytes:
-        if self.image_root is None or record.image_path is None:
+        if self.image_root is None:
             raise ValueError(
                 f"{self.folder}: {record.image_id}: image_file: expected a picture in the tar, got null; "
                 "image_root names the folder of pictures that are kept elsewhere"
             )
-        path = (self.image_root / record.image_path).resolve()
-        if not path.is_relative_to(self.image_root.resolve()):
-            raise ValueError(
-                f"{record.image_id}: image_path: expected a path below a folder, got {record.image_path!r}"
-            )
-        return path.read_bytes()
+        return picture_path(record, self.image_root).read_bytes()
+
+
+def picture_path(record: Record, root: Path) -> Path:
+    """The picture of a record in a folder. Raises ValueError when it is not there, and for paths that lead out."""
+    path = PurePosixPath(record.image_path or "/")
+    if path.is_absolute() or ".." in path.parts or not (root / path).is_file():
+        raise ValueError(f"{record.image_id}: image_path: expected a file in {root}, got {shown(record.image_path)}")
+    return root / path
 
 
 def decode_image(record: Record, image: bytes) -> np.ndarray:

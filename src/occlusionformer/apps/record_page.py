@@ -1,0 +1,176 @@
+"""Records of a data set on one page: every picture with its boxes, its masks, and a graph of its order.
+
+Arrays: H rows, W columns, C colour channels.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
+from occlusionformer.apps.drawing import draw_overlay, instance_colour
+from occlusionformer.data.records import (
+    Record,
+    RecordFolder,
+    RecordInstance,
+    decode_image,
+    decode_masks,
+    layout_of_record,
+)
+from occlusionformer.data.records.record import Mask
+from occlusionformer.data.records.source import picture_path
+from occlusionformer.reporting import Section, figure, gallery, page, table, text
+
+LONGEST_SIDE = 768
+"""Pixels of a picture on the page; larger ones are scaled down."""
+JPEG_QUALITY = 85
+SEEN, HIDDEN = 0.6, 0.3
+"""How much a mask covers what is below it, where the instance is seen and where it is hidden."""
+GREY = 208
+
+NODE, RADIUS, MARGIN = 16, 110, 40
+"""Pixels of the graph: half a node, the circle the nodes stand on, and what is around it."""
+
+
+@dataclass(frozen=True)
+class RecordPage:
+    """The page, and the ids of the pictures on it."""
+
+    html: str
+    shown: tuple[str, ...]
+
+
+def record_page(
+    records: RecordFolder, *, ids: Sequence[str] = (), most: int, image_root: Path | None = None
+) -> RecordPage:
+    """The first records, or those with the given ids. Raises ValueError for ids that are not there."""
+    chosen = list(_chosen(records, ids, most))
+    if missing := [name for name in ids if name not in {record.image_id for record, _ in chosen}]:
+        raise ValueError("\n".join(f"--id: no picture {name!r} in {records.folder}" for name in missing))
+    sections = [
+        Section(record.image_id, _body(record, _picture(record, image, image_root))) for record, image in chosen
+    ]
+    return RecordPage(page(f"Records of {records.folder.name}", sections), tuple(r.image_id for r, _ in chosen))
+
+
+def order_graph(record: Record) -> Markup:
+    """An arrow from everyone in front to those it hides part of; nodes are numbered as the instances are."""
+    count = len(record.instances)
+    side = 2 * (RADIUS + MARGIN)
+    places = [_on_circle(place, count) for place in range(count)]
+    arrows = [_arrow(places[front], places[behind]) for front, behind in record.edges]
+    nodes = [
+        Markup('<g><title>{}</title><circle cx="{:.0f}" cy="{:.0f}" r="{}" fill="rgb{}"/>'
+               '<text x="{:.0f}" y="{:.0f}" fill="white" text-anchor="middle" font-size="14">{}</text></g>').format(
+            instance.caption, x, y, NODE, instance_colour(place), x, y + 5, place + 1
+        )
+        for place, (instance, (x, y)) in enumerate(zip(record.instances, places, strict=True))
+    ]  # fmt: skip
+    head = Markup(
+        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0 8 4 0 8z" fill="currentColor"/></marker></defs>'
+    )
+    frame = Markup('<svg role="img" aria-label="order" width="{}" height="{}" viewBox="0 0 {} {}">{}{}{}</svg>')
+    return frame.format(side, side, side, side, head, Markup("").join(arrows), Markup("").join(nodes))
+
+
+def _chosen(records: RecordFolder, ids: Sequence[str], most: int) -> Iterator[tuple[Record, bytes | None]]:
+    found = 0
+    for shard in records.shards:
+        for record in shard.records():
+            if not ids or record.image_id in ids:
+                yield record, shard.image(record)
+                found += 1
+                if found == (len(ids) or most):
+                    return
+
+
+def _picture(record: Record, image: bytes | None, root: Path | None) -> np.ndarray:
+    """Grey where there is none."""
+    if image is None and root is not None:
+        image = picture_path(record, root).read_bytes()
+    if image is None:
+        return np.full((record.height, record.width, 3), GREY, dtype=np.uint8)
+    return decode_image(record, image)
+
+
+def _body(record: Record, image_HWC: np.ndarray) -> Markup:
+    boxes = draw_overlay(_fitted(image_HWC), layout_of_record(record))
+    figures = [figure(_jpeg(boxes), "boxes, from front to back")]
+    for kind, words in (("visible", "visible masks"), ("amodal", "amodal masks, hidden parts paler")):
+        if any(getattr(instance, f"{kind}_mask") is not None for instance in record.instances):
+            figures.append(figure(_jpeg(_fitted(_masked(record, image_HWC, kind))), words))
+    graph = Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(
+        order_graph(record), "who hides whom" if record.order is not None else "no order known"
+    )
+    headers = ["", "id", "caption", "category", "visible box", "amodal box", "hides", "hidden by"]
+    rows = [_row(record, place, instance) for place, instance in enumerate(record.instances)]
+    origin = record.provenance
+    steps = ", ".join(f"{step.stage} by {step.model or 'hand'}" for step in origin.steps)
+    facts = f"{record.width} x {record.height}, {origin.dataset}{f', {steps}' if steps else ''}"
+    return text(record.prompt or "no prompt") + gallery([*figures, graph]) + table(headers, rows) + text(facts)
+
+
+def _row(record: Record, place: int, instance: RecordInstance) -> list[str | int | float | None]:
+    hides = [str(behind + 1) for front, behind in record.edges if front == place]
+    hidden_by = [str(front + 1) for front, behind in record.edges if behind == place]
+    boxes = [_edges(instance.visible_box), _edges(instance.amodal_box)]
+    return [
+        place + 1, instance.id, instance.caption, instance.category or "", *boxes, ", ".join(hides), ", ".join(hidden_by)
+    ]  # fmt: skip
+
+
+def _edges(box: tuple[float, ...] | None) -> str:
+    return "" if box is None else ", ".join(f"{edge:g}" for edge in box)
+
+
+def _masked(record: Record, image_HWC: np.ndarray, kind: str) -> np.ndarray:
+    """The picture under its masks, in the colours of the graph."""
+    canvas_HWC = image_HWC.astype(np.float32)
+    for place, instance in enumerate(record.instances):
+        mask: Mask | None = getattr(instance, f"{kind}_mask")
+        if mask is None:
+            continue
+        colour_C = np.array(instance_colour(place), dtype=np.float32)
+        (mask_HW,) = decode_masks([mask])
+        seen_HW = mask_HW if instance.visible_mask is None else decode_masks([instance.visible_mask])[0] & mask_HW
+        for part_HW, strength in ((seen_HW, SEEN), (mask_HW & ~seen_HW, HIDDEN)):
+            canvas_HWC[part_HW] += strength * (colour_C - canvas_HWC[part_HW])
+    return canvas_HWC.round().astype(np.uint8)
+
+
+def _fitted(image_HWC: np.ndarray) -> Image.Image:
+    picture = Image.fromarray(image_HWC)
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, format="JPEG", quality=JPEG_QUALITY)
+    return stream.getvalue()
+
+
+def _on_circle(place: int, count: int) -> tuple[float, float]:
+    angle = 2 * math.pi * place / count - math.pi / 2
+    middle = RADIUS + MARGIN
+    return middle + RADIUS * math.cos(angle), middle + RADIUS * math.sin(angle)
+
+
+def _arrow(start: tuple[float, float], end: tuple[float, float]) -> Markup:
+    """From rim to rim, bent to its left, so that two that go both ways are told apart."""
+    across, down = end[0] - start[0], end[1] - start[1]
+    length = math.hypot(across, down)
+    step_x, step_y = across / length * NODE, down / length * NODE
+    bend_x, bend_y = (start[0] + end[0] - down / 6) / 2, (start[1] + end[1] + across / 6) / 2
+    return Markup(
+        '<path d="M{:.1f} {:.1f}Q{:.1f} {:.1f} {:.1f} {:.1f}" fill="none" stroke="currentColor" stroke-width="1.5" '
+        'marker-end="url(#head)"/>'
+    ).format(start[0] + step_x, start[1] + step_y, bend_x, bend_y, end[0] - step_x, end[1] - step_y)

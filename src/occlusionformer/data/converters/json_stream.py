@@ -1,0 +1,220 @@
+"""JSON files larger than the memory: members of the outermost object or list, one after another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from occlusionformer.data.records.packages import from_extra
+
+CHUNK = 4 * 2**20
+"""Bytes read at a time."""
+
+LONGEST_VALUE = 256 * 2**20
+"""Bytes of one member. The largest records of real files have less than one per cent of this."""
+
+GUESSES = 3
+"""How often the end of an object is guessed before its brackets are counted."""
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_PLAIN = re.compile(rb"[^\s,:\[\]{}\"]+")
+_BRACKET_OR_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_END_OF_MEMBER = re.compile(rb'\}\s*(?:,\s*("[^"\\]*")\s*:\s*(?=\{)|\}\s*\Z)')
+"""The end of a member that is an object and is followed by the name of another one, or by the end of the file."""
+
+
+class Member(NamedTuple):
+    """One member of the outermost object or list."""
+
+    key: str | int
+    """Its name, or its place in a list."""
+    value: Any
+
+
+class JsonStream:
+    """A file to read members from, in a block. Raises ValueError with file and byte of what is not JSON."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._loads = from_extra("orjson").loads
+        self._file = self.path.open("rb")
+        self._buffer = b""
+        self._position = 0
+        self._passed = 0
+        """Bytes of the file before the buffer."""
+
+    def __enter__(self) -> JsonStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def members(self) -> Iterator[Member]:
+        """All members; one is in memory at a time.
+
+        The end of an object is guessed from what follows it. A guess that parses is right, since no JSON object
+        starts with a shorter one.
+        """
+        if self._peek() == b"{":
+            yield from self._object_members()
+        elif self._peek() == b"[":
+            yield from (Member(place, self._value()) for place, _ in enumerate(self._elements()))
+        else:
+            raise self._error("expected an object or a list")
+        if self._peek():
+            raise self._error("expected the end of the file")
+
+    def elements(self, name: str) -> Iterator[Any]:
+        """The elements of the list that the outermost object has under `name`; other members are passed over."""
+        found = False
+        for key in self.names():
+            if key == name and self._peek() == b"[":
+                found = True
+                yield from (self._value() for _ in self._elements())
+        if not found:
+            raise ValueError(f"{self.path}: expected an object with the list {name!r}, got one without")
+
+    def names(self) -> Iterator[str]:
+        """Names of the outermost object; values that nobody has read are passed over."""
+        if self._peek() != b"{":
+            raise self._error("expected an object")
+        for key in self._keys():
+            start = self._passed + self._position
+            yield key
+            if self._passed + self._position == start:
+                self._pass_value()
+
+    def _pass_value(self) -> None:
+        if self._peek() == b"[":
+            for _ in self._elements():
+                self._value()
+        else:
+            self._value()
+
+    def _object_members(self) -> Iterator[Member]:
+        for first_key in self._keys():
+            if self._peek() != b"{":
+                yield Member(first_key, self._value())
+                continue
+            key: str | None = first_key
+            while key is not None:
+                value, following = self._guessed_object()
+                yield Member(key, value)
+                key = following
+
+    def _keys(self) -> Iterator[str]:
+        """Names of the object that starts here; whoever asks for the next has read the value of the last."""
+        self._position += 1
+        while self._peek() != b"}":
+            key = self._value() if self._peek() == b'"' else None
+            if not isinstance(key, str) or self._peek() != b":":
+                raise self._error("expected a name in quotes and a colon")
+            self._position += 1
+            self._peek()
+            yield key
+            self._pass_comma(b"}")
+        self._position += 1
+
+    def _elements(self) -> Iterator[None]:
+        """One turn for each element of the list that starts here; whoever asks for the next has read the last."""
+        self._position += 1
+        while self._peek() != b"]":
+            yield
+            self._pass_comma(b"]")
+        self._position += 1
+
+    def _pass_comma(self, closing: bytes) -> None:
+        after = self._peek()
+        if after == b",":
+            self._position += 1
+            if self._peek() == closing:
+                raise self._error("expected another member after the comma")
+        elif after != closing:
+            raise self._error(f"expected a comma or {closing.decode()}")
+
+    def _guessed_object(self) -> tuple[Any, str | None]:
+        """The object that starts here; and the name of the next member if that is an object and has been reached."""
+        for number, guess in enumerate(_END_OF_MEMBER.finditer(self._buffer, self._position)):
+            try:
+                value = self._loads(memoryview(self._buffer)[self._position : guess.start() + 1])
+                following = self._loads(guess[1]) if guess[1] else None
+            except ValueError:
+                if number + 1 == GUESSES:
+                    break
+                continue
+            self._position = guess.start() + 1 if following is None else guess.end()
+            return value, following
+        return self._value(), None
+
+    def _value(self) -> Any:
+        if self._peek() in (b"", b",", b":", b"]", b"}"):
+            raise self._error("expected a value")
+        end = self._end_of_value()
+        try:
+            value = self._loads(memoryview(self._buffer)[self._position : end])
+        except ValueError as error:
+            raise self._error(f"not JSON: {error}") from None
+        self._position = end
+        return value
+
+    def _end_of_value(self) -> int:
+        """Where the value ends that starts here; what it takes of the file is read."""
+        while True:
+            end = _end_in(self._buffer, self._position)
+            if end is not None and end < len(self._buffer):
+                return end
+            if len(self._buffer) - self._position > LONGEST_VALUE:
+                raise self._error(f"expected values of at most {LONGEST_VALUE >> 20} MB")
+            if not self._read_on():
+                if end is not None:
+                    return end
+                raise self._error("the value that starts here is cut off")
+
+    def _peek(self) -> bytes:
+        """The next byte that is no space; none at the end of the file."""
+        while True:
+            space = _SPACE.match(self._buffer, self._position)
+            assert space is not None
+            self._position = space.end()
+            if self._position < len(self._buffer):
+                return self._buffer[self._position : self._position + 1]
+            if not self._read_on():
+                return b""
+
+    def _read_on(self) -> bool:
+        """More of the file: as much again as is left, so that a long value is not looked at too often."""
+        rest = self._buffer[self._position :]
+        piece = self._file.read(max(CHUNK, len(rest)))
+        if self._passed == 0 and not self._buffer:
+            piece = piece.removeprefix(b"\xef\xbb\xbf")
+        self._passed += self._position
+        self._buffer, self._position = rest + piece, 0
+        return bool(piece)
+
+    def _error(self, text: str) -> ValueError:
+        start = self._buffer[self._position : self._position + 40]
+        return ValueError(f"{self.path}: byte {self._passed + self._position}: {text}, got {start!r}")
+
+
+def _end_in(buffer: bytes, start: int) -> int | None:
+    """The end of the value that starts there, if it is in the buffer; plain words end where something else starts."""
+    first = buffer[start : start + 1]
+    if first not in (b"{", b"["):
+        found = (_TEXT if first == b'"' else _PLAIN).match(buffer, start)
+        return found.end() if found else None
+    depth = 0
+    for found in _BRACKET_OR_TEXT.finditer(buffer, start):
+        byte = buffer[found.start()]
+        if byte in b"{[":
+            depth += 1
+        elif byte in b"}]":
+            depth -= 1
+            if depth == 0:
+                return found.end()
+    return None

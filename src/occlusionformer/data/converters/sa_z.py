@@ -1,0 +1,240 @@
+"""The published SA-Z file: one JSON object with a record for every image id; and back to it without loss.
+
+The file is `{"<image id>": {image_id, folder_name, image_path, prompt, mask_annotation: [...], pred_order}, ...}`; a
+list of such records is read as well. A row of `mask_annotation` has id, bbox [x, y, width, height] in pixels of the
+picture, area, segmentation (COCO run lengths of the visible mask), predicted_iou, point_coords, crop_box,
+stability_score and caption. `pred_order[i][j] == 1` says that row i hides part of row j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from occlusionformer.data.converters.json_stream import JsonStream
+from occlusionformer.data.converters.refusal import BadRecordError
+from occlusionformer.data.converters.sa_z_problems import row_problems
+from occlusionformer.data.records.packages import from_extra
+from occlusionformer.data.records.record import Box, Mask, Matrix, Provenance, Record, RecordInstance, Step
+from occlusionformer.data.records.staging import replaced
+from occlusionformer.layout.rle import compress
+
+KEY, MISSING = "@key", "@missing"
+"""Names in `extra` for what no field of the file can say: under which key a record was, and what it lacked."""
+
+HELD = frozenset({"image_id", "image_path", "prompt", "mask_annotation", "pred_order"})
+"""Fields of a record that our records have in a form of their own; the others are kept in `extra`."""
+HELD_IN_ROW = frozenset({"id", "bbox", "segmentation", "caption"})
+
+LONGEST_NUMBER = 18
+"""Digits of ids that are written as numbers; longer ones might not fit 64 bits."""
+
+ENTRIES = frozenset({-1, 0, 1})
+
+
+def read_sa_z(path: str | Path) -> Iterator[Record | BadRecordError]:
+    """All records of a file, one in memory at a time; BadRecordError in the place of those that cannot be read."""
+    source = Path(path)
+    provenance = Provenance(
+        dataset="SA-Z",
+        source=source.name,
+        license="other",
+        steps=(Step(stage="caption", model="nvidia/DAM-3B"), Step(stage="order", model="InstaOrder")),
+    )
+    reader = _Reader(provenance, from_extra("orjson").dumps)
+    with JsonStream(source) as stream:
+        for key, value in stream.members():
+            try:
+                yield reader.record(key, value)
+            except _UnfitError:
+                yield BadRecordError(source.name, key, row_problems(value))
+
+
+def sa_z_row(record: Record) -> tuple[str | None, dict[str, Any]]:
+    """Key and fields of a record in the published file; no key for one that was read from a list."""
+    loads = from_extra("orjson").loads
+    kept = loads(record.extra)
+    missing = kept.pop(MISSING, ())
+    row: dict[str, Any] = {
+        "image_id": _number_if_one(record.image_id),
+        "image_path": record.image_path,
+        "prompt": record.prompt,
+        "mask_annotation": [_annotation(instance, loads) for instance in record.instances],
+        "pred_order": record.order,
+    }
+    for name in (*missing, *(name for name in ("image_path", "pred_order") if row[name] is None)):
+        del row[name]
+    key = kept.pop(KEY, record.image_id)
+    return key, {**row, **kept}
+
+
+def write_sa_z(records: Iterable[Record], path: str | Path, *, lossy: bool = False) -> int:
+    """Write the published file; gives the number of its records.
+
+    Raises ValueError for a record that knows more than the file can say, unless `lossy`.
+    """
+    dumps = from_extra("orjson").dumps
+    count = 0
+    is_list = False
+    with replaced(path) as file:
+        for record in records:
+            if not lossy and (lost := beyond_sa_z(record)):
+                raise ValueError("\n".join(f"{record.image_id}: {line}" for line in lost))
+            key, row = sa_z_row(record)
+            if count == 0:
+                is_list = key is None
+                file.write(b"[" if is_list else b"{")
+            elif is_list != (key is None):
+                raise ValueError(f"{record.image_id}: expected all records from a file with image ids as keys, or none")
+            file.write((b",\n" if count else b"\n") + (b"" if is_list else dumps(key) + b": ") + dumps(row))
+            count += 1
+        file.write((b"{" if count == 0 else b"") + (b"\n]" if is_list else b"\n}") + b"\n")
+    return count
+
+
+def beyond_sa_z(record: Record) -> list[str]:
+    """What the published file has no place for."""
+    lost = [
+        f"{name}: SA-Z cannot hold it"
+        for name in ("order_confidence", "depth", "depth_confidence")
+        if getattr(record, name) is not None
+    ]
+    for place, instance in enumerate(record.instances):
+        names = [name for name in ("category", "amodal_box", "amodal_mask") if getattr(instance, name) is not None]
+        lost += [f"instances[{place}].{name}: SA-Z cannot hold it" for name in names]
+        if instance.visible_box is None:
+            lost.append(f"instances[{place}].visible_box: SA-Z cannot be without it")
+    return lost
+
+
+class _UnfitError(Exception):
+    """A record is not as it should be; what exactly is looked for only then."""
+
+
+class _Reader:
+    """Reads records of one file: quickly while they are right."""
+
+    def __init__(self, provenance: Provenance, dumps: Any) -> None:
+        self._provenance = provenance
+        self._dumps = dumps
+
+    def record(self, key: str | int, value: Any) -> Record:
+        try:
+            rows = value["mask_annotation"]
+            height, width = _size(value, rows)
+            instances = tuple([self._instance(row, height, width) for row in rows])
+            order = _order(value, len(rows))
+            image_id, image_path, prompt = value.get("image_id", key), value.get("image_path"), value["prompt"]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise _UnfitError from None
+        if not (
+            type(image_id) in (str, int) and type(prompt) is str and (image_path is None or type(image_path) is str)
+        ):
+            raise _UnfitError
+        kept = {name: value[name] for name in value if name not in HELD}
+        if key != str(image_id):
+            kept[KEY] = None if isinstance(key, int) else key
+        if "image_id" not in value:
+            kept[MISSING] = ["image_id"]
+        elif _number_if_one(str(image_id)) != image_id:
+            kept["image_id"] = image_id
+        for name in ("image_path", "pred_order"):
+            if name in value and value[name] is None:
+                kept[name] = None
+        return Record(
+            image_id=str(image_id),
+            width=width,
+            height=height,
+            prompt=prompt,
+            instances=instances,
+            order=order,
+            image_path=image_path,
+            provenance=self._provenance,
+            extra=self._dumps(kept).decode(),
+        )
+
+    def _instance(self, row: Mapping[str, Any], height: int, width: int) -> RecordInstance:
+        identifier, caption = row["id"], row["caption"]
+        kept = {name: row[name] for name in row if name not in HELD_IN_ROW}
+        box = _box(row["bbox"], kept)
+        mask = None
+        if "segmentation" in row:
+            segmentation = row["segmentation"]
+            counts = segmentation["counts"]
+            if type(counts) is not str:
+                counts = _compressed(counts)
+            if segmentation["size"] != [height, width]:
+                raise _UnfitError
+            if len(segmentation) != 2 or counts is not segmentation["counts"]:
+                kept["segmentation"] = segmentation
+            mask = Mask(height=height, width=width, counts=counts)
+        if type(caption) is not str or type(identifier) not in (int, str):
+            raise _UnfitError
+        if not (type(identifier) is int and 0 <= identifier < 10**LONGEST_NUMBER) and (
+            _number_if_one(str(identifier)) != identifier
+        ):
+            kept["id"] = identifier
+        return RecordInstance(
+            id=str(identifier),
+            caption=caption,
+            visible_box=box,
+            visible_mask=mask,
+            extra=self._dumps(kept).decode(),
+        )
+
+
+def _size(value: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> tuple[int, int]:
+    """Height and width: of the masks, or beside them for records without."""
+    masks = [row["segmentation"] for row in rows if "segmentation" in row]
+    height, width = masks[0]["size"] if masks else (value["height"], value["width"])
+    if type(height) is not int or type(width) is not int:
+        raise _UnfitError
+    return height, width
+
+
+def _box(bbox: list[float], kept: dict[str, Any]) -> Box:
+    """Corners; the field itself is kept where rounding, or whole numbers, could not be undone."""
+    x, y, width, height = bbox
+    x2, y2 = x + width, y + height
+    if not (type(x) is type(y) is type(width) is type(height) is float and x2 - x == width and y2 - y == height):
+        if any(type(number) not in (int, float) for number in bbox):
+            raise _UnfitError
+        kept["bbox"] = bbox
+    return float(x), float(y), float(x2), float(y2)
+
+
+def _order(value: Mapping[str, Any], count: int) -> Matrix | None:
+    matrix = value.get("pred_order")
+    if matrix is None:
+        return None
+    entries = list(chain.from_iterable(matrix))
+    is_square = len(matrix) == count and set(map(len, matrix)) <= {count}
+    if not is_square or not ENTRIES.issuperset(entries) or not set(map(type, entries)) <= {int}:
+        raise _UnfitError
+    if any(entries[:: count + 1]):
+        raise _UnfitError
+    return tuple(map(tuple, matrix))
+
+
+def _compressed(counts: list[int]) -> str:
+    if any(type(count) is not int for count in counts):
+        raise _UnfitError
+    return compress(counts)
+
+
+def _annotation(instance: RecordInstance, loads: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": _number_if_one(instance.id)}
+    if instance.visible_box is not None:
+        x1, y1, x2, y2 = instance.visible_box
+        row["bbox"] = [x1, y1, x2 - x1, y2 - y1]
+    if instance.visible_mask is not None:
+        row["segmentation"] = instance.visible_mask.coco()
+    return {**row, "caption": instance.caption, **loads(instance.extra)}
+
+
+def _number_if_one(identifier: str) -> str | int:
+    """Ids are numbers in the file wherever they can be."""
+    is_number = identifier.isascii() and identifier.isdigit() and (identifier[0] != "0" or identifier == "0")
+    return int(identifier) if is_number and len(identifier) <= LONGEST_NUMBER else identifier

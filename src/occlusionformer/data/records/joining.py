@@ -1,0 +1,94 @@
+"""Data sets made of the same pictures, brought together by the ids of the pictures.
+
+SA-Z, SACap-1M and SA-1B name the same picture 223750, `sa_223750.jpg` or `images/sa_000020/sa_223750.jpg`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from occlusionformer.data.records.packages import from_extra
+from occlusionformer.data.records.record import Record
+
+SA_NAME = re.compile(r"(?:.*/)?(?:sa_)?0*(?P<number>\d+)(?:\.\w+)?")
+PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+SACAP_COLUMNS = ("imagename", "image_group", "caption", "segments_info")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Joined(Generic[T]):
+    """Records with what another data set has of the same picture, and what found no partner."""
+
+    matched: tuple[tuple[Record, T], ...]
+    records_without: tuple[str, ...]
+    """Image ids of records nobody matched."""
+    others_without: tuple[str, ...]
+    """Names from the other data set that no record matched."""
+
+
+def sa_number(name: str | int) -> str:
+    """The number of a picture of SA-1B, however it is named. Raises ValueError for other names."""
+    found = SA_NAME.fullmatch(str(name))
+    if found is None:
+        raise ValueError(f"expected the name of a picture like sa_223750.jpg, got {name!r}")
+    return found["number"]
+
+
+def join(records: Iterable[Record], others: Iterable[tuple[str, T]]) -> Joined[T]:
+    """Pairs of records and others with the same number, in the order of the records. The others are held in memory.
+
+    Raises ValueError when two others have the same number.
+    """
+    by_number: dict[str, tuple[str, T]] = {}
+    for name, value in others:
+        number = sa_number(name)
+        if number in by_number:
+            raise ValueError(f"expected every picture once, got {by_number[number][0]!r} and {name!r}")
+        by_number[number] = (name, value)
+    matched: list[tuple[Record, T]] = []
+    without: list[str] = []
+    for record in records:
+        partner = by_number.pop(sa_number(record.image_id), None)
+        if partner is None:
+            without.append(record.image_id)
+        else:
+            matched.append((record, partner[1]))
+    return Joined(tuple(matched), tuple(without), tuple(name for name, _ in by_number.values()))
+
+
+def sa_1b_pictures(folder: str | Path) -> Iterator[tuple[str, Path]]:
+    """Names and paths of all pictures below a folder of unpacked SA-1B."""
+    for path in sorted(Path(folder).rglob("*")):
+        if path.suffix.lower() in PICTURE_ENDINGS and path.stem.startswith("sa_"):
+            yield path.name, path
+
+
+def sacap_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and rows of the SACap-1M annotation file: image_group, caption, and captions by annotation id.
+
+    Raises ValueError for a file without the columns of SACap-1M.
+    """
+    parquet = from_extra("pyarrow.parquet")
+    table = parquet.ParquetFile(path)
+    if missing := [name for name in SACAP_COLUMNS if name not in table.schema_arrow.names]:
+        raise ValueError("\n".join(f"{path}: {name}: expected this column, got none" for name in missing))
+    for batch in table.iter_batches(columns=list(SACAP_COLUMNS)):
+        for row in batch.to_pylist():
+            segments = {str(segment["anno_id"]): segment["caption"] for segment in row["segments_info"]}
+            yield row["imagename"], {"group": row["image_group"], "caption": row["caption"], "segments": segments}
+
+
+def with_sacap(record: Record, row: dict[str, Any]) -> tuple[Record, tuple[str, ...]]:
+    """A record with the prompt and captions of SACap-1M, and the ids of its instances that have none there."""
+    segments = row["segments"]
+    instances = tuple(
+        replace(instance, caption=segments.get(instance.id, instance.caption)) for instance in record.instances
+    )
+    unmatched = tuple(instance.id for instance in record.instances if instance.id not in segments)
+    return replace(record, prompt=row["caption"], instances=instances), unmatched
