@@ -27,6 +27,8 @@ SEED = 90_001
 """Of the scenes; plans and measurements use others."""
 REACH = 2
 BATCH = 48
+PER_SCENE = 2
+"""Pairs, and occluded instances, that are taken of a scene; more of one scene teach less than those of another."""
 SPEC = SceneSpec(min_instances=2)
 
 
@@ -50,7 +52,8 @@ def truth(scene: Scene) -> np.ndarray:
 
 def pair_examples(scene: Scene, side: int, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     masks, in_front = [item.visible for item in scene.instances], truth(scene)
-    for first, second in touching_pairs(masks, reach=REACH):
+    pairs = touching_pairs(masks, reach=REACH)
+    for first, second in rng.permutation(pairs)[:PER_SCENE]:
         pair = (first, second) if rng.random() < 0.5 else (second, first)
         label = np.array([in_front[pair], in_front[pair[::-1]]], dtype=np.float32)
         yield "pair", pair_window(scene.image, masks, pair, side=side), label
@@ -60,10 +63,9 @@ def completion_examples(
     scene: Scene, side: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     masks, in_front = [item.visible for item in scene.instances], truth(scene)
-    for place, item in enumerate(scene.instances):
-        fronts = np.flatnonzero(in_front[:, place])
-        if len(fronts) == 0:
-            continue
+    hidden = np.flatnonzero(in_front.any(axis=0))
+    for place in rng.permutation(hidden)[:PER_SCENE].tolist():
+        item, fronts = scene.instances[place], np.flatnonzero(in_front[:, place])
         seen, window = completion_view(scene.image, masks, place, in_front=set(fronts.tolist()), side=side)
         whole = crop(scene.image, [item.amodal], window=window, side=side)[..., 3]
         yield "completion", seen, whole
@@ -81,7 +83,7 @@ def loss_of(kind: str, network: PatchNetwork, seen: torch.Tensor, answer: torch.
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2200, help="of each network")
+    parser.add_argument("--steps", type=int, default=500, help="of each network")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -103,7 +105,7 @@ def main() -> None:
         if len(waiting[kind]) == BATCH:
             share = steps[kind] / options.steps
             for group in optimisers[kind].param_groups:
-                group["lr"] = options.rate * min(1, (steps[kind] + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+                group["lr"] = options.rate * min(1, (steps[kind] + 1) / 50) * 0.5 * (1 + math.cos(math.pi * share))
             inputs, answers = (torch.from_numpy(np.stack(part)) for part in zip(*waiting[kind], strict=True))
             loss = loss_of(kind, networks[kind], inputs, answers)
             optimisers[kind].zero_grad()
@@ -113,11 +115,11 @@ def main() -> None:
             steps[kind] += 1
             means[kind] += (loss.item() - means[kind]) * (1 if steps[kind] == 1 else 0.02)
             waiting[kind].clear()
-            if steps[kind] % 100 == 0:
+            if steps[kind] % 50 == 0:
                 line = {"network": kind, "step": steps[kind], "loss": round(means[kind], 4)}
                 with (options.out / "log.jsonl").open("a", encoding="utf-8") as log:
                     log.write(json.dumps({**line, "cpu_seconds": round(time.process_time() - began)}) + "\n")
-            if steps[kind] % 500 == 0:
+            if steps[kind] % 100 == 0:
                 save_file(networks[kind].state_dict(), options.out / f"{kind}.safetensors")
             if min(steps.values()) == options.steps:
                 return

@@ -18,7 +18,7 @@ from itertools import product
 import numpy as np
 from PIL import Image
 
-from occlusionformer.data.artwork import Artwork, packaged_art
+from occlusionformer.data.artwork import ArtObject, Artwork, packaged_art
 from occlusionformer.data.engine.contacts import PixelBox, mask_box
 from occlusionformer.data.engine.models.protocol import View
 from occlusionformer.data.placement import OPAQUE
@@ -38,6 +38,8 @@ REFINED_BOXES = 2
 """Boxes of each of them."""
 STEPS = (4, 2, 1)
 """Pixels that an edge moves at a time."""
+EXACT = 0.01
+"""Cost below which nothing better is looked for."""
 DOUBT = 0.5
 """Pixels of overlap that are taken for chance when two instances are put in order."""
 VERSION = 1
@@ -107,20 +109,36 @@ class NearestArt:
     def find(self, image_HWC: np.ndarray, visible_HW: np.ndarray, hiding_HW: np.ndarray) -> ArtMatch:
         """The object that explains the visible pixels best; it may go on where `hiding_HW` is set."""
         picture = image_HWC.astype(np.float32) / 255
-        boxes = candidate_boxes(visible_HW, hiding_HW)
-        cost_MK = self._coarse_costs(picture, visible_HW, hiding_HW, boxes)
         compared = _Comparison(picture, visible_HW, hiding_HW)
         best: list[tuple[float, str, PixelBox]] = []
+        for boxes, steps in ((np.array([mask_box(visible_HW)]), ()), (candidate_boxes(visible_HW, hiding_HW), STEPS)):
+            if best and (best[0][0] < EXACT or len(boxes) == 1):
+                break
+            cost_MK = self._coarse_costs(picture, visible_HW, hiding_HW, boxes)
+            best = sorted(self._refined(compared, boxes, cost_MK, steps))
+        cost, name, box = best[0]
+        runner_up = next((other for other, different, _ in best if different != name), float("inf"))
+        return ArtMatch(name, box, compared.mask(self.art.named(name).picture, box) | visible_HW, cost, runner_up)
+
+    def _refined(
+        self, compared: _Comparison, boxes_M4: np.ndarray, cost_MK: np.ndarray, steps: Sequence[int]
+    ) -> list[tuple[float, str, PixelBox]]:
+        """The objects with the least coarse costs at full resolution; ever finer moves for ever fewer of them."""
+        starts = []
         for place in np.argsort(cost_MK.min(axis=0), kind="stable")[:REFINED]:
             item = self.art.objects[place]
-            starts = np.argsort(cost_MK[:, place], kind="stable")[:REFINED_BOXES]
-            found = [compared.refined(item.picture, item.aspect, tuple(boxes[start].tolist())) for start in starts]
-            cost, box = min(found)
-            best.append((cost, item.name, box))
-        best.sort()
-        cost, name, box = best[0]
-        runner_up = best[1][0] if len(best) > 1 else float("inf")
-        return ArtMatch(name, box, compared.mask(self.art.named(name).picture, box) | visible_HW, cost, runner_up)
+            for start in np.argsort(cost_MK[:, place], kind="stable")[:REFINED_BOXES]:
+                box: PixelBox = tuple(boxes_M4[start].tolist())
+                starts.append((compared.cost(item.picture, box), item.name, box))
+        found = sorted(starts)
+        for step in steps:
+            found = sorted(
+                compared.moved(self.art.named(name), start=(cost, box), step=step) for cost, name, box in found
+            )
+            if found[0][0] < EXACT:
+                break
+            found = found[: -(-len(found) // 2)]
+        return found
 
     def _coarse_costs(
         self, picture: np.ndarray, visible_HW: np.ndarray, hiding_HW: np.ndarray, boxes_M4: np.ndarray
@@ -153,21 +171,19 @@ class _Comparison:
         self.area = int(visible_HW.sum())
         self.free = ~(visible_HW | hiding_HW)
 
-    def refined(self, drawing: Image.Image, aspect: float, start: PixelBox) -> tuple[float, PixelBox]:
-        """The least cost found by moving one edge, or the whole box, at a time."""
-        box, least = start, self.cost(drawing, start)
-        for step in STEPS:
-            improved = True
-            while improved:
-                improved = False
-                for move in _moves(step):
-                    moved = tuple(edge + change for edge, change in zip(box, move, strict=True))
-                    if not _fits(moved, aspect, self.visible.shape):
-                        continue
-                    cost = self.cost(drawing, moved)
+    def moved(self, item: ArtObject, *, start: tuple[float, PixelBox], step: int) -> tuple[float, str, PixelBox]:
+        """The least cost found by moving one edge, or the whole box, by `step` pixels as long as that helps."""
+        least, box = start
+        improved = True
+        while improved:
+            improved = False
+            for move in _moves(step):
+                candidate: PixelBox = tuple(edge + change for edge, change in zip(box, move, strict=True))
+                if _fits(candidate, item.aspect, self.visible.shape):
+                    cost = self.cost(item.picture, candidate)
                     if cost < least:
-                        box, least, improved = moved, cost, True
-        return least, box
+                        least, box, improved = cost, candidate, True
+        return least, item.name, box
 
     def cost(self, drawing: Image.Image, box: PixelBox) -> float:
         """Differences over the visible pixels, and where the object ought to be seen but is not, by visible pixel."""
