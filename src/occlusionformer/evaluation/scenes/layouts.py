@@ -1,0 +1,183 @@
+"""The benchmark's layouts: 3 x 200 scenes that are the same for everybody, with all that is true of them.
+
+Arrays: H rows, W columns, C colour channels, N instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+
+from occlusionformer.data.artwork import packaged_art
+from occlusionformer.data.backgrounds import Background, make_background
+from occlusionformer.data.placement import Arrangement, PlacedObject, arrange
+from occlusionformer.data.scenes import SceneSpec, choose_objects, composite
+from occlusionformer.data.words import caption
+from occlusionformer.evaluation.metrics.matrices import UNKNOWN
+from occlusionformer.layout import Box, FrontToBack, Instance, Layout
+from occlusionformer.layout.difficulty import overlap
+
+Split = Literal["simple", "regular", "complex"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+LAYOUTS = 200
+"""In every split."""
+SEED = 3
+"""Of the series the layouts are taken from; training and its probe use others."""
+TIERS: dict[Split, tuple[float, float]] = {"simple": (0.0, 0.2), "regular": (0.2, 0.8), "complex": (0.8, np.inf)}
+"""Least and greatest sum of the intersections over union of all pairs: the OverLayScore of captions all alike."""
+INSTANCES: dict[Split, tuple[int, int]] = {"simple": (1, 6), "regular": (2, 9), "complex": (3, 12)}
+"""Fewest and most in a layout."""
+SMALLEST = 0.25
+"""Least length of an object's longer side, as a share of the canvas."""
+CROWDED, SMALLEST_OF_CROWDS = 12, 0.2
+"""Above so many instances objects have to be smaller to find room."""
+HELD_OUT_EVERY = 3
+"""Every third layout is of a pair of objects, and in words, that training never shows."""
+APART_EVERY = 4
+"""Every fourth simple layout need not have a pair that counts; all others do."""
+LEAST_OVERLAP = 0.04
+"""Share of the smaller object that must be seen to be hidden, or to hide, for a pair to count."""
+LEAST_PIXELS = 16
+"""The same in pixels of a canvas of 128."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What a picture of the layout should show."""
+
+    order: np.ndarray
+    """(N, N): 1 where the instance of the row hides a part of that of the column, -1 where too little to tell."""
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The pairs that count."""
+        return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu((self.order == 1) | (self.order.T == 1), 1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchScene:
+    """A layout of the benchmark and the objects it was made of; instances are in the order of the layout."""
+
+    key: str
+    split: Split
+    held_out: bool
+    layout: Layout
+    placed: tuple[PlacedObject, ...]
+    background: Background
+    back_to_front: tuple[int, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The object of every instance."""
+        return tuple(one.item.name for one in self.placed)
+
+    @cached_property
+    def truth(self) -> Truth:
+        return Truth(order=_order_matrix(self.placed, self.back_to_front))
+
+    def render(self, back_to_front: Sequence[int] | None = None) -> np.ndarray:
+        """(H, W, C) uint8: the true picture, or that of another order."""
+        order = self.back_to_front if back_to_front is None else back_to_front
+        return composite(self.background.pixels, [self.placed[place] for place in order])
+
+
+@lru_cache(maxsize=8)
+def bench_scenes(split: Split, limit: int = LAYOUTS) -> tuple[BenchScene, ...]:
+    """The first layouts of a split."""
+    return tuple(scene for scene, _ in zip(_series(split), range(limit), strict=False))
+
+
+def _series(split: Split) -> Iterator[BenchScene]:
+    least, most = TIERS[split]
+    found = 0
+    index = 0
+    while found < LAYOUTS:
+        held_out = found % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+        may_be_apart = split == "simple" and found % APART_EVERY == 0
+        scene = draw_scene(index, split=split, held_out=held_out, key=f"{split}-{found:03d}")
+        if least <= overlap(scene.layout.boxes).total_iou < most and (may_be_apart or scene.truth.pairs):
+            found += 1
+            yield scene
+        index += 1
+
+
+def draw_scene(index: int, *, split: Split, held_out: bool, key: str, instances: int | None = None) -> BenchScene:
+    """Scene number `index` of a split's series; of those with so many `instances`, if given."""
+    part: Literal["training", "held-out"] = "held-out" if held_out else "training"
+    fewest, most = INSTANCES[split] if instances is None else (instances, instances)
+    spec = SceneSpec(
+        min_instances=fewest,
+        max_instances=most,
+        few=1.5,
+        largest=0.65,
+        crowding=1.3,
+        stretch=1.2,
+        min_visible=0.25,
+        duplicates=0.04,
+        pairs=part,
+        wordings=part,
+        smallest=SMALLEST if most <= CROWDED else SMALLEST_OF_CROWDS,
+    )
+    rng = np.random.default_rng([SEED, SPLITS.index(split), held_out, instances or 0, index])
+    objects = choose_objects(rng, spec=spec, art=packaged_art())
+    background = make_background(spec.size, rng)
+    rules = Arrangement(
+        size=spec.size,
+        shortest=spec.smallest * spec.size,
+        longest=min(spec.largest, spec.crowding / len(objects) ** 0.5) * spec.size,
+        stretch=spec.stretch,
+        min_visible=spec.min_visible,
+        keep_apart=False,
+    )
+    drawn = arrange(objects, rules, rng)
+    depth = rng.permutation(len(drawn))
+    placed = tuple(drawn[place] for place in depth)
+    back_to_front = tuple(int(place) for place in np.argsort(depth))
+    captions = [caption(one.item, rng, wordings=part) for one in placed]
+    return BenchScene(
+        key=key,
+        split=split,
+        held_out=held_out,
+        layout=_layout(background.prompt, placed, captions, back_to_front),
+        placed=placed,
+        background=background,
+        back_to_front=back_to_front,
+    )
+
+
+def _layout(
+    prompt: str, placed: Sequence[PlacedObject], captions: Sequence[str], back_to_front: Sequence[int]
+) -> Layout:
+    size = len(placed[0].mask)
+    ids = [f"object{place}" for place in range(len(placed))]
+    return Layout(
+        prompt=prompt,
+        width=size,
+        height=size,
+        instances=tuple(
+            Instance(id=name, caption=words, box=Box(*one.normalised_box(size)))
+            for name, words, one in zip(ids, captions, placed, strict=True)
+        ),
+        order=FrontToBack(front_to_back=tuple(ids[place] for place in reversed(back_to_front))),
+    )
+
+
+def _order_matrix(placed: Sequence[PlacedObject], back_to_front: Sequence[int]) -> np.ndarray:
+    order_NN = np.zeros((len(placed), len(placed)), dtype=int)
+    for back, behind in enumerate(back_to_front):
+        for front, before in enumerate(back_to_front[back + 1 :], start=back + 1):
+            common_HW = placed[behind].mask & placed[before].mask
+            if not common_HW.any():
+                continue
+            for other in back_to_front[front + 1 :]:
+                common_HW &= ~placed[other].mask
+            smaller = min(placed[behind].mask.sum(), placed[before].mask.sum())
+            if common_HW.sum() >= max(LEAST_PIXELS, LEAST_OVERLAP * smaller):
+                order_NN[before, behind] = 1
+            else:
+                order_NN[before, behind] = order_NN[behind, before] = UNKNOWN
+    return order_NN

@@ -1,0 +1,222 @@
+"""A run of the benchmark: draw, judge, add up, and write everything down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from occlusionformer.evaluation.running.code import code_version
+from occlusionformer.evaluation.scenes.calibration import (
+    Calibration,
+    calibrate,
+    calibration_as_json,
+    judge_digest,
+    recorded_calibration,
+)
+from occlusionformer.evaluation.scenes.control import Swap, control_order
+from occlusionformer.evaluation.scenes.figures import Judged, figures, grouped
+from occlusionformer.evaluation.scenes.judge import judge
+from occlusionformer.evaluation.scenes.layouts import LAYOUTS, SEED, SPLITS, BenchScene, Split, bench_scenes
+from occlusionformer.evaluation.scenes.pictures import Drawer, Painter, Progress, Wanted
+from occlusionformer.evaluation.scenes.robustness import PER_COUNT, Condition, measure_robustness
+from occlusionformer.evaluation.scenes.scoring import score
+from occlusionformer.layout import write_atomic
+
+RESULTS, REPORT, PICTURES = "results.json", "report.html", "pictures"
+FORMAT = 1
+"""Of the results; raised when a key changes its meaning."""
+CONTROLLED = 200
+"""Pairs of the order control."""
+ROBUSTNESS_LAYOUTS = 50
+"""Complex layouts that are changed for the robustness table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What to measure."""
+
+    splits: tuple[Split, ...] = SPLITS
+    limit: int = LAYOUTS
+    """Layouts of every split, pairs of the order control; fewer give figures of less weight."""
+    calibrate: bool = False
+    control: bool = False
+    robustness: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        unknown = [split for split in self.splits if split not in SPLITS]
+        if unknown or not self.splits:
+            problems.append(f"split: expected one or more of {', '.join(SPLITS)}, got {', '.join(unknown) or 'none'}")
+        if not 1 <= self.limit <= LAYOUTS:
+            problems.append(f"limit: expected 1 to {LAYOUTS}, got {self.limit}")
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Everything that was measured."""
+
+    painter: Painter
+    wishes: Wishes
+    code: dict[str, Any]
+    splits: dict[str, list[Judged]]
+    calibration: Calibration | None
+    control: list[Swap] | None
+    robustness: list[Condition] | None
+
+
+def run_benchmark(painter: Painter, wishes: Wishes, *, progress: Progress) -> Results:
+    """Pictures go to the painter's folder as they are drawn; a run that was stopped goes on there."""
+    drawer = Drawer(painter)
+    scenes = {split: _seeded(split, wishes.limit) for split in wishes.splits}
+    splits = {split: _judge_all(split, seeded, drawer, progress) for split, seeded in scenes.items()}
+    control = robustness = None
+    if wishes.control:
+        every = [one for split in reversed(SPLITS) for one in _seeded(split, LAYOUTS)]
+        control = control_order(every, limit=min(wishes.limit, CONTROLLED), drawer=drawer, progress=progress)
+    if wishes.robustness:
+        robustness = measure_robustness(
+            _seeded("complex", min(wishes.limit, ROBUSTNESS_LAYOUTS)),
+            per_count=min(wishes.limit, PER_COUNT),
+            drawer=drawer,
+            progress=progress,
+        )
+    if wishes.calibrate:
+        calibration = calibrate(bench_scenes("complex", wishes.limit), progress=progress)
+    else:
+        calibration = recorded_calibration()
+    return Results(
+        painter=painter,
+        wishes=wishes,
+        code=code_version(),
+        splits=splits,
+        calibration=calibration,
+        control=control,
+        robustness=robustness,
+    )
+
+
+def write_results(results: Results, folder: Path) -> None:
+    """The results as JSON."""
+    write_atomic(folder / RESULTS, json.dumps(results_as_json(results), indent=1, sort_keys=True) + "\n")
+
+
+def results_as_json(results: Results) -> dict[str, Any]:
+    """What `results.json` holds."""
+    painter, wishes = results.painter, results.wishes
+    return {
+        "format": FORMAT,
+        "benchmark": "scenes",
+        "provenance": {
+            "code": results.code,
+            "model": painter.model,
+            "weights": painter.weights,
+            "steps": painter.steps,
+            "size": painter.size,
+            "judge": judge_digest(),
+            "layouts_seed": SEED,
+            "layouts_per_split": wishes.limit,
+            "complete": wishes.limit == LAYOUTS and set(wishes.splits) == set(SPLITS),
+        },
+        "splits": {
+            split: {
+                "figures": figures_as_json(judged),
+                "groups": {name: figures_as_json(group) for name, group in groups_of(judged).items()},
+                "pictures": [_picture_as_json(one) for one in judged],
+            }
+            for split, judged in results.splits.items()
+        },
+        "calibration": None if results.calibration is None else calibration_as_json(results.calibration),
+        "order_control": None if results.control is None else control_as_json(results.control),
+        "robustness": None if results.robustness is None else [asdict(one) for one in results.robustness],
+    }
+
+
+def figures_as_json(judged: Sequence[Judged]) -> dict[str, dict[str, Any]]:
+    return {name: asdict(figure) for name, figure in figures([one.score for one in judged]).items()}
+
+
+def groups_of(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
+    """By what training knows of the layouts, and by how many instances they have."""
+    known = grouped(
+        judged, lambda one: "held-out pairs and words" if one.scene.held_out else "pairs and words of training"
+    )
+    counts = grouped(judged, lambda one: _count_group(len(one.scene.placed)))
+    return {**known, **counts}
+
+
+def control_as_json(swaps: Sequence[Swap]) -> dict[str, Any]:
+    """Shares over all pairs, and every pair."""
+    return {**control_figures(swaps), "swaps": [_swap_as_json(one) for one in swaps]}
+
+
+def control_figures(swaps: Sequence[Swap]) -> dict[str, float | int | None]:
+    """Shares over all pairs; None without any."""
+    count = len(swaps)
+    if not count:
+        return {
+            "pairs": 0,
+            "flipped": None,
+            "right_before": None,
+            "right_after": None,
+            "changed_outside": None,
+            "changed_inside": None,
+        }
+    return {
+        "pairs": count,
+        "flipped": sum(one.flipped for one in swaps) / count,
+        "right_before": sum(one.before == 1 for one in swaps) / count,
+        "right_after": sum(one.after == -1 for one in swaps) / count,
+        "changed_outside": sum(one.changed_outside for one in swaps) / count,
+        "changed_inside": sum(one.changed_inside for one in swaps) / count,
+    }
+
+
+def _seeded(split: Split, limit: int) -> list[tuple[BenchScene, int]]:
+    """Layouts with the seeds their pictures are drawn with."""
+    first = SPLITS.index(split) * LAYOUTS
+    return [(scene, first + number) for number, scene in enumerate(bench_scenes(split, limit))]
+
+
+def _judge_all(
+    split: str, seeded: Sequence[tuple[BenchScene, int]], drawer: Drawer, progress: Progress
+) -> list[Judged]:
+    wanted = [Wanted(key=scene.key, scene=scene, seed=seed) for scene, seed in seeded]
+    judged = []
+    for number, (one, path) in enumerate(zip(wanted, drawer.draw(wanted, title=split, progress=progress), strict=True)):
+        progress(f"judging: {split}", number, len(wanted))
+        with Image.open(path) as image:
+            verdict = judge(image, one.scene.names)
+        result = score(one.scene, verdict)
+        judged.append(Judged(key=one.key, scene=one.scene, verdict=verdict, score=result, picture=path))
+    progress(f"judging: {split}", len(wanted), len(wanted))
+    return judged
+
+
+def _picture_as_json(one: Judged) -> dict[str, Any]:
+    return {
+        "key": one.key,
+        "picture": None if one.picture is None else f"{PICTURES}/{one.picture.name}",
+        "held_out": one.scene.held_out,
+        "score": asdict(one.score),
+        "sightings": [asdict(sighting) for sighting in one.verdict.sightings],
+        "order": one.verdict.order.tolist(),
+        "truth": one.scene.truth.order.tolist(),
+    }
+
+
+def _swap_as_json(one: Swap) -> dict[str, Any]:
+    return {**asdict(replace(one, pictures=())), "pictures": [f"{PICTURES}/{path.name}" for path in one.pictures]}
+
+
+def _count_group(count: int) -> str:
+    for least, most in ((1, 3), (4, 6), (7, 9)):
+        if count <= most:
+            return f"{least} to {most} instances"
+    return "10 to 12 instances"

@@ -1,0 +1,170 @@
+"""Where an object is in a picture: a search over every shift, size and aspect, then a fit to the pixel.
+
+Arrays: H rows, W columns, C colour channels, K colours of a palette, T templates (sizes and aspects).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from occlusionformer.data.artwork import ArtObject, packaged_art
+from occlusionformer.evaluation.scenes.explain import cost
+from occlusionformer.evaluation.scenes.templates import layers, palette, stamp
+
+SHORTEST, LONGEST = 0.14, 0.78
+"""Longer side of an object as a share of the picture's side; a little more than scenes use either way."""
+SIZE_STEP = 1.16
+ASPECTS = (1 / 1.1, 1.1)
+MOST_STRETCH = 1.35
+"""The fine fit changes an object's aspect ratio by at most this factor."""
+FINE_STEPS = (4, 2, 1)
+"""Pixels by which the fine fit moves edges, in turn."""
+CANDIDATES = 5
+"""Places that a search hands on."""
+READY = 256
+"""Objects kept ready for the search; each takes about half a MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an object's picture lies, in pixels of the judged picture."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A place and how much of the picture the object explains there that nothing else does."""
+
+    place: Place
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A picture and what explains it so far."""
+
+    picture: np.ndarray
+    """(H, W, C) float32 in 0..1."""
+    present: np.ndarray
+    """(H, W): what each pixel costs now."""
+    covered: np.ndarray
+    """(H, W) bool: where objects are, behind which another may lie unseen."""
+
+    softness: float
+    """Radius in pixels of the blur that objects in the picture are expected to have."""
+
+    def gain(self, name: str, place: Place) -> float:
+        """How much cheaper the picture becomes with the object there, in pixels."""
+        shown, window = stamp(name, place.width, place.height, self.softness), place.window
+        gain_HW = self.present[window] - cost(self.picture[window], shown.colour)
+        gain_HW = np.where(self.covered[window], np.maximum(gain_HW, 0), gain_HW)
+        return float(np.vdot(shown.alpha, gain_HW))
+
+
+@lru_cache(maxsize=READY)
+def probe(name: str, side: int, softness: float) -> Probe:
+    """The probe of a packaged object for pictures of this side and softness."""
+    return Probe(packaged_art().named(name), side, softness)
+
+
+class Probe:
+    """One object, made ready for searching pictures of one side."""
+
+    def __init__(self, item: ArtObject, side: int, softness: float) -> None:
+        self.side = side
+        self.sizes = tuple(_sizes(item.aspect, side))
+        self.colours_KC = palette(stamp(item.name, *self.sizes[len(self.sizes) * 2 // 3], softness))
+        padded_TKHW = np.zeros((len(self.sizes), len(self.colours_KC), side, side), dtype=np.float32)
+        for place, (width, height) in enumerate(self.sizes):
+            shown = stamp(item.name, width, height, softness)
+            padded_TKHW[place, :, :height, :width] = layers(shown, self.colours_KC)
+        self._spectrum = np.conj(np.fft.rfft2(padded_TKHW)).astype(np.complex64)
+
+    def search(self, view: View) -> list[Found]:
+        """The places of greatest gain over the whole picture, as far as the main colours tell; the best comes first."""
+        gain_KHW = view.present - cost(view.picture, self.colours_KC[:, None, None])
+        gain_KHW = np.where(view.covered, np.maximum(gain_KHW, 0), gain_KHW)
+        spectrum = np.fft.rfft2(gain_KHW.astype(np.float32))
+        total_THW = np.fft.irfft2(np.einsum("tkhw,khw->thw", self._spectrum, spectrum), s=gain_KHW.shape[1:])
+        found = []
+        for (width, height), total_HW in zip(self.sizes, total_THW, strict=True):
+            inside_HW = total_HW[: self.side - height + 1, : self.side - width + 1]
+            top, left = divmod(int(inside_HW.argmax()), inside_HW.shape[1])
+            found.append(Found(Place(left, top, width, height), float(inside_HW[top, left])))
+        found.sort(key=lambda one: -one.gain)
+        apart: list[Found] = []
+        for one in found:
+            if len(apart) < CANDIDATES and not any(_is_near(one.place, other.place) for other in apart):
+                apart.append(one)
+        return apart
+
+
+def refine(item: ArtObject, start: Place, view: View, steps: Sequence[int] = FINE_STEPS) -> Found:
+    """Move the place and its edges while that explains more."""
+    side = len(view.picture)
+    best = Found(start, view.gain(item.name, start))
+    for step in steps:
+        improved = True
+        while improved:
+            improved = False
+            for place in _neighbours(best.place, step):
+                if _fits(place, item.aspect, side):
+                    gain = view.gain(item.name, place)
+                    if gain > best.gain:
+                        best, improved = Found(place, gain), True
+    return best
+
+
+def _neighbours(place: Place, step: int) -> Iterator[Place]:
+    left, top, width, height = place.left, place.top, place.width, place.height
+    for sign in (-step, step):
+        yield Place(left + sign, top, width, height)
+        yield Place(left, top + sign, width, height)
+        yield Place(left + sign, top, width - sign, height)
+        yield Place(left, top, width + sign, height)
+        yield Place(left, top + sign, width, height - sign)
+        yield Place(left, top, width, height + sign)
+        yield Place(left - sign // 2, top - sign // 2, width + sign, height + sign)
+
+
+def _fits(place: Place, aspect: float, side: int) -> bool:
+    inside = 0 <= place.left <= side - place.width and 0 <= place.top <= side - place.height
+    if not inside or min(place.width, place.height) < 2:
+        return False
+    stretch = place.width / place.height / aspect
+    return max(place.width, place.height) >= SHORTEST * side and 1 / MOST_STRETCH <= stretch <= MOST_STRETCH
+
+
+def _sizes(aspect: float, side: int) -> Iterator[tuple[int, int]]:
+    """Widths and heights to try: the longer side in even ratios, several aspects."""
+    count = math.ceil(math.log(LONGEST / SHORTEST) / math.log(SIZE_STEP)) + 1
+    seen = set()
+    for number in range(count):
+        longer = SHORTEST * side * (LONGEST / SHORTEST) ** (number / (count - 1))
+        for factor in ASPECTS:
+            stretched = aspect * factor
+            width, height = (longer, longer / stretched) if stretched >= 1 else (longer * stretched, longer)
+            size = (max(2, round(width)), max(2, round(height)))
+            if size not in seen:
+                seen.add(size)
+                yield size
+
+
+def _is_near(first: Place, second: Place) -> bool:
+    """Whether a fit from one would come upon the other; in pixels of the small copy."""
+    moved = max(abs(first.left - second.left), abs(first.top - second.top))
+    grown = max(abs(first.width - second.width), abs(first.height - second.height))
+    return max(moved, grown) <= 2
