@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from occlusionformer.apps.drawing import draw_overlay, instance_colour
+from occlusionformer.apps.drawing import instance_colour
 from occlusionformer.data.records import (
     Record,
     RecordFolder,
     RecordInstance,
     decode_image,
     decode_masks,
-    layout_of_record,
 )
 from occlusionformer.data.records.record import Mask
 from occlusionformer.data.records.source import picture_path
@@ -34,6 +33,7 @@ JPEG_QUALITY = 85
 SEEN, HIDDEN = 0.6, 0.3
 """How much a mask covers what is below it, where the instance is seen and where it is hidden."""
 GREY = 208
+NUMBER_SIZE = 24
 
 NODE, RADIUS, MARGIN = 16, 110, 40
 """Pixels of the graph: half a node, the circle the nodes stand on, and what is around it."""
@@ -102,8 +102,7 @@ def _picture(record: Record, image: bytes | None, root: Path | None) -> np.ndarr
 
 
 def _body(record: Record, image_HWC: np.ndarray) -> Markup:
-    boxes = draw_overlay(_fitted(image_HWC), layout_of_record(record))
-    figures = [figure(_jpeg(boxes), "boxes, from front to back")]
+    figures = [figure(_jpeg(_with_boxes(record, image_HWC)), "amodal boxes, visible ones thin")]
     for kind, words in (("visible", "visible masks"), ("amodal", "amodal masks, hidden parts paler")):
         if any(getattr(instance, f"{kind}_mask") is not None for instance in record.instances):
             figures.append(figure(_jpeg(_fitted(_masked(record, image_HWC, kind))), words))
@@ -115,20 +114,38 @@ def _body(record: Record, image_HWC: np.ndarray) -> Markup:
     origin = record.provenance
     steps = ", ".join(f"{step.stage} by {step.model or 'hand'}" for step in origin.steps)
     facts = f"{record.width} x {record.height}, {origin.dataset}{f', {steps}' if steps else ''}"
-    return text(record.prompt or "no prompt") + gallery([*figures, graph]) + table(headers, rows) + text(facts)
+    drawn = Markup('<div class="large">{}</div>').format(gallery([*figures, graph]))
+    return text(record.prompt or "no prompt") + drawn + table(headers, rows) + text(facts)
 
 
 def _row(record: Record, place: int, instance: RecordInstance) -> list[str | int | float | None]:
-    hides = [str(behind + 1) for front, behind in record.edges if front == place]
-    hidden_by = [str(front + 1) for front, behind in record.edges if behind == place]
+    hides = ", ".join(str(behind + 1) for front, behind in record.edges if front == place)
+    hidden_by = ", ".join(str(front + 1) for front, behind in record.edges if behind == place)
     boxes = [_edges(instance.visible_box), _edges(instance.amodal_box)]
-    return [
-        place + 1, instance.id, instance.caption, instance.category or "", *boxes, ", ".join(hides), ", ".join(hidden_by)
-    ]  # fmt: skip
+    return [place + 1, instance.id, instance.caption, instance.category or "", *boxes, hides, hidden_by]
 
 
 def _edges(box: tuple[float, ...] | None) -> str:
     return "" if box is None else ", ".join(f"{edge:g}" for edge in box)
+
+
+def _with_boxes(record: Record, image_HWC: np.ndarray) -> Image.Image:
+    """Numbered as in the graph."""
+    picture = _fitted(image_HWC)
+    picture = picture.resize([side * max(1, LONGEST_SIDE // max(picture.size)) for side in picture.size])
+    scale = picture.width / record.width
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(NUMBER_SIZE)
+    for place, instance in enumerate(record.instances):
+        colour = instance_colour(place)
+        for box, width in ((instance.amodal_box, 3), (instance.visible_box, 1 if instance.amodal_box else 3)):
+            if box is not None:
+                draw.rectangle([edge * scale for edge in box], outline=colour, width=width)
+        corner = instance.amodal_box or instance.visible_box
+        if corner is not None:
+            at = (max(corner[0], 0) * scale, max(corner[1], 0) * scale)
+            draw.rectangle(draw.textbbox(at, f" {place + 1} ", font=font), fill=colour)
+            draw.text(at, f" {place + 1} ", font=font, fill="white")
+    return picture
 
 
 def _masked(record: Record, image_HWC: np.ndarray, kind: str) -> np.ndarray:
