@@ -63,7 +63,7 @@ def record_key(picture: str, inquiry: Inquiry, judge: Identity) -> str:
 
 
 class RecordFile:
-    """A file of JSON lines that only grows; each line is on the disk before `append` returns.
+    """A file of JSON lines that only grows; lines are on the disk before `append` returns.
 
     One writer at a time, where the system knows locks. A last line that a killed writer left unfinished is cut off
     when the file is opened. Raises RuntimeError when somebody else is writing.
@@ -82,8 +82,8 @@ class RecordFile:
     ) -> None:
         self._file.close()
 
-    def append(self, line: Mapping[str, Json]) -> None:
-        self._file.write(canonical(line).encode("ascii") + b"\n")
+    def append(self, lines: Iterable[Mapping[str, Json]]) -> None:
+        self._file.write("".join(canonical(line) + "\n" for line in lines).encode("ascii"))
         self._file.flush()
         os.fsync(self._file.fileno())
 

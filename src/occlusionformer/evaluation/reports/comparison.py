@@ -53,6 +53,14 @@ class Comparison:
         interval = f"{pair.low:.3f} to {pair.high:.3f}"
         return [*start, pair.difference, interval, pair.p_value, better, pair.ties, worse, self.why or ""]
 
+    def line(self) -> str:
+        """For a terminal."""
+        name = self.first.column.title
+        if self.paired is None:
+            return f"{name}: {self.why}"
+        pair = self.paired
+        return f"{name}: {pair.difference:+.4f} ({pair.low:+.4f} to {pair.high:+.4f}), p {pair.p_value:.3f}"
+
 
 def compare_results(first: Result, second: Result) -> list[Comparison]:
     """Every column both have.

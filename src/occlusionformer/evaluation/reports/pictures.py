@@ -7,7 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
-from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.answers import readable
+from occlusionformer.evaluation.benchmark import Item, Question
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.running.plan import PICTURE_ENDINGS
 from occlusionformer.evaluation.running.result import Result
@@ -25,39 +26,33 @@ def picture_path(result: Result, item: Item) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def thumbnail(result: Result, item: Item, *, detected: Json = None) -> bytes | None:
-    """A WebP picture with the boxes of the layout, and in white those that a judge found; None without a picture."""
+def thumbnail(result: Result, item: Item, *, answer: Json = None) -> bytes | None:
+    """A WebP picture with the boxes of the layout, and in white those of a `detect` answer; None without a picture."""
     path = picture_path(result, item)
     if path is None:
         return None
     try:
         with Image.open(path) as picture:
-            return _encoded(_with_boxes(picture.convert("RGB"), item, detected))
+            return _encoded(_with_boxes(picture.convert("RGB"), item, answer))
     except (OSError, UnidentifiedImageError):
         return None
 
 
-def _with_boxes(picture: Image.Image, item: Item, detected: Json) -> Image.Image:
+def _with_boxes(picture: Image.Image, item: Item, answer: Json) -> Image.Image:
     scale = SIDE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     small = picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(small)
-    for box in _boxes(detected):
-        draw.rectangle([edge * scale for edge in box], outline=(255, 255, 255), width=1)
+    found = readable(Question("detect"), answer, item) or {}
+    for x1, y1, x2, y2 in (box for boxes in found.values() for box in boxes):
+        if x1 < x2 and y1 < y2:
+            draw.rectangle((x1 * scale, y1 * scale, x2 * scale, y2 * scale), outline=(255, 255, 255), width=1)
     for place, instance in enumerate(item.layout.instances):
         x1, y1, x2, y2 = instance.box.pixels(*size)
         colour = COLOURS[place % len(COLOURS)]
         draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
         draw.text((x1 + 4, y1 + 3), instance.id[:24], fill=colour, stroke_width=1, stroke_fill=(0, 0, 0))
     return small
-
-
-def _boxes(detected: Json) -> list[list[float]]:
-    """Of a `detect` answer, the boxes that are four numbers from left to right and from top to bottom."""
-    listed = [box for boxes in detected.values() for box in boxes] if isinstance(detected, dict) else []
-    whole = [box for box in listed if isinstance(box, list) and len(box) == 4]
-    numbers = [box for box in whole if all(isinstance(edge, int | float) for edge in box)]
-    return [box for box in numbers if box[0] < box[2] and box[1] < box[3]]
 
 
 def _encoded(picture: Image.Image) -> bytes:

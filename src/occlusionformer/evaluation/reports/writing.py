@@ -101,7 +101,7 @@ def _cases(result: Result, items: Mapping[str, Item], transcript: Transcript) ->
         figures = []
         for key in keys:
             detected = transcript.answers(items[key], [Question("detect")]).get(Question("detect"))
-            picture = thumbnail(result, items[key], detected=detected)
+            picture = thumbnail(result, items[key], answer=detected)
             if picture is not None:
                 figures.append(figure(picture, f"{key}: {score.column.title} {values[key]:.3f}"))
         if figures:

@@ -10,12 +10,15 @@ from PIL import Image
 from occlusionformer.evaluation.benchmark import Item
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.records import picture_digest
-from occlusionformer.evaluation.running.folder import RunFolder, ShareFiles
+from occlusionformer.evaluation.running.folder import Look, RunFolder, ShareFiles
 from occlusionformer.evaluation.running.plan import Drawing, Plan, Progress, pictures_by_key
 from occlusionformer.generation import Generator, ProvenanceError, load_generator, read_provenance
 
 BATCH = 8
 """Items handed to a picture maker at once; what is drawn is lost with a kill until the whole batch is saved."""
+
+LOOKS = 64
+"""Pictures whose digests are written at once."""
 
 MADE = ("model", "versions", "width", "height", "steps", "guidance", "grounding_ratio", "strength", "device", "dtype")
 """What a result tells of how its pictures were made."""
@@ -35,12 +38,9 @@ def draw_missing(
         places = {item.key: folder.picture(item) for item in items}
         _draw([item for item in items if not places[item.key].exists()], plan, places, progress)
     known = folder.digests()
-    problems: list[str] = []
-    for item in items:
-        if (item.key, "generated") not in known:
-            problems += _look(item, places[item.key], files)
-    if problems:
-        raise ValueError("\n".join(problems[:20]))
+    new = [item for item in items if (item.key, "generated") not in known]
+    for start in range(0, len(new), LOOKS):
+        _look(new[start : start + LOOKS], places, files)
     return places
 
 
@@ -61,15 +61,23 @@ def _draw_batch(items: Sequence[Item], generator: Generator, drawing: Drawing, p
         picture.save(places[item.key])
 
 
-def _look(item: Item, path: Path, files: ShareFiles) -> list[str]:
-    """Note what a picture shows; what is wrong with it otherwise."""
-    expected = (item.layout.width, item.layout.height)
-    with Image.open(path) as picture:
-        if picture.size != expected:
-            return [f"{path}: expected {expected[0]} x {expected[1]}, got {picture.width} x {picture.height}"]
-        digest = picture_digest(picture)
-    files.picture(item.key, "generated", digest, _made(path))
-    return []
+def _look(items: Sequence[Item], places: Mapping[str, Path], files: ShareFiles) -> None:
+    """Note what pictures show."""
+    looks: list[Look] = []
+    problems: list[str] = []
+    for item in items:
+        path, expected = places[item.key], (item.layout.width, item.layout.height)
+        with Image.open(path) as picture:
+            if picture.size == expected:
+                digest = picture_digest(picture)
+                looks.append(Look(item=item.key, subject="generated", digest=digest, made=_made(path)))
+            else:
+                problems.append(
+                    f"{path}: expected {expected[0]} x {expected[1]}, got {picture.width} x {picture.height}"
+                )
+    if problems:
+        raise ValueError("\n".join(problems))
+    files.pictures(looks)
 
 
 def _made(path: Path) -> dict[str, Json] | None:

@@ -16,7 +16,7 @@ Every share of a run that is divided, and every worker, appends to files of its 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,17 @@ class Attendance:
 
     identities: Mapping[str, Identity]
     reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A picture that was looked at."""
+
+    item: str
+    subject: Subject
+    digest: str
+    made: Mapping[str, Json] | None = None
+    """What it says about its making."""
 
 
 class RunFolder:
@@ -141,18 +152,18 @@ class ShareFiles:
     ) -> None:
         self._stack.close()
 
-    def picture(self, item: str, subject: Subject, digest: str, made: Mapping[str, Json] | None = None) -> None:
-        line = {"item": item, "subject": subject, "digest": digest}
-        self._open["pictures"].append(line if made is None else {**line, "made": dict(made)})
+    def pictures(self, looks: Iterable[Look]) -> None:
+        lines = [{name: value for name, value in vars(look).items() if value is not None} for look in looks]
+        self._open["pictures"].append(lines)
 
     def judge(self, spec: str, identity: Identity) -> None:
-        self._open["judges"].append({"spec": spec, "identity": identity})
+        self._open["judges"].append([{"spec": spec, "identity": identity}])
 
     def absence(self, spec: str, reason: str) -> None:
-        self._open["judges"].append({"spec": spec, "unavailable": reason})
+        self._open["judges"].append([{"spec": spec, "unavailable": reason}])
 
-    def judgement(self, record: Record) -> None:
-        self._open["judgements"].append(record.as_json())
+    def judgements(self, records: Iterable[Record]) -> None:
+        self._open["judgements"].append(record.as_json() for record in records)
 
 
 def _check_same(there: Mapping[str, Json], asked: Mapping[str, Json]) -> None:

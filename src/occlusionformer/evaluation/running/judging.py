@@ -23,7 +23,7 @@ from occlusionformer.evaluation.judgement import (
 )
 from occlusionformer.evaluation.judges.protocol import Judge
 from occlusionformer.evaluation.records import Record, picture_digest
-from occlusionformer.evaluation.running.folder import ShareFiles
+from occlusionformer.evaluation.running.folder import Look, ShareFiles
 from occlusionformer.evaluation.running.plan import Progress
 from occlusionformer.evaluation.running.seats import Seat, all_questions, seat_for
 from occlusionformer.evaluation.running.transcript import Transcript
@@ -39,6 +39,9 @@ FOREIGN_ERRORS = (
     ValueError,
 )
 """What a judge of somebody else's may raise about one picture."""
+
+LOOKS = 64
+"""References whose digests are written at once."""
 
 MOST_DETAIL = 300
 """Characters of an error that are recorded."""
@@ -97,10 +100,14 @@ def _note_references(hearing: Hearing, subjects: set[str]) -> None:
     if "reference" not in subjects:
         return
     digests = hearing.transcript.digests
-    for item in hearing.items:
-        if (item.key, "reference") not in digests and item.reference is not None:
+    new = [item for item in hearing.items if item.reference is not None and (item.key, "reference") not in digests]
+    for start in range(0, len(new), LOOKS):
+        looks = []
+        for item in new[start : start + LOOKS]:
+            assert item.reference is not None
             digests[item.key, "reference"] = picture_digest(item.reference())
-            hearing.files.picture(item.key, "reference", digests[item.key, "reference"])
+            looks.append(Look(item=item.key, subject="reference", digest=digests[item.key, "reference"]))
+        hearing.files.pictures(looks)
 
 
 def _hear_one(hearing: Hearing, seat: Seat, questions: Sequence[Question]) -> None:
@@ -194,7 +201,7 @@ def _answer(judge: Judge, picture: Image.Image, key: str, inquiry: Inquiry, item
 def _record(hearing: Hearing, seat: Seat, futures: Sequence[Future[list[Record]]]) -> None:
     for done, future in enumerate(as_completed(futures)):
         hearing.progress(f"asking {seat.spec}", done, len(futures))
-        for record in future.result():
-            hearing.files.judgement(record)
-            hearing.transcript.records[record.key] = record
+        records = future.result()
+        hearing.files.judgements(records)
+        hearing.transcript.records.update({record.key: record for record in records})
     hearing.progress(f"asking {seat.spec}", len(futures), len(futures))

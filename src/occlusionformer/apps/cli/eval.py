@@ -1,0 +1,183 @@
+"""The commands `eval`, `eval replay` and `eval compare`: how good pictures are, and which method's are better."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from occlusionformer.apps.cli import options
+from occlusionformer.apps.cli.outcome import Outcome, RefusedError, ending
+from occlusionformer.apps.cli.outputs import folder_problems
+from occlusionformer.apps.cli.wish import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from occlusionformer.evaluation import Result
+
+RUN = "run"
+
+
+class RunByDefault(TyperGroup):
+    """`eval BENCHMARK` is `eval run BENCHMARK`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = [RUN, *args]
+        return super().parse_args(ctx, args)
+
+
+evaluation = typer.Typer(
+    name="eval",
+    help="Draw the items of a benchmark, let judges look at the pictures, and score what they say.",
+    cls=RunByDefault,
+    no_args_is_help=True,
+)
+
+FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False)]
+ResultArgument = Annotated[
+    Path, typer.Argument(metavar="RESULT", help="A result.json, or the folder it is in.", show_default=False)
+]
+
+
+@evaluation.command(RUN)
+def run(  # noqa: PLR0913 - a parameter for every option
+    benchmark: Annotated[
+        str, typer.Argument(metavar="BENCHMARK", help="A packaged benchmark, or a definition of your own (JSON).")
+    ],
+    data: Annotated[Path | None, typer.Option(help="The folder with the benchmark's files.")] = None,
+    model: options.ModelOption = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Judge the pictures of this folder, named by item, instead of drawing.")
+    ] = None,
+    judges: Annotated[
+        str, typer.Option(metavar="NAME[:ARGUMENT],...", help="Who judges; the first that can answers a question.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="The folder of the run. [default: runs/BENCHMARK-MODEL]")] = None,
+    name: Annotated[str | None, typer.Option(help="What the method is called in tables.")] = None,
+    seed: Annotated[int, typer.Option(help="Start of the random numbers, the same for every item.")] = 0,
+    steps: options.StepsOption = None,
+    guidance: options.GuidanceOption = None,
+    grounding_ratio: options.GroundingRatioOption = None,
+    strength: Annotated[float, typer.Option(help="Factor on what the layout adds.")] = 1.0,
+    limit: Annotated[int | None, typer.Option(help="Take only the first items.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes, each with a model and judges of its own.")] = 1,
+    shard: Annotated[str, typer.Option(metavar="i/n", help="Only the i-th of n parts of the items.")] = "1/1",
+    retry: Annotated[bool, typer.Option("--retry", help="Ask again where a judge gave nothing usable before.")] = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Evaluate a model on a benchmark. Run the same command again to go on with what was stopped."""
+    with ending(as_json) as outcome:
+        from occlusionformer.evaluation import Drawing, Plan, Working, evaluate
+
+        if pictures is not None and model is not None:
+            raise RefusedError(["model, pictures: expected one of them, got both"])
+        method = pictures if pictures is not None else (DEFAULT_MODEL if model is None else model)
+        plan = Plan(
+            benchmark=benchmark,
+            data=data,
+            method=method,
+            judges=tuple(each.strip() for each in judges.split(",") if each.strip()),
+            drawing=Drawing(
+                seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength
+            ),
+            limit=limit,
+            name=name,
+        )
+        folder = _default_folder(benchmark, plan.method_name) if out is None else out
+        working = Working(workers=workers, share=_share(shard), retry=retry)
+        result = evaluate(plan, folder, working=working, progress=_progress(outcome))
+        _tell(outcome, result)
+
+
+@evaluation.command()
+def replay(folder: FolderArgument, as_json: options.JsonOption = False) -> None:
+    """Compute result, table and report of a run again from what was recorded; no model and no data set is needed."""
+    with ending(as_json) as outcome:
+        from occlusionformer.evaluation import rescore
+
+        _tell(outcome, rescore(folder))
+
+
+@evaluation.command()
+def compare(
+    first: ResultArgument,
+    second: ResultArgument,
+    out: Annotated[Path | None, typer.Option(help="Also write a report with pictures side by side (HTML).")] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Tell two methods apart on the same items: the first minus the second, and how sure that is."""
+    with ending(as_json) as outcome:
+        from occlusionformer.evaluation import compare_results, comparison_page, read_result
+        from occlusionformer.layout import write_atomic
+
+        if out is not None and (problems := folder_problems("out", out)):
+            raise RefusedError(problems)
+        results = (read_result(first), read_result(second))
+        rows = compare_results(*results)
+        if out is not None:
+            write_atomic(out, comparison_page(*results, rows))
+        value = {
+            "first": results[0].method,
+            "second": results[1].method,
+            "columns": [row.as_json() for row in rows],
+            "report": None if out is None else str(out),
+        }
+        lines = [f"{results[0].method} minus {results[1].method}", *(row.line() for row in rows)]
+        outcome.result(value, lines if out is None else [*lines, str(out)])
+
+
+def _share(text: str) -> Any:
+    from occlusionformer.evaluation import Share
+
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise RefusedError([f"shard: expected i/n with 1 <= i <= n, as in 2/8, got {text!r}"])
+    return Share(int(match[1]) - 1, int(match[2]))
+
+
+def _default_folder(benchmark: str, method: str) -> Path:
+    names = (Path(benchmark).stem, method)
+    return Path("runs") / "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") for name in names)
+
+
+def _progress(outcome: Outcome) -> Any:
+    """A line on stderr whenever something new begins, or a tenth of it is done."""
+    told: dict[str, int] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 0
+        if told.get(what) != tenth:
+            told[what] = tenth
+            outcome.note(f"{what}: {done} of {total}" if total else what)
+
+    return tell
+
+
+def _tell(outcome: Outcome, result: Result) -> None:
+    from occlusionformer.evaluation import table_rows
+
+    rows = table_rows(result)
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
+    notes = [f"{row[0]}: {row[5]}" for row in rows if row[5]]
+    assert result.path is not None
+    places = [str(result.path / name) for name in ("result.json", "table.md", "report.html")]
+    value = {"result": places[0], "table": places[1], "report": places[2], "scores": _scores(result)}
+    outcome.result(value, [*lines, *dict.fromkeys(notes), *places])
+
+
+def _scores(result: Result) -> dict[str, Any]:
+    return {
+        score.column.name: {
+            "value": score.value,
+            "low": score.low,
+            "high": score.high,
+            "status": score.status,
+            "num_images": score.num_images,
+            "num_failed": score.num_failed,
+        }
+        for score in result.scores
+    }
