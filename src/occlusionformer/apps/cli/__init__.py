@@ -14,6 +14,7 @@ from occlusionformer.apps.cli.bench import bench
 from occlusionformer.apps.cli.card import inspect
 from occlusionformer.apps.cli.data import data
 from occlusionformer.apps.cli.documents import convert, schema, validate
+from occlusionformer.apps.cli.eval import evaluation
 from occlusionformer.apps.cli.generate import generate
 from occlusionformer.apps.cli.orders import orders
 from occlusionformer.apps.cli.outcome import BAD_INPUT
@@ -42,6 +43,7 @@ for command in (generate, orders, validate, convert, inspect, schema, train, stu
     app.command()(command)
 app.add_typer(bench)
 app.add_typer(data)
+app.add_typer(evaluation)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
