@@ -13,6 +13,7 @@ import typer
 from occlusionformer.apps.cli.bench import bench
 from occlusionformer.apps.cli.card import inspect
 from occlusionformer.apps.cli.data import data
+from occlusionformer.apps.cli.data_build import build
 from occlusionformer.apps.cli.documents import convert, schema, validate
 from occlusionformer.apps.cli.eval import evaluation
 from occlusionformer.apps.cli.generate import generate
@@ -42,6 +43,7 @@ app = typer.Typer(
 for command in (generate, orders, validate, convert, inspect, schema, train, studio):
     app.command()(command)
 app.add_typer(bench)
+data.command()(build)
 app.add_typer(data)
 app.add_typer(evaluation)
 

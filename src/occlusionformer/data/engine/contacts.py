@@ -34,13 +34,11 @@ def grown(mask_HW: np.ndarray, reach: int) -> np.ndarray:
     """A mask and all pixels at most `reach` steps away, along rows and columns or slantwise."""
     result = mask_HW
     for axis in (0, 1):
-        padding = [(reach, reach) if axis == place else (0, 0) for place in (0, 1)]
-        counts = np.cumsum(np.pad(result, padding), axis=axis, dtype=np.int32)
-        zero = np.zeros_like(counts.take([0], axis=axis))
-        sums = np.concatenate([zero, counts], axis=axis)
-        length = result.shape[axis]
-        upper = sums.take(range(2 * reach + 1, 2 * reach + 1 + length), axis=axis)
-        result = upper > sums.take(range(length), axis=axis)
+        source, target = np.moveaxis(result, axis, 0), np.moveaxis(result.copy(), axis, 0)
+        for step in range(1, reach + 1):
+            target[step:] |= source[:-step]
+            target[:-step] |= source[step:]
+        result = np.moveaxis(target, 0, axis)
     return result
 
 

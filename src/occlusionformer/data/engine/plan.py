@@ -121,6 +121,19 @@ class FilterPlan(StagePlan):
     max_instances: Count = 50
 
 
+class Expected(Document):
+    """How much there will be, where it cannot be counted before a run. What is left out is taken at its most."""
+
+    pictures: Count
+    instances: Count
+    pairs: Count | None = None
+    """Masks that meet, two by two. At most all pairs of a picture of the mean number of instances."""
+    occluded: Count | None = None
+    """Instances that somebody is in front of. At most all."""
+    picture_bytes: Count | None = None
+    """Mean size of a picture's file."""
+
+
 StageKind = CaptionPlan | OrderPlan | AmodalPlan | CleanPlan | FilterPlan
 SOURCES: dict[str, type[SourcePlan]] = {
     "scenes": SceneSourcePlan,
@@ -145,12 +158,14 @@ class Plan(Document):
     stages: tuple[StageKind, ...] = Field(min_length=1)
     shard_size: Count = 100
     """Pictures of a shard: what is done at once and, after a stop, done again."""
+    expected: Expected | None = None
+    """For estimates alone."""
     max_broken: Share = 0.5
     """Share of a shard's pictures that may be broken; with more, the run stops, as something else is wrong."""
 
     def settings(self) -> dict[str, Any]:
         """All that shapes the data, as JSON; not where it is made."""
-        value: dict[str, Any] = self.model_dump(mode="json")
+        value: dict[str, Any] = self.model_dump(mode="json", exclude={"expected"})
         for stage in value["stages"]:
             for name in StagePlan.RESOURCES:
                 del stage[name]
