@@ -44,6 +44,13 @@ def test_statistics_serve_as_well_as_features():
     assert mine == pytest.approx(frechet_distance(Gaussian.of_features(first), Gaussian.of_features(second)), rel=1e-9)
 
 
+def test_statistics_may_be_spread_in_few_directions():
+    first, second = features(3, 6, 8), features(4, 6, 8)
+    given = [Gaussian.of_covariance(rows.mean(0), np.cov(rows, rowvar=False)) for rows in (first, second)]
+    expected = frechet_distance(Gaussian.of_features(first), Gaussian.of_features(second))
+    assert frechet_distance(*given) == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_set_is_no_distance_from_itself():
     for pictures in (5, 12, 100):
         rows = features(7, pictures, 8)

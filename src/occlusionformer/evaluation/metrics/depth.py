@@ -38,15 +38,17 @@ def whdr(
     flags = np.zeros_like(known) if overlap is None else square("overlap", overlap, (UNKNOWN, 0, 1), like=known)
     pairs = _upper(len(known))
     judged, known, flags = judged[pairs], known[pairs], flags[pairs]
-    weights = np.ones(len(known)) if counts is None else _weights(counts, pairs, (known != UNKNOWN) & (flags >= 0))
-    wrong = weights * (judged != known)
+    counted = (known != UNKNOWN) & (flags != UNKNOWN)
+    weights = counted.astype(float) if counts is None else _weights(counts, pairs, counted)
+    kinds = np.where(counted, len(RELATIONS) * flags + known, 0)
+    totals = np.bincount(kinds, weights, minlength=len(RELATIONS) * 2)
+    wrong = np.bincount(kinds, weights * (judged != known), minlength=len(RELATIONS) * 2)
     rates: dict[str, float | None] = {}
     for (place, chosen), (relation, values) in product(OVERLAPS.items(), RELATIONS.items()):
-        if overlap is None and place != "ovlOX":
-            rates[f"{place}_{relation}"] = None
-            continue
-        counted = _any_of(flags, chosen) & _any_of(known, values)
-        rates[f"{place}_{relation}"] = float(wrong[counted].sum() / weights[counted].sum()) if counted.any() else None
+        cells = [len(RELATIONS) * flag + value for flag in chosen for value in values]
+        total = sum(totals[cell] for cell in cells)
+        is_known = total > 0 and (overlap is not None or place == "ovlOX")
+        rates[f"{place}_{relation}"] = float(sum(wrong[cell] for cell in cells) / total) if is_known else None
     return rates
 
 
@@ -61,7 +63,3 @@ def _weights(counts: ArrayLike, pairs: tuple[np.ndarray, ...], counted: np.ndarr
     if (people[counted] <= 0).any():
         raise ValueError(f"counts: expected at least one person for a known pair, got {people[counted].min():g}")
     return np.divide(2.0, people, out=np.zeros_like(people), where=counted)
-
-
-def _any_of(numbers: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
-    return np.logical_or.reduce([numbers == value for value in values])

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 
 MANY = 2
 """Pictures by feature from which on the features themselves are let go, and their covariance is rooted instead."""
+BLOCK = 1024
+"""Rows taken at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,16 +28,15 @@ class Gaussian:
     @classmethod
     def of_features(cls, features: ArrayLike) -> Gaussian:
         """Of (pictures, D) features. Raises ValueError for fewer than two pictures, and for features not finite."""
-        rows = np.asarray(features, float)
+        rows = np.asarray(features)
         if rows.ndim != 2 or len(rows) < 2 or not rows.shape[1]:
             raise ValueError(f"features: expected at least two rows of numbers, got the shape {rows.shape}")
         if not np.isfinite(rows).all():
             raise ValueError("features: expected finite numbers")
-        mean = rows.mean(axis=0)
-        centred = rows - mean
+        mean = rows.mean(axis=0, dtype=float)
         if len(rows) > MANY * rows.shape[1]:
-            return cls.of_covariance(mean, centred.T @ centred / (len(rows) - 1))
-        root: np.ndarray = centred / np.sqrt(len(rows) - 1)
+            return cls.of_covariance(mean, _scatter(rows, mean) / (len(rows) - 1))
+        root: np.ndarray = (rows - mean) / np.sqrt(len(rows) - 1)
         if len(root) > rows.shape[1]:
             root = np.asarray(np.linalg.qr(root, mode="r"))
         return cls(mean, root)
@@ -46,8 +47,12 @@ class Gaussian:
         middle, spread = np.asarray(mean, float), np.asarray(covariance, float)
         if middle.ndim != 1 or spread.shape != (len(middle), len(middle)):
             raise ValueError(f"covariance: expected a square for a mean of {middle.shape}, got {spread.shape}")
-        values, vectors = np.linalg.eigh((spread + spread.T) / 2)
-        return cls(middle, np.sqrt(values.clip(0))[:, None] * vectors.T)
+        even = (spread + spread.T) / 2
+        try:
+            return cls(middle, np.linalg.cholesky(even).T)
+        except np.linalg.LinAlgError:  # spread in fewer directions than there are features
+            values, vectors = np.linalg.eigh(even)
+            return cls(middle, np.sqrt(values.clip(0))[:, None] * vectors.T)
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
@@ -57,3 +62,12 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     shared = np.linalg.svd(first.root @ second.root.T, compute_uv=False).sum()
     spread = np.square(first.root).sum() + np.square(second.root).sum() - 2 * shared
     return float(max(0.0, np.square(first.mean - second.mean).sum() + spread))
+
+
+def _scatter(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Sum of the products of deviations; a block at a time, so that rows in single precision stay that."""
+    total = np.zeros((len(mean), len(mean)))
+    for start in range(0, len(rows), BLOCK):
+        deviations = rows[start : start + BLOCK] - mean
+        total += deviations.T @ deviations
+    return total

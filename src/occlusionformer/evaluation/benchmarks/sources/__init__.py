@@ -9,8 +9,9 @@ from occlusionformer.evaluation.benchmarks.sources.denselayout import DENSELAYOU
 from occlusionformer.evaluation.benchmarks.sources.layouts import LAYOUTS
 from occlusionformer.evaluation.benchmarks.sources.layoutsam import LAYOUTSAM
 from occlusionformer.evaluation.benchmarks.sources.overlaybench import OVERLAYBENCH
+from occlusionformer.evaluation.benchmarks.sources.sa_z import SA_Z
 from occlusionformer.evaluation.benchmarks.sources.sacap import SACAP
 
 SOURCES: Mapping[str, Source] = {
-    source.name: source for source in (OVERLAYBENCH, LAYOUTSAM, DENSELAYOUT, SACAP, LAYOUTS)
+    source.name: source for source in (OVERLAYBENCH, SA_Z, LAYOUTSAM, DENSELAYOUT, SACAP, LAYOUTS)
 }

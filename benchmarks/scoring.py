@@ -1,0 +1,157 @@
+"""How long recorded judgements take to be read and scored, and how much memory that needs.
+
+    python benchmarks/scoring.py [--json] [--judgements 100000] [--instances 6] [--features 2048]
+
+Writes a file of made-up records as a run does, then reads and scores it in a fresh process: all metrics of
+OverLayBench with intervals over pictures, eleven questions for each picture, two feature vectors among them. Memory is
+the greatest resident set of that process; seconds are those of one processor, so that others do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from occlusionformer.evaluation.benchmark import Item, Question, Truth
+from occlusionformer.evaluation.records import Record, read_records
+from occlusionformer.evaluation.scores import score
+from occlusionformer.evaluation.specs import METRICS
+from occlusionformer.layout import Box, Instance, Layout
+
+SIDE = 1024
+CATEGORIES = ("cat", "dog", "car", "tree", "cup")
+APPLIED = (
+    "overlap_in_whole_pixels",
+    "entities",
+    "relations",
+    "clip",
+    "fid",
+    "occlusion_of_reference",
+    "depth_of_reference",
+)
+QUESTIONS = tuple(dict.fromkeys(question for name in APPLIED for question in METRICS[name].needs))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--judgements", type=int, default=100_000)
+    parser.add_argument("--instances", type=int, default=6)
+    parser.add_argument("--features", type=int, default=2048)
+    parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.read:
+        sys.stdout.write(json.dumps(measured(options.read, options.instances)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "records.jsonl"
+        pictures = options.judgements // len(QUESTIONS) + 1
+        write(path, pictures, options.instances, options.features)
+        command = [sys.executable, __file__, "--read", str(path), "--instances", str(options.instances)]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found.update(file_mb=round(path.stat().st_size / 2**20), pictures=pictures, machine=platform.platform())
+    lines = [f"{name:>12} {value}" for name, value in found.items()]
+    sys.stdout.write((json.dumps(found) if options.json else "\n".join(lines)) + "\n")
+
+
+def write(path: Path, pictures: int, instances: int, features: int) -> None:
+    with path.open("w") as file:
+        for number in range(pictures):
+            for question, answer in answers(number, instances, features):
+                record = Record(key=f"{number}/{question}", item=str(number), kind=question.kind, answer=answer)
+                file.write(json.dumps(record.as_json(), sort_keys=True, separators=(",", ":")) + "\n")
+
+
+def measured(path: Path, instances: int) -> dict[str, float]:
+    """Seconds of processor time for reading and for scoring, and megabytes."""
+    started = time.process_time()
+    records = read_records([path])
+    read = time.process_time()
+    keys = sorted({record.item for record in records.values()})
+    judged = (
+        (key, item(int(key), instances), {question: records[f"{key}/{question}"].answer for question in QUESTIONS})
+        for key in keys
+    )
+    scores = score([METRICS[name] for name in APPLIED], judged)
+    done = time.process_time()
+    assert all(each.value is not None for each in scores if each.metric != "depth_of_reference")
+    return {
+        "judgements": len(records),
+        "columns": len(scores),
+        "read_s": round(read - started, 2),
+        "score_s": round(done - read, 2),
+        "total_s": round(done - started, 2),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def item(number: int, instances: int) -> Item:
+    """A picture to draw, the same for the same number."""
+    source = random.Random(number)
+    boxes = [_box(source) for _ in range(instances)]
+    categories = [source.choice(CATEGORIES) for _ in boxes]
+    layout = Layout(
+        prompt="things",
+        width=SIDE,
+        height=SIDE,
+        instances=tuple(
+            Instance(id=str(place), caption=name, box=Box.from_pixels(*box, width=SIDE, height=SIDE))
+            for place, (box, name) in enumerate(zip(boxes, categories, strict=True))
+        ),
+    )
+    truth = Truth(
+        boxes=tuple(boxes),
+        frame=(SIDE, SIDE),
+        names=tuple(str(place) for place in range(instances)),
+        categories=tuple(categories),
+        relations={f"({place}, {place + 1})": "beside" for place in range(instances - 1)},
+        overlap_pairs=tuple((place, place + 1) for place in range(instances - 1)),
+    )
+    return Item(key=str(number), layout=layout, truth=truth)
+
+
+def answers(number: int, instances: int, features: int) -> Iterator[tuple[Question, object]]:
+    """One made-up answer to every question about a picture."""
+    source = random.Random(-number)
+    generator = np.random.default_rng(number)
+    truth = item(number, instances).truth
+    for question in QUESTIONS:
+        if question.kind == "detect":
+            found: dict[str, list[list[int]]] = {}
+            for box, category in zip(truth.boxes, truth.categories, strict=True):
+                found.setdefault(category, []).append([round(edge + source.gauss(0, 20)) for edge in box])
+            yield question, found
+        elif question.kind == "order":
+            yield question, (np.triu(generator.integers(0, 2, (instances, instances)), 1)).tolist()
+        elif question.kind == "depth":
+            yield question, generator.integers(0, 3, (instances, instances)).tolist()
+        elif question.kind == "fid_features":
+            yield question, base64.b64encode(generator.random(features).astype("<f4").tobytes()).decode()
+        elif question.kind == "clip_global":
+            yield question, source.random()
+        elif question.kind == "clip_local":
+            yield question, [source.random() for _ in range(instances)]
+        else:
+            keys = truth.names if question.kind == "entity" else truth.relations
+            yield question, {key: source.choice(("yes", "no")) for key in keys}
+
+
+def _box(source: random.Random) -> tuple[float, float, float, float]:
+    left, top = source.randrange(SIDE - 300), source.randrange(SIDE - 300)
+    return left, top, left + source.randrange(50, 300), top + source.randrange(50, 300)
+
+
+if __name__ == "__main__":
+    main()
