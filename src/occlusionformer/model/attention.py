@@ -14,8 +14,6 @@ from torch import Tensor
 
 from occlusionformer.tensors.packing import AttentionBucket, PackedInstances
 
-Rotary = tuple[Tensor, Tensor]
-
 
 @dataclass(frozen=True, slots=True)
 class QueryKeyValue:
@@ -26,27 +24,32 @@ class QueryKeyValue:
     value: Tensor
 
 
-def rotate(x_RHE: Tensor, rotary: Rotary) -> Tensor:
-    """Rotary position embedding of neighbouring channel pairs; cos and sin are (R, E). In fp32 or better."""
-    precise = torch.promote_types(x_RHE.dtype, torch.float32)
-    x = x_RHE.to(precise)
-    cos, sin = (table[:, None, :].to(precise) for table in rotary)
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack([-odd, even], -1).flatten(-2)
-    return torch.addcmul(x * cos, turned, sin).to(x_RHE.dtype)
+def rotation(cos_RE: Tensor, sin_RE: Tensor) -> Tensor:
+    """Rotary tables, each value given twice, as one complex number per channel pair, (R, E / 2) in fp32 or better."""
+    precise = torch.promote_types(cos_RE.dtype, torch.float32)
+    return torch.complex(cos_RE[:, ::2].to(precise), sin_RE[:, ::2].to(precise))
 
 
-def attend(
-    layout: QueryKeyValue, rows: QueryKeyValue, packed: PackedInstances
-) -> Iterator[tuple[AttentionBucket, Tensor, Tensor]]:
+def rotate(x_RHE: Tensor, rotation_RC: Tensor) -> Tensor:
+    """Rotary position embedding of neighbouring channel pairs. In fp32 or better."""
+    precise = torch.promote_types(x_RHE.dtype, rotation_RC.dtype.to_real())
+    pairs = x_RHE.to(precise).unflatten(-1, (-1, 2)).contiguous()
+    turned = torch.view_as_complex(pairs) * rotation_RC[:, None].to(precise.to_complex())
+    return torch.view_as_real(turned).flatten(-2).to(x_RHE.dtype)
+
+
+def attend(joint: QueryKeyValue, packed: PackedInstances) -> Iterator[tuple[AttentionBucket, Tensor, Tensor]]:
     """Bucket by bucket: layout-token outputs (n, D) and pair outputs (t, D).
 
-    No mask where a bucket's instances have one size, so that kernels without mask support remain usable.
+    `joint` has the layout tokens first, then the rows. No mask where a bucket's instances have one size, so that
+    kernels without mask support remain usable.
     """
-    query, key, value = (torch.cat([getattr(layout, part), getattr(rows, part)]) for part in ("query", "key", "value"))
     for bucket in packed.buckets:
         source, shape = bucket.source_nS.flatten(), bucket.source_nS.shape
-        q, k, v = (part.index_select(0, source).unflatten(0, shape).transpose(1, 2) for part in (query, key, value))
+        q, k, v = (
+            part.index_select(0, source).unflatten(0, shape).transpose(1, 2)
+            for part in (joint.query, joint.key, joint.value)
+        )
         mask = None if bucket.valid_nS is None else bucket.valid_nS[:, None, None, :]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
         pairs = out[:, 1:].flatten(0, 1)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occlusionformer.model.align import MaskHead
-from occlusionformer.model.attention import QueryKeyValue, Rotary, attend, rotate
+from occlusionformer.model.attention import QueryKeyValue, attend, rotate
 from occlusionformer.model.backbone import DUAL_PATHS, SINGLE_PATHS, DualLayers, SingleLayers
 from occlusionformer.model.config import BranchConfig
 from occlusionformer.model.delta import Deltas, delta, dense, fold, plain, precise
@@ -27,19 +27,18 @@ from occlusionformer.tensors.packing import PackedInstances
 class BranchStep:
     """What the layout blocks of one denoising step share.
 
-    time_BD is the layout time embedding of each sample, time_ND that of each instance with its own text. Index tensors
-    are None where one condition serves all rows.
+    time_BD is the layout time embedding of each sample, time_ND that of each instance with its own text. The condition
+    is one of them; the indices pick its vectors for layout tokens and rows, None where there is one vector for all.
+    Rotations are those of the layout tokens, then those of the rows.
     """
 
     packed: PackedInstances
     time_BD: Tensor
     time_ND: Tensor
-    row_condition_CD: Tensor
-    row_index: Tensor | None
-    token_condition_CD: Tensor
+    condition_CD: Tensor
     token_index: Tensor | None
-    row_rotary: Rotary
-    token_rotary: Rotary
+    row_index: Tensor | None
+    rotation_JC: Tensor
     coordinates_RF: Tensor | None
     strength: float
     return_masks: bool
@@ -63,6 +62,17 @@ class Composed:
     update_BLD: Tensor
     mask_logits: Tensor | None
     weights: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """of(attention output (t, D), pairs) gives some pairs' layers, less what all layers of a row share, (R, D)."""
+
+    of: Callable[[Tensor, slice], Tensor]
+    shared_RD: Tensor | None = None
+
+    def whole(self, layers_tD: Tensor, row_t: Tensor) -> Tensor:
+        return layers_tD if self.shared_RD is None else layers_tD + self.shared_RD[row_t]
 
 
 def spread(vector_CX: Tensor, index: Tensor | None) -> Tensor:
@@ -92,10 +102,12 @@ class LayoutBlock(nn.Module):
     def modulation(self, layer: nn.Module, name: str, condition_CD: Tensor, parts: int) -> tuple[Tensor, ...]:
         return self.deltas[name](layer, F.silu(condition_CD)).chunk(parts, dim=-1)
 
-    def rows(self, norm: nn.Module, image_BLD: Tensor, shift: Tensor, scale: Tensor, step: BranchStep) -> Tensor:
-        """The covered image tokens, normalised and modulated, with box coordinates where the branch uses them."""
-        rows_RD = norm(image_BLD.flatten(0, 1).index_select(0, step.packed.pixel_R))
-        rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
+    def rows(self, image_BLD: Tensor, step: BranchStep) -> Tensor:
+        """The covered image tokens."""
+        return image_BLD.flatten(0, 1).index_select(0, step.packed.pixel_R)
+
+    def located(self, rows_RD: Tensor, step: BranchStep) -> Tensor:
+        """Rows with their place in their own box, where the branch uses it."""
         return rows_RD if self.coordinates is None else rows_RD + self.coordinates(step.coordinates_RF)
 
     def qkv(self, x_RD: Tensor, names: str, layers: DualLayers | SingleLayers) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,13 +121,8 @@ class LayoutBlock(nn.Module):
         readable = plain(self.project, like) and self.deltas.of("out").readable(like)
         return readable and precise(like) and len(step.packed.owner_T) > 2 * self.config.width
 
-    def composed(
-        self, layer_of: Callable[[Tensor, slice], Tensor], tokens: QueryKeyValue, rows: QueryKeyValue, step: BranchStep
-    ) -> tuple[Tensor, Composed]:
-        """Attend and composite, bucket by bucket: layout-token outputs (N, D) and the composited update.
-
-        layer_of(attention output (t, D), pairs) gives the layers of some pairs.
-        """
+    def composed(self, joint: QueryKeyValue, layers: Layers, step: BranchStep) -> tuple[Tensor, Composed]:
+        """Attend and composite, bucket by bucket: layout-token outputs (N, D) and the composited update."""
         packed = step.packed
         head = self.mask_head if step.return_masks else None
         query_ND = None if head is None else head.queries(step.time_ND)
@@ -123,15 +130,18 @@ class LayoutBlock(nn.Module):
         cosine_parts: list[Tensor] = []
 
         def parts() -> Iterator[tuple[slice, Tensor]]:
-            for bucket, out_nD, out_tD in attend(tokens, rows, packed):
-                layers_tD = layer_of(out_tD, bucket.pairs)
+            for bucket, out_nD, out_tD in attend(joint, packed):
+                layers_tD = layers.of(out_tD, bucket.pairs)
                 token_parts.append(out_nD)
                 if head is not None and query_ND is not None:
-                    cosine_parts.append(query_cosine(layers_tD, query_ND, packed, pairs=bucket.pairs, eps=head.eps))
+                    whole_tD = layers.whole(layers_tD, packed.row_T[bucket.pairs])
+                    cosine_parts.append(query_cosine(whole_tD, query_ND, packed, pairs=bucket.pairs, eps=head.eps))
                 yield bucket.pairs, layers_tD
 
         density_ND = None if self.density is None else self.density(step.time_ND)
-        update_PD = composite_parts(parts(), density_ND, packed, like=rows.value.flatten(1))
+        update_PD = composite_parts(
+            parts(), density_ND, packed, like=joint.value.flatten(1), shared_RD=layers.shared_RD
+        )
         composed = Composed(
             update_BLD=update_PD.unflatten(0, (packed.num_samples, -1)),
             mask_logits=None if head is None else head(torch.cat(cosine_parts), packed),
@@ -162,15 +172,13 @@ class DualLayoutBlock(LayoutBlock):
 
     def forward(self, layers: DualLayers, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep) -> LayoutBlockOutput:
         packed, config = step.packed, self.config
-        shift, scale, gate, *_ = mod = self.modulation(layers.modulation, "modulation", step.row_condition_CD, 6)
-        rows_RD = self.rows(layers.norm, image_BLD, shift, scale, step)
-        query, key, value = self.qkv(rows_RD, "", layers)
-        rows = QueryKeyValue(
-            rotate(layers.norm_q(query), step.row_rotary), rotate(layers.norm_k(key), step.row_rotary), value
-        )
-        token_mod = self.modulation(layers.context_modulation, "context_modulation", step.token_condition_CD, 6)
+        shift, scale, gate, *_ = mod = self.modulation(layers.modulation, "modulation", step.condition_CD, 6)
+        rows_RD = layers.norm(self.rows(image_BLD, step))
+        rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
+        rows_RD = self.located(rows_RD, step)
+        token_mod = self.modulation(layers.context_modulation, "context_modulation", step.condition_CD, 6)
         token_mod = tuple(spread(part, step.token_index) for part in token_mod)
-        tokens = self._token_qkv(layers, tokens_ND, token_mod, step)
+        joint = self._joint(layers, rows_RD, self._token_qkv(layers, tokens_ND, token_mod), step)
         projected = self._projection(layers.out, rows_RD, step)
 
         def layer_of(out_tD: Tensor, pairs: slice) -> Tensor:
@@ -179,7 +187,7 @@ class DualLayoutBlock(LayoutBlock):
                 layers_tD = layers_tD + self.instance_mlp(rows_RD[pairs])
             return layers_tD * gate[packed.owner_T[pairs]] if config.instance_modulation else layers_tD
 
-        out_ND, composed = self.composed(layer_of, tokens, rows, step)
+        out_ND, composed = self.composed(joint, Layers(layer_of), step)
         if config.instance_modulation:
             image_BLD = torch.add(image_BLD, composed.update_BLD, alpha=step.strength)
         else:
@@ -191,15 +199,20 @@ class DualLayoutBlock(LayoutBlock):
             image=image_BLD, tokens=tokens_ND, mask_logits=composed.mask_logits, weights=composed.weights
         )
 
-    def _token_qkv(
-        self, layers: DualLayers, tokens_ND: Tensor, mod: tuple[Tensor, ...], step: BranchStep
-    ) -> QueryKeyValue:
+    def _token_qkv(self, layers: DualLayers, tokens_ND: Tensor, mod: tuple[Tensor, ...]) -> QueryKeyValue:
         shift, scale, *_ = mod
         query, key, value = self.qkv(layers.context_norm(tokens_ND) * (1 + scale) + shift, "context_", layers)
         if self.config.double_qk_norm:
             query, key = layers.norm_q(query), layers.norm_k(key)
-        query, key = layers.context_norm_q(query), layers.context_norm_k(key)
-        return QueryKeyValue(rotate(query, step.token_rotary), rotate(key, step.token_rotary), value)
+        return QueryKeyValue(layers.context_norm_q(query), layers.context_norm_k(key), value)
+
+    def _joint(self, layers: DualLayers, rows_RD: Tensor, tokens: QueryKeyValue, step: BranchStep) -> QueryKeyValue:
+        query, key, value = self.qkv(rows_RD, "", layers)
+        query = torch.cat([tokens.query, layers.norm_q(query)])
+        key = torch.cat([tokens.key, layers.norm_k(key)])
+        return QueryKeyValue(
+            rotate(query, step.rotation_JC), rotate(key, step.rotation_JC), torch.cat([tokens.value, value])
+        )
 
     def _projection(self, out: nn.Module, like: Tensor, step: BranchStep) -> Callable[[Tensor], Tensor]:
         """project(out(attention)), as one matrix where that pays."""
@@ -241,34 +254,39 @@ class SingleLayoutBlock(LayoutBlock):
     def forward(
         self, layers: SingleLayers, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep
     ) -> LayoutBlockOutput:
-        shift, scale, gate_CD = self.modulation(layers.modulation, "modulation", step.row_condition_CD, 3)
-        rows_RD = self.rows(layers.norm, image_BLD, shift, scale, step)
-        rows = self._qkv(layers, rows_RD, step.row_rotary)
-        shift, scale, gate_ND = (
-            spread(part, step.token_index)
-            for part in self.modulation(layers.modulation, "modulation", step.token_condition_CD, 3)
+        shift, scale, gate_CD = self.modulation(layers.modulation, "modulation", step.condition_CD, 3)
+        joint_JD, num_tokens = self._joint(layers.norm, image_BLD, tokens_ND, (shift, scale), step), len(tokens_ND)
+        query, key, value = self.qkv(joint_JD, "", layers)
+        joint = QueryKeyValue(
+            rotate(layers.norm_q(query), step.rotation_JC), rotate(layers.norm_k(key), step.rotation_JC), value
         )
-        modulated_ND = layers.norm(tokens_ND) * (1 + scale) + shift
-        tokens = self._qkv(layers, modulated_ND, step.token_rotary)
-        layer_of = self._projection(layers, rows_RD, gate_CD, step)
-        out_ND, composed = self.composed(layer_of, tokens, rows, step)
-        token_mlp = layers.mlp_act(self.deltas["mlp"](layers.mlp, modulated_ND))
-        tokens_ND = tokens_ND + gate_ND * self.deltas["out"](layers.out, torch.cat([out_ND, token_mlp], -1))
-        image_BLD = torch.add(image_BLD, composed.update_BLD, alpha=step.strength)
+        mlp_JH = layers.mlp_act(self.deltas["mlp"](layers.mlp, joint_JD))
+        out_ND, composed = self.composed(joint, self._projection(layers, mlp_JH[num_tokens:], gate_CD, step), step)
+        token_update_ND = self.deltas["out"](layers.out, torch.cat([out_ND, mlp_JH[:num_tokens]], -1))
         return LayoutBlockOutput(
-            image=image_BLD, tokens=tokens_ND, mask_logits=composed.mask_logits, weights=composed.weights
+            image=torch.add(image_BLD, composed.update_BLD, alpha=step.strength),
+            tokens=tokens_ND + spread(gate_CD, step.token_index) * token_update_ND,
+            mask_logits=composed.mask_logits,
+            weights=composed.weights,
         )
 
-    def _qkv(self, layers: SingleLayers, x_RD: Tensor, rotary: Rotary) -> QueryKeyValue:
-        query, key, value = self.qkv(x_RD, "", layers)
-        return QueryKeyValue(rotate(layers.norm_q(query), rotary), rotate(layers.norm_k(key), rotary), value)
+    def _joint(
+        self, norm: nn.Module, image_BLD: Tensor, tokens_ND: Tensor, mod: tuple[Tensor, Tensor], step: BranchStep
+    ) -> Tensor:
+        """Layout tokens and covered image tokens in one matrix, normalised and modulated."""
+        shift, scale = mod
+        if step.row_index is None and self.coordinates is None:
+            joint_JD = norm(torch.cat([tokens_ND, self.rows(image_BLD, step)]))
+            return torch.addcmul(shift, joint_JD, 1 + scale)
+        token_scale, token_shift = spread(scale, step.token_index), spread(shift, step.token_index)
+        tokens_ND = torch.addcmul(token_shift, norm(tokens_ND), 1 + token_scale)
+        rows_RD = norm(self.rows(image_BLD, step))
+        rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
+        return torch.cat([tokens_ND, self.located(rows_RD, step)])
 
-    def _projection(
-        self, layers: SingleLayers, rows_RD: Tensor, gate_CD: Tensor, step: BranchStep
-    ) -> Callable[[Tensor, slice], Tensor]:
+    def _projection(self, layers: SingleLayers, mlp_RH: Tensor, gate_CD: Tensor, step: BranchStep) -> Layers:
         """project(gate * out([attention; mlp])), the MLP half once per row where the layer's weight can be read."""
         width, row_T, delta_out = self.config.width, step.packed.row_T, self.deltas.of("out")
-        mlp_RH = layers.mlp_act(self.deltas["mlp"](layers.mlp, rows_RD))
 
         def gate_of(row_t: Tensor) -> Tensor:
             return gate_CD if step.row_index is None else gate_CD[step.row_index[row_t]]
@@ -277,19 +295,19 @@ class SingleLayoutBlock(LayoutBlock):
             row_t = row_T[pairs]
             return self.project(gate_of(row_t) * delta_out(layers.out, torch.cat([out_tD, mlp_RH[row_t]], -1)))
 
-        readable = dense(layers.out, rows_RD)
-        if readable is None or not delta_out.readable(rows_RD):
-            return whole
+        readable = dense(layers.out, mlp_RH)
+        if readable is None or not delta_out.readable(mlp_RH):
+            return Layers(whole)
         weight, bias = readable
         attention_half, mlp_half = delta_out.split(weight, width)
         shared_RD = mlp_half(mlp_RH) + bias
-        if gate_CD.shape[0] == 1 and self.folds(step, rows_RD):
+        if gate_CD.shape[0] == 1 and self.folds(step, mlp_RH):
             shared_RD = self.project(gate_CD * shared_RD)
             folded = (self.project.weight * gate_CD) @ delta_out.merged(weight, slice(width))
-            return lambda out_tD, pairs: torch.addmm(shared_RD.index_select(0, row_T[pairs]), out_tD, folded.T)
+            return Layers(lambda out_tD, _: F.linear(out_tD, folded), shared_RD)
 
         def halved(out_tD: Tensor, pairs: slice) -> Tensor:
             row_t = row_T[pairs]
             return self.project(gate_of(row_t) * (attention_half(out_tD) + shared_RD[row_t]))
 
-        return halved
+        return Layers(halved)

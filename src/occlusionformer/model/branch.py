@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from occlusionformer.layout import Layout
 from occlusionformer.model.adapter import AdapterState, LayoutCondition, StepInputs
+from occlusionformer.model.attention import rotation
 from occlusionformer.model.backbone import DualLayers, SingleLayers
 from occlusionformer.model.block import BranchStep, DualLayoutBlock, LayoutBlockOutput, SingleLayoutBlock
 from occlusionformer.model.config import BranchConfig
@@ -66,6 +67,7 @@ class OcclusionBranch(ModelMixin, ConfigMixin):
         features_NF = box_features(packed.box_N4, config).to(text_NP.dtype)
         grid = packed.grid
         token_ids = layout_token_ids(packed.box_N4, grid.height, grid.width)
+        token_rotary = inputs.rotary(token_ids)
         token_R = packed.pixel_R % grid.num_tokens
         own = config.instance_modulation
         one_sample = packed.num_samples == 1
@@ -73,12 +75,12 @@ class OcclusionBranch(ModelMixin, ConfigMixin):
             packed=packed,
             time_BD=time_BD,
             time_ND=time_ND,
-            row_condition_CD=time_ND if own else time_BD,
-            row_index=packed.owner_R if own else (None if one_sample else packed.sample_R),
-            token_condition_CD=time_ND if own else time_BD,
+            condition_CD=time_ND if own else time_BD,
             token_index=None if own or one_sample else packed.sample_N,
-            row_rotary=(inputs.image_rotary[0][token_R], inputs.image_rotary[1][token_R]),
-            token_rotary=inputs.rotary(token_ids),
+            row_index=packed.owner_R if own else (None if one_sample else packed.sample_R),
+            rotation_JC=rotation(
+                *(torch.cat([of, table[token_R]]) for of, table in zip(token_rotary, inputs.image_rotary, strict=True))
+            ),
             coordinates_RF=_box_coordinates(packed, config, text_NP.dtype) if config.box_coordinates else None,
             strength=inputs.strength,
             return_masks=inputs.return_masks,

@@ -108,17 +108,25 @@ class LayerWeights:
 
 
 def composite_parts(
-    parts: Iterable[tuple[slice, Tensor]], density_ND: Tensor | None, packed: PackedInstances, *, like: Tensor
+    parts: Iterable[tuple[slice, Tensor]],
+    density_ND: Tensor | None,
+    packed: PackedInstances,
+    *,
+    like: Tensor,
+    shared_RD: Tensor | None = None,
 ) -> Tensor:
     """Blend every pixel's layers, given as consecutive parts (pairs, layers (t, D)); (P, D), zero where none covers.
 
     density_ND None averages. A pixel that one instance covers keeps its layer, whatever the density. `like` gives
-    dtype, device and D. Parts are consumed one by one, so that not all layers need be in memory.
+    dtype, device and D. Parts are consumed one by one, so that not all layers need be in memory. What all layers of a
+    row have in common may be left out of them and given once, as shared_RD.
     """
     if not packed.overlapping:
         blend_PD = like.new_zeros(packed.num_pixels, like.shape[-1])
         for pairs, layers_tD in parts:
             blend_PD.index_add_(0, packed.pixel_T[pairs], layers_tD)
+        if shared_RD is not None:
+            blend_PD.index_add_(0, packed.pixel_R, shared_RD)
         return _present(blend_PD, packed)
     weights = LayerWeights(density_ND, packed)
     wide = torch.promote_types(like.dtype, weights.precise)
@@ -129,6 +137,8 @@ def composite_parts(
         target_t = packed.target_T[pairs]
         total_PD.index_add_(0, target_t, weight_tD)
         blend_PD.index_add_(0, target_t, weight_tD * layers_tD)
+    if shared_RD is not None:
+        blend_PD.index_add_(0, packed.pixel_R, total_PD[packed.pixel_R] * shared_RD)
     ghost_GD = weights.of_ghosts()
     if ghost_GD is not None:
         total_PD.index_add_(0, packed.ghost_pixel_G, ghost_GD.to(wide))
