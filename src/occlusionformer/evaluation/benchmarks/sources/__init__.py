@@ -11,7 +11,8 @@ from occlusionformer.evaluation.benchmarks.sources.layoutsam import LAYOUTSAM
 from occlusionformer.evaluation.benchmarks.sources.overlaybench import OVERLAYBENCH
 from occlusionformer.evaluation.benchmarks.sources.sa_z import SA_Z
 from occlusionformer.evaluation.benchmarks.sources.sacap import SACAP
+from occlusionformer.evaluation.benchmarks.sources.scenes import SCENES
 
 SOURCES: Mapping[str, Source] = {
-    source.name: source for source in (OVERLAYBENCH, SA_Z, LAYOUTSAM, DENSELAYOUT, SACAP, LAYOUTS)
+    source.name: source for source in (SCENES, OVERLAYBENCH, SA_Z, LAYOUTSAM, DENSELAYOUT, SACAP, LAYOUTS)
 }

@@ -1,0 +1,54 @@
+"""Our own scenes: layouts of packaged objects with everything that is true of them; nothing is read from disk."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from occlusionformer.evaluation.benchmark import Item, Truth
+from occlusionformer.evaluation.benchmarks.source import Reading, Source
+from occlusionformer.evaluation.benchmarks.truths import pixels
+from occlusionformer.evaluation.metrics.depth import FARTHER, NEARER
+from occlusionformer.evaluation.metrics.matrices import UNKNOWN
+from occlusionformer.evaluation.scenes.layouts import BenchScene, Split, bench_scenes
+from occlusionformer.layout.document import Document
+
+
+class ScenesSettings(Document):
+    split: Split = Field(description="How far the boxes overlap.")
+
+
+def read(settings: ScenesSettings, folder: Path) -> Reading:
+    """`folder` is not looked at."""
+    return Reading(items=[_item(scene) for scene in bench_scenes(settings.split)])
+
+
+def _item(scene: BenchScene) -> Item:
+    """Categories are the names of the packaged objects, which the art-aware judge asks for."""
+    layout, order_NN = scene.layout, scene.truth.order
+    nearer_NN = np.where(order_NN == 1, NEARER, np.where(order_NN.T == 1, FARTHER, UNKNOWN))
+    truth = Truth(
+        boxes=tuple(pixels(box, layout.width, layout.height) for box in layout.boxes),
+        frame=(layout.width, layout.height),
+        names=tuple(instance.id for instance in layout.instances),
+        categories=scene.names,
+        overlap_pairs=scene.truth.pairs,
+        order=_rows(order_NN),
+        depth=_rows(nearer_NN),
+    )
+    return Item(key=scene.key, layout=layout, truth=truth, reference=partial(_rendered, scene))
+
+
+def _rendered(scene: BenchScene) -> Image.Image:
+    return Image.fromarray(scene.render())
+
+
+def _rows(matrix: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
+SCENES = Source(name="scenes", settings=ScenesSettings, read=read, has_files=False)
