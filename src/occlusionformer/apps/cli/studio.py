@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -60,4 +61,5 @@ def studio(
         )
         server = StudioServer(build_studio(config))
         outcome.note(f"the studio is at {server.address}/ (Ctrl-C ends it)")
+    logging.getLogger("occlusionformer.apps.studio").addHandler(logging.StreamHandler())  # why a job failed
     server.run()

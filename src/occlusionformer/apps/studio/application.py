@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from occlusionformer.apps.studio.gradio_bodies import ENDPOINTS, OWNER_HEADER, R
 from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError
 from occlusionformer.apps.studio.table import PARAMETERS, Call, Route, Table
+
+SMALL_BODY = 2**15
+"""Bytes up to which a body is parsed on the spot: others would wait for a larger one."""
 
 
 class Application:
@@ -38,12 +42,14 @@ class Application:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         response: ASGIApp
+        unread = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         try:
             visitor = await self._gate.admit(scope, headers)
             route, parameters = self.table.find(scope["method"], scope["path"])
             self._gate.check_rate(visitor, route.kind)
             _check_query(route, scope)
             value = await self._body(route, headers, receive)
+            unread = False
             if route.answer is None:
                 check_endpoint(parameters.get("endpoint", ENDPOINTS[0]))
                 body = None if value is None else json.dumps(clean_body(scope["path"], value)).encode()
@@ -52,7 +58,7 @@ class Application:
             else:
                 response = await route.answer(Call(parameters, value, visitor.name, headers))
         except RefusalError as refusal:
-            response = refusal.response()
+            response = refusal.response(close=unread)
         except ClientLeftError:
             return
         await response(scope, receive, send)
@@ -67,7 +73,10 @@ class Application:
             raise RefusalError("content_type", "expected Content-Type: application/json")
         if headers.get("content-encoding", "identity") != "identity":
             raise RefusalError("content_type", "expected a body without Content-Encoding")
-        return parse_body(await read_body(headers, receive, self._limits), self._limits)
+        content = await read_body(headers, receive, self._limits)
+        if len(content) < SMALL_BODY:
+            return parse_body(content, self._limits)
+        return await asyncio.to_thread(parse_body, content, self._limits)
 
 
 class _Forwarded:

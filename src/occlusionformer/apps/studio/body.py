@@ -53,7 +53,9 @@ def _too_large(limits: Limits) -> RefusalError:
 
 
 def parse_body(body: bytes, limits: Limits) -> Any:
-    """The value of a JSON body: no repeated fields, no NaN, no number too large, not too deep."""
+    """The value of a JSON body: no repeated fields, no NaN, no number too large, not too deep, not too many."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > limits.values:  # those in texts too: hardly any are there
+        raise RefusalError("too_large", f"expected at most {limits.values} values in a body")
     try:
         value = parse_json(text_of(body))
         if _levels(value, limits.depth) > limits.depth:

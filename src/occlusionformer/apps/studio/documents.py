@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError, problems_under
+from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError, listed, problems_under
 from occlusionformer.apps.studio.wish import ConvertBody
 from occlusionformer.layout import Layout, LayoutError, read_layouts, write_layout, write_layouts
 from occlusionformer.layout.formats.native import write_one
@@ -31,16 +31,19 @@ def check_layout(value: Any, limits: Limits) -> dict[str, Any]:
 
 
 def _answer(
-    problems: Iterable[FieldProblem],
+    problems: Sequence[FieldProblem],
     *,
     cycles: list[list[str]],
     relations: list[list[str]] | None = None,
     broken: list[list[str]] | None = None,
 ) -> dict[str, Any]:
-    listed = [problem.as_json() for problem in problems]
     return {
-        "valid": not listed, "problems": listed, "cycles": cycles, "relations": relations, "broken": broken or [],
-    }  # fmt: skip
+        "valid": not problems,
+        "problems": listed(problems),
+        "cycles": cycles,
+        "relations": relations,
+        "broken": broken or [],
+    }
 
 
 def _cycles_of_refused(value: Any) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -121,11 +122,12 @@ def _unauthorized(text: str) -> RefusalError:
 def _host_name(value: str) -> str | None:
     """The name in a Host header, without port, brackets and trailing dot."""
     if value.startswith("["):
-        name, bracket, port = value[1:].partition("]")
-        port = port[1:] if bracket and port.startswith(":") else port
+        name, bracket, rest = value[1:].partition("]")
+        well_formed = bracket and re.fullmatch("(:[0-9]*)?", rest)
     else:
         name, _, port = value.partition(":")
-    return name.lower().rstrip(".") if name and (not port or port.isdigit()) else None
+        well_formed = re.fullmatch("[0-9]*", port)
+    return name.lower().rstrip(".") if name and well_formed else None
 
 
 def _is_address(name: str) -> bool:

@@ -26,6 +26,8 @@ class Limits:
     prompt_characters: int = 2000
     body_bytes: int = 1024 * 1024
     """A layout of 64 instances with captions of full length takes 50 kB; run-length masks take the rest."""
+    values: int = 20_000
+    """Objects, lists, and items of both in a body: what is wrong with each is told, and telling takes time."""
     depth: int = 32
     """Levels of objects and lists in a body; a layout has seven."""
     body_seconds: float = 10.0
@@ -34,7 +36,7 @@ class Limits:
     def as_json(self) -> dict[str, int]:
         names = (
             "images", "steps", "instances", "side", "pixels", "mask_pixels", "caption_characters", "prompt_characters",
-            "body_bytes", "depth",
+            "body_bytes", "values", "depth",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 

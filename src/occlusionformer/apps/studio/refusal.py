@@ -30,6 +30,10 @@ CODES = {
 """HTTP status of each code. A full queue is the client's pace, not the server's fault."""
 
 
+MOST_LISTED = 100
+"""Problems in one answer."""
+
+
 @dataclass(frozen=True)
 class FieldProblem:
     """One thing wrong; `field` is a path into the body, or empty."""
@@ -39,6 +43,13 @@ class FieldProblem:
 
     def as_json(self) -> dict[str, str]:
         return {"field": self.field, "message": self.message}
+
+
+def listed(problems: Sequence[FieldProblem]) -> list[dict[str, str]]:
+    """Problems for a client; the number of those beyond MOST_LISTED is told."""
+    found = [problem.as_json() for problem in problems[:MOST_LISTED]]
+    rest = len(problems) - len(found)
+    return [*found, {"field": "", "message": f"and {rest} problems more"}] if rest else found
 
 
 class RefusalError(Exception):
@@ -52,20 +63,22 @@ class RefusalError(Exception):
         retry_after: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        listed = (FieldProblem("", problems),) if isinstance(problems, str) else tuple(problems)
-        assert listed, "a refusal without a problem"
-        super().__init__("; ".join(f"{each.field}: {each.message}".removeprefix(": ") for each in listed))
+        self.problems = (FieldProblem("", problems),) if isinstance(problems, str) else tuple(problems)
+        assert self.problems, "a refusal without a problem"
+        told = "; ".join(f"{each['field']}: {each['message']}".removeprefix(": ") for each in listed(self.problems))
+        super().__init__(told)
         self.code = code
         self.status = CODES[code]
-        self.problems = listed
         waiting = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after + 0.5)))}
         self.headers = {**(headers or {}), **waiting}
 
     def as_json(self) -> dict[str, Any]:
-        return {"problems": [problem.as_json() for problem in self.problems], "code": self.code}
+        return {"problems": listed(self.problems), "code": self.code}
 
-    def response(self) -> Response:
-        return json_response(self.as_json(), status=self.status, headers=self.headers)
+    def response(self, *, close: bool = False) -> Response:
+        """`close`: end the connection, so that nothing more of a refused body is taken."""
+        closing = {"Connection": "close"} if close else {}
+        return json_response(self.as_json(), status=self.status, headers={**self.headers, **closing})
 
 
 def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

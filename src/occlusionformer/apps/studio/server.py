@@ -89,13 +89,13 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
     authority = config.authority()
     line = Line(Catalogue(config.models, load=load), capacity=config.max_queue, retention=config.retention)
     answers = Answers(line, config.limits, grace=config.grace, static=StaticFiles())
-    routes = answers.routes()
-    document = describe(routes, config.limits, asks_for_user=authority is not None)
 
     async def openapi(call: Call) -> Response:
         return json_response(document)
 
     described = Route(method="GET", path="/api/openapi.json", summary="This description.", answer=openapi)
+    routes = [*answers.routes(), described]
+    document = describe(routes, config.limits, asks_for_user=authority is not None)
     os.environ.update(QUIET)
 
     def gradio() -> FastAPI:
@@ -110,7 +110,7 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
         limiter=RateLimiter(config.rates),
     )
     late = LateApplication(gradio, line.first_load.wait) if config.serves_gradio else None
-    application = Application([*routes, described], late, gate=gate, limits=config.limits)
+    application = Application(routes, late, gate=gate, limits=config.limits)
     return Studio(config=config, application=application, line=line)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from occlusionformer.apps.studio.job import Job
 from occlusionformer.apps.studio.line import Line
-from occlusionformer.apps.studio.refusal import RefusalError
+from occlusionformer.apps.studio.refusal import RefusalError, listed
 
 
 def state_json(line: Line, job: Job) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def state_json(line: Line, job: Job) -> dict[str, Any]:
         "step": standing.step,
         "total": standing.total,
         "seconds_left": _rounded(job.seconds_left()),
-        "problems": [problem.as_json() for problem in standing.problems],
+        "problems": listed(standing.problems),
         "preview": None if standing.preview is None else standing.preview.as_json(),
     }
 

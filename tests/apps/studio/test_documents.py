@@ -1,0 +1,149 @@
+"""Layouts checked and converted over HTTP."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from occlusionformer.layout import FORMATS, Layout, read_layout, write_layout
+from tests.apps.studio.fake import fruit
+
+
+@pytest.fixture
+def client(serve):
+    return serve().client
+
+
+def check(client, **change) -> dict:
+    answer = client.post("/api/validate", json={"layout": fruit(**change)})
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def pairs(*named: str) -> dict:
+    return {"pairs": [{"front": name[0], "behind": name[1]} for name in named]}
+
+
+def boxes(names: str) -> list[dict]:
+    return [{"id": name, "caption": name, "box": [0.1, 0.1, 0.9, 0.9]} for name in names]
+
+
+def test_a_right_layout_and_what_follows_from_it(client):
+    assert check(client) == {
+        "valid": True, "problems": [], "cycles": [], "relations": [["apple", "pear"]], "broken": [],
+    }  # fmt: skip
+    assert check(client, order=None)["relations"] is None
+    closed = check(client, instances=boxes("abc"), order=pairs("ab", "bc"), closure=True)
+    assert closed["relations"] == [["a", "b"], ["a", "c"], ["b", "c"]]
+
+
+def test_a_loop_is_named(client):
+    order = pairs("ab", "bc", "ca")
+    refused = check(client, instances=boxes("abc"), order=order)
+    assert refused["valid"] is False
+    assert refused["cycles"] == [["a", "b", "c"]]
+    assert refused["problems"] == [{"field": "layout.order", "message": "z-order loops: a > b > c > a"}]
+    allowed = check(client, instances=boxes("abc"), order=order, cycles="allow")
+    assert (allowed["valid"], allowed["cycles"], len(allowed["relations"])) == (True, [["a", "b", "c"]], 3)
+    broken = check(client, instances=boxes("abc"), order=order, cycles="break")
+    assert broken["valid"]
+    assert len(broken["relations"]) == 2
+    assert sorted(broken["relations"] + broken["broken"]) == [["a", "b"], ["b", "c"], ["c", "a"]]
+
+
+def test_all_problems_are_told_with_their_places(client):
+    layout = fruit(width=0, instances=[{"id": "a", "caption": "", "box": [0.7, 0.2, 0.4, 0.7]}], order=None)
+    answer = client.post("/api/validate", json={"layout": layout}).json()
+    assert [problem["field"] for problem in answer["problems"]] == [
+        "layout.width", "layout.instances[0].caption", "layout.instances[0].box",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", [None, 7, "text", [], {}, {"prompt": {}}])
+def test_anything_can_be_checked(client, layout):
+    answer = client.post("/api/validate", json={"layout": layout})
+    assert answer.status_code == 200
+    assert answer.json()["valid"] is False
+
+
+def test_what_is_larger_than_this_server_draws_is_not_valid_here(client):
+    assert [p["field"] for p in check(client, width=4096)["problems"]] == ["layout.width"]
+    assert [p["field"] for p in check(client, width=2048, height=2048)["problems"]] == ["layout"]
+
+
+def test_every_format_is_listed_and_converts_as_the_library_does(client):
+    assert [form["name"] for form in client.get("/api/formats").json()["formats"]] == list(FORMATS)
+    layout = Layout.model_validate(fruit())
+    for name in FORMATS:
+        answer = client.post(
+            "/api/convert", json={"document": json.dumps(fruit()), "from": "native", "to": name, "lossy": True}
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["document"] == write_layout(layout, name, lossy=True)
+
+
+def test_what_is_exported_is_imported(client):
+    document = client.post(
+        "/api/convert", json={"document": json.dumps(fruit()), "from": "native", "to": "coco"}
+    ).json()
+    back = client.post("/api/convert", json={"document": document["document"], "from": "coco"}).json()
+    assert back["document"] is None
+    assert [Layout.model_validate(layout) for layout in back["layouts"]] == [read_layout(document["document"], "coco")]
+
+
+def test_losses_are_refused_with_their_fields(client):
+    layout = fruit()
+    layout["instances"][0]["opacity"] = 0.5
+    asked = {"document": json.dumps(layout), "from": "native", "to": "gligen"}
+    answer = client.post("/api/convert", json=asked)
+    assert answer.status_code == 422
+    assert answer.json()["problems"] == [
+        {"field": "document.instances[0].opacity", "message": "the gligen format cannot hold 0.5"}
+    ]
+    assert client.post("/api/convert", json={**asked, "lossy": True}).status_code == 200
+
+
+def test_options_of_a_format(client):
+    document = json.dumps([{"bbox": [0.1, 0.1, 0.5, 0.5], "label": "a cat"}])
+    asked = {"document": document, "from": "gligen", "options": {"prompt": "a room", "width": 64, "height": 48}}
+    [layout] = client.post("/api/convert", json=asked).json()["layouts"]
+    assert (layout["prompt"], layout["width"], layout["height"]) == ("a room", 64, 48)
+    wrong = client.post("/api/convert", json={**asked, "from": "native"})
+    assert [problem["field"] for problem in wrong.json()["problems"]] == [
+        "document.prompt", "document.width", "document.height",
+    ]  # fmt: skip
+
+
+def test_a_path_is_never_a_document(client):
+    """Text is read as text: nothing on this machine can be named."""
+    answer = client.post("/api/convert", json={"document": "/etc/passwd", "from": "native"})
+    assert answer.status_code == 422
+    assert "root:" not in answer.text
+
+
+def test_collections_are_for_the_command_line(client):
+    answer = client.post("/api/convert", json={"document": json.dumps([fruit()] * 65), "from": "native"})
+    assert answer.json()["problems"] == [
+        {"field": "document", "message": "expected a document with at most 64 layouts, got 65"}
+    ]
+
+
+def test_examples_are_drawable(client):
+    examples = client.get("/api/examples").json()["examples"]
+    assert len(examples) >= 6
+    assert len({example["name"] for example in examples}) == len(examples)
+    for example in examples:
+        assert client.post("/api/validate", json={"layout": example["layout"]}).json()["valid"], example["name"]
+
+
+def test_schema_is_the_layouts(client):
+    assert client.get("/api/layout.schema.json").json() == Layout.model_json_schema()
+
+
+def test_the_description_names_every_path_of_ours(serve):
+    studio = serve()
+    described = studio.client.get("/api/openapi.json").json()
+    found = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
+    ours = {(route.method, route.path) for route in studio.studio.application.table.routes if "/api/" in route.path}
+    assert found == ours
