@@ -38,6 +38,7 @@ PACKAGED: Mapping[str, Card] = {
     "instaorder-depth": Card("ordering:load_depth", frozenset({"depth"}), frozenset({"segment"})),
     "clip": Card("alikeness:load_clip", CLIP),
     "open-clip": Card("alikeness:load_open_clip", CLIP),
+    "art": Card("artwork:load_art", frozenset({"detect", "entity", "order", "depth"})),
     "inception": Card("inception:load_inception", frozenset({"fid_features"})),
 }
 

@@ -142,13 +142,15 @@ def _recognise(hearing: Hearing, seat: Seat, judge: Judge) -> None:
 
 
 def _tasks(hearing: Hearing, questions: Sequence[Question]) -> list[_Task]:
-    """What is still to be asked, picture by picture."""
+    """What is still to be asked, picture by picture; the same about the same pixels is asked once."""
     tasks = []
+    taken: set[str] = set()
     for item in hearing.items:
         for subject in sorted({question.subject for question in questions}):
             about = [question for question in questions if question.subject == subject]
-            asked = tuple(_unanswered(hearing, item, about))
+            asked = tuple(each for each in _unanswered(hearing, item, about) if each[0] not in taken)
             if asked:
+                taken.update(key for key, _ in asked)
                 tasks.append(_Task(item=item, subject=subject, asked=asked))
     return tasks
 

@@ -1,0 +1,112 @@
+"""The judge of our own scenes, which knows what every packaged object looks like. Runs on a CPU, without a network."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+
+import numpy as np
+from PIL.Image import Image
+
+from occlusionformer.evaluation.benchmark import QuestionKind
+from occlusionformer.evaluation.judgement import Identity, Inquiry, Json, JudgementError, Verdict
+from occlusionformer.evaluation.metrics.spatial import Match, greedy_match
+from occlusionformer.evaluation.records import picture_digest
+from occlusionformer.evaluation.scenes import judge as scenes
+from occlusionformer.evaluation.scenes.calibration import judge_digest
+
+NEARER, FARTHER, UNKNOWN = 1, 0, -1
+
+
+class ArtJudge:
+    """Categories must be names of packaged objects; where they are is found out, not told."""
+
+    kinds: frozenset[QuestionKind] = frozenset({"detect", "entity", "order", "depth"})
+    needs: frozenset[QuestionKind] = frozenset()
+    parallel = 1
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self._last: tuple[tuple[str, tuple[str, ...]], scenes.Verdict] | None = None
+
+    def judge(self, picture: Image, inquiry: Inquiry) -> Verdict:
+        """All questions about one picture are answered by looking at it once."""
+        names = tuple(each.category or "" for each in inquiry.instances)
+        seen = self._look(picture, names)
+        boxes = [_in_pixels(one.box, picture) for one in seen.sightings]
+        if inquiry.kind == "detect":
+            return Verdict(answer=_by_name(names, boxes))
+        given = _given(inquiry, picture, names, boxes)
+        if inquiry.kind == "entity":
+            found = {place for place, one in enumerate(seen.sightings) if one.nearest == one.name}
+            pairs = zip(inquiry.instances, given, strict=True)
+            return Verdict(answer={each.name: "yes" if place in found else "no" for each, place in pairs})
+        order = _renumbered(seen.order, given)
+        if inquiry.kind == "order":
+            return Verdict(answer=order.tolist())
+        depth = np.where(order == 1, NEARER, np.where(order.T == 1, FARTHER, UNKNOWN))
+        return Verdict(answer=depth.tolist())
+
+    def _look(self, picture: Image, names: tuple[str, ...]) -> scenes.Verdict:
+        key = (picture_digest(picture), names)
+        if self._last is None or self._last[0] != key:
+            try:
+                self._last = (key, scenes.judge(picture, names))
+            except ValueError as error:
+                raise JudgementError("refused", str(error)) from error
+        return self._last[1]
+
+
+def _in_pixels(box: tuple[float, ...] | None, picture: Image) -> list[float] | None:
+    if box is None:
+        return None
+    x1, y1, x2, y2 = box
+    return [x1 * picture.width, y1 * picture.height, x2 * picture.width, y2 * picture.height]
+
+
+def _by_name(names: tuple[str, ...], boxes: list[list[float] | None]) -> dict[str, Json]:
+    found: dict[str, Json] = {name: [] for name in names}
+    for name, box in zip(names, boxes, strict=True):
+        if box is not None:
+            found[name].append(box)
+    return found
+
+
+def _given(
+    inquiry: Inquiry, picture: Image, names: tuple[str, ...], boxes: list[list[float] | None]
+) -> list[int | None]:
+    """For every instance what was seen of it; twins are told apart by where they were declared."""
+    declared = inquiry.boxes_in(picture.width, picture.height)
+    free = [place for place, box in enumerate(boxes) if box is not None]
+    given: list[int | None] = []
+    matches: list[Match | None] = greedy_match(declared, names, _by_name(names, boxes))
+    for name, match in zip(names, matches, strict=True):
+        fitting = (p for p in free if match and names[p] == name and tuple(boxes[p] or ()) == match.box)
+        place = next(fitting, None)
+        if place is not None:
+            free.remove(place)
+        given.append(place)
+    return given
+
+
+def _renumbered(order_NN: np.ndarray, given: list[int | None]) -> np.ndarray:
+    """The order by instance; what was not seen hides nothing."""
+    padded_NN = np.pad(order_NN, ((0, 1), (0, 1)))
+    places = [len(order_NN) if place is None else place for place in given]
+    renumbered_NN: np.ndarray = padded_NN[np.ix_(places, places)]
+    return renumbered_NN.astype(int)
+
+
+def load_art(argument: str | None) -> ArtJudge:
+    """Takes no argument."""
+    if argument:
+        raise ValueError(f"art: expected no argument, got {argument!r}")
+    atlas = (files("occlusionformer.data") / "art" / "atlas.webp").read_bytes()
+    return ArtJudge(
+        {
+            "name": "art",
+            "model": "packaged objects",
+            "revision": "sha256:" + hashlib.sha256(atlas).hexdigest()[:16],
+            "settings": {"code": judge_digest()},
+        }
+    )
