@@ -6,6 +6,7 @@ shard always belong together. Equal records and pictures make equal files, byte 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -112,6 +113,8 @@ class ShardWriter:
 
     def discard(self) -> None:
         """Leave nothing behind; does nothing once published."""
+        with contextlib.suppress(OSError):
+            self._archive.close()
         self._table_file.discard()
         self._tar_file.discard()
 
