@@ -1,0 +1,71 @@
+"""A studio with a painter behind it, and a page in Debian's Chromium that may not complain or ask anybody else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'occlusionformer[studio]'")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
+
+from occlusionformer.apps.studio.rates import Rate, Rates  # noqa: E402
+from occlusionformer.apps.studio.server import StudioConfig, StudioServer, build_studio  # noqa: E402
+from tests.apps.studio_browser.editor import Editor  # noqa: E402
+from tests.apps.studio_browser.slow_painter import SlowPainter  # noqa: E402
+
+DESKTOP = {"width": 1440, "height": 900}
+LEAN = ["--no-sandbox", "--disable-gpu", "--in-process-gpu", "--disable-dev-shm-usage", "--renderer-process-limit=1"]
+OFTEN = Rate(10_000, 10_000.0)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server and what draws for it."""
+
+    address: str
+    painter: SlowPainter
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[sync_api.Browser]:
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("no chromium on the PATH: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=LEAN)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def studio(browser: sync_api.Browser) -> Iterator[Running]:
+    painter = SlowPainter()
+    config = StudioConfig(port=0, rates=Rates(generate=OFTEN, compute=OFTEN, read=OFTEN))
+    server = StudioServer(build_studio(config, load=lambda name: painter))
+    with server.running() as address:
+        yield Running(address, painter)
+
+
+@pytest.fixture(scope="module")
+def visit(browser: sync_api.Browser, studio: Running) -> Iterator[Editor]:
+    """A first-time visitor's page, used by all tests of a module."""
+    context = browser.new_context(viewport=DESKTOP, accept_downloads=True, reduced_motion="reduce")
+    context.set_default_timeout(30_000)
+    editor = Editor(context.new_page(), studio.address)
+    editor.open()
+    yield editor
+    context.close()
+
+
+@pytest.fixture
+def editor(visit: Editor, studio: Running) -> Iterator[Editor]:
+    """The page with an empty canvas, nothing in its history and settings as they come."""
+    studio.painter.seconds_a_step = 0.02
+    studio.painter.steps_done.clear()
+    visit.begin_anew()
+    yield visit
+    assert visit.complaints() == []
+    assert visit.strangers() == []

@@ -1,0 +1,74 @@
+"""The studio with the model that ships with the package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from occlusionformer.apps.studio.server import StudioConfig, StudioServer, build_studio
+from tests.apps.studio_browser.conftest import DESKTOP
+from tests.apps.studio_browser.editor import Editor
+from tests.apps.studio_browser.test_order import drag_layer
+
+pytestmark = pytest.mark.slow
+
+OVERLAP = (0.5, 0.52)
+
+
+@pytest.fixture(scope="module")
+def address(browser) -> Iterator[str]:
+    with StudioServer(build_studio(StudioConfig(port=0))).running() as address:
+        yield address
+
+
+def wait_until_loaded(editor: Editor) -> None:
+    editor.page.wait_for_selector("#server[data-status=ready]", timeout=120_000)
+
+
+@pytest.fixture
+def embedded(browser, address: str) -> Iterator[Editor]:
+    context = browser.new_context(viewport=DESKTOP, accept_downloads=True)
+    context.set_default_timeout(60_000)
+    editor = Editor(context.new_page(), address)
+    editor.open()
+    yield editor
+    context.close()
+    assert editor.complaints() == []
+    assert editor.strangers() == []
+
+
+def test_from_opening_the_page_to_the_first_picture(embedded: Editor) -> None:
+    wait_until_loaded(embedded)
+    start = time.monotonic()
+    embedded.reload()
+    embedded.press("generate")
+    embedded.wait_for_picture(0)
+    whole = time.monotonic() - start
+    note = embedded.at("picture-note").inner_text()
+    print(f"first picture after {whole:.1f} s; {note}")  # noqa: T201
+    assert whole < 10
+    assert float(note.rsplit("·", 1)[1].split()[0]) < 4
+
+
+def test_two_boxes_drawn_by_mouse_and_their_order_turned(embedded: Editor) -> None:
+    wait_until_loaded(embedded)
+    embedded.press("new")
+    embedded.draw((0.1, 0.18, 0.66, 0.72), "a red apple")
+    embedded.draw((0.36, 0.28, 0.92, 0.88), "a green pear", holding="Control")
+    embedded.at("seed").fill("7")
+    embedded.keys("Tab")
+    embedded.press("generate")
+    embedded.page.wait_for_selector("#frame.forming #picture[src^='data:image/png']")
+    embedded.wait_for_picture(0)
+    red, green, _ = embedded.pixel(OVERLAP)
+    assert green > red
+    drag_layer(embedded, "a green pear", "a red apple")
+    assert embedded.layers() == ["a red apple", "a green pear"]
+    embedded.press("generate")
+    embedded.wait_for_picture(1)
+    red, green, _ = embedded.pixel(OVERLAP)
+    assert red > green
+    assert embedded.at("share").count() == 2
+    embedded.at("mask-toggle").first.check()

@@ -1,0 +1,100 @@
+"""Layouts in and out of the studio: what is exported is what was imported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from occlusionformer.layout import read_layout, write_layout
+from tests.apps.studio_browser.editor import Editor
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+NATIVE = sorted(path.name for path in EXAMPLES.glob("*.json") if path.name.count(".") == 1)
+
+
+def test_there_are_examples_of_every_kind_of_order() -> None:
+    assert len(NATIVE) >= 8
+
+
+def test_every_example_is_exported_as_it_was_imported(editor: Editor) -> None:
+    for name in NATIVE:
+        text = (EXAMPLES / name).read_text(encoding="utf-8")
+        editor.load(text)
+        assert read_layout(editor.document()) == read_layout(text), name
+
+
+@pytest.mark.parametrize(("name", "format"), [("harbour.sa-z.json", "sa-z"), ("street.published.json", "published")])
+def test_other_formats_come_back_as_they_went_in(editor: Editor, name: str, format: str) -> None:
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    editor.load(text, format)
+    assert json.loads(editor.document(format)) == json.loads(write_layout(read_layout(text, format), format))
+
+
+def test_a_box_takes_its_mask_along(editor: Editor) -> None:
+    text = (EXAMPLES / "harbour.sa-z.json").read_text(encoding="utf-8")
+    editor.load(text, "sa-z")
+    before = read_layout(editor.document()).instances[1]
+    editor.select("a blue whale")
+    editor.at("stage").focus()
+    editor.keys("Shift+ArrowUp")
+    after = read_layout(editor.document()).instances[1]
+    up = after.box.y1 - before.box.y1
+    assert up == pytest.approx(-10 / 128, abs=1e-4)
+    assert after.region.bounds().y1 == pytest.approx(before.region.bounds().y1 + up, abs=1 / 128)
+    assert sum(after.region.run_lengths()[1::2]) == sum(before.region.run_lengths()[1::2])
+
+
+def test_what_a_format_cannot_hold_is_told_before_it_is_left_out(editor: Editor) -> None:
+    editor.may_be_refused = True
+    editor.load((EXAMPLES / "glass-and-shape.json").read_text(encoding="utf-8"))
+    editor.press("export")
+    editor.at("export-format").select_option("gligen")
+    editor.page.wait_for_selector("#export-lossy:not([hidden])")
+    assert "instances[1].opacity" in editor.at("export-problems").inner_text()
+    editor.press("export-lossy")
+    editor.until("document.getElementById('export-text').value !== ''")
+    assert "opacity" not in editor.at("export-text").input_value()
+
+
+def test_every_problem_of_a_document_is_listed(editor: Editor) -> None:
+    editor.may_be_refused = True
+    wrong = {
+        "prompt": "",
+        "width": 128,
+        "height": 128,
+        "instances": [{"id": "a", "caption": "x", "box": [0.7, 0, 0.4, 1]}],
+    }
+    editor.press("import")
+    editor.at("import-text").fill(json.dumps(wrong))
+    editor.press("import-go")
+    editor.page.wait_for_selector("#import-problems:not([hidden])")
+    told = editor.at("import-problems").inner_text()
+    assert "prompt" in told
+    assert "expected x1 < x2" in told
+    editor.keys("Escape")
+    assert editor.layers() == []
+
+
+def test_an_example_is_opened_from_the_gallery(editor: Editor) -> None:
+    editor.press("examples")
+    editor.at("example-list").get_by_role("button").nth(1).click()
+    assert len(editor.layers()) == 3
+    editor.press("undo")
+    assert editor.layers() == []
+
+
+def test_a_picture_brings_its_layout_along(editor: Editor, tmp_path: Path) -> None:
+    editor.load((EXAMPLES / "three-animals.json").read_text(encoding="utf-8"))
+    before = editor.layout()
+    editor.generate()
+    editor.press("downloads")
+    with editor.page.expect_download() as waiting:
+        editor.press("download-image")
+    waiting.value.save_as(tmp_path / "picture.png")
+    editor.press("new")
+    editor.press("import")
+    editor.at("import-file").set_input_files(tmp_path / "picture.png")
+    editor.page.wait_for_selector("#import:not([open])", state="attached")
+    assert editor.layout() == before
