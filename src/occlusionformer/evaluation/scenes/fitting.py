@@ -12,14 +12,16 @@ from occlusionformer.evaluation.scenes.explain import Ground, cost, first_ground
 from occlusionformer.evaluation.scenes.search import FINE_STEPS, Found, Place, View, probe, refine
 from occlusionformer.evaluation.scenes.templates import Stamp, stamp
 
-COARSE = 4
-"""Pixels of the picture to one of the small copy that is searched whole."""
+COARSE, LESS_COARSE = 4, 2
+"""Pixels of the picture to one of the small copy that is searched whole; weak objects are looked for in the other."""
 SOFTNESSES = (0.0, 1.0, 1.8, 2.6, 3.6)
 """Radii of blur tried on a picture, in pixels; the one that explains most is kept."""
 ROUNDS = 3
 """Fits of all objects among the others; all but the last look elsewhere, too."""
-FITTED = 2
+FITTED = 4
 """Places of a search that are fitted; the others have only their promise compared."""
+WEAK = 0.2
+"""An object that explains less than this share of its own size is looked for harder."""
 RIVAL = 0.6
 """Another place is fitted when it promises at least this share of the gain at the present one."""
 LEAST_GAIN = 10.0
@@ -40,10 +42,9 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A picture in both sizes, with its background and its softness as far as they are known."""
+    """A picture with its background and its softness as far as they are known."""
 
     picture: np.ndarray
-    small: np.ndarray
     ground: Ground
     softness: float
 
@@ -56,12 +57,13 @@ class Canvas:
         counted = [one for one in placed if one.found.gain >= LEAST_GAIN]
         return _view(self.picture, self.ground.cost(self.picture), counted, self.softness)
 
-    def shrunk(self, view: View) -> View:
-        """A view of the whole picture as one of the small copy."""
-        covered_HW = shrink(view.covered.astype(np.float32), COARSE) > 0.5
-        ground_HW = self.ground.shrunk(COARSE).cost(self.small)
-        present_HW = np.where(covered_HW, shrink(view.present, COARSE), ground_HW)
-        return View(self.small, present_HW, covered_HW, self.softness / COARSE)
+    def shrunk(self, view: View, factor: int) -> View:
+        """A view of the whole picture as one of a small copy."""
+        small_HWC = shrink(self.picture, factor)
+        covered_HW = shrink(view.covered.astype(np.float32), factor) > 0.5
+        ground_HW = self.ground.shrunk(factor).cost(small_HWC)
+        present_HW = np.where(covered_HW, shrink(view.present, factor), ground_HW)
+        return View(small_HWC, present_HW, covered_HW, self.softness / factor)
 
     def fitted(self, item: ArtObject, found: Found) -> Fitted:
         return _fitted(item, found, self.picture, self.softness)
@@ -81,7 +83,7 @@ class Fit:
 
 def fit(picture_HWC: np.ndarray, items: Sequence[ArtObject]) -> Fit:
     """Search the whole picture for each object, then fit all to the pixel; the best explained go first."""
-    canvas = Canvas(picture_HWC, shrink(picture_HWC, COARSE), first_ground(picture_HWC), 0.0)
+    canvas = Canvas(picture_HWC, first_ground(picture_HWC), 0.0)
     objects = _search_in_turn(canvas, items)
     softness = _softness(canvas, objects)
     if softness > 0:
@@ -112,18 +114,22 @@ def _softness(canvas: Canvas, objects: Sequence[Fitted]) -> float:
 
 def _best_elsewhere(canvas: Canvas, item: ArtObject, view: View, here: Found | None = None) -> Found:
     """What a search of the whole picture finds; places that promise much less than the present one are not fitted."""
-    promised = [Found(place, view.gain(item.name, place)) for place in _candidates(canvas, item, view)]
+    weak = here is not None and here.gain < WEAK * stamp(item.name, here.place.width, here.place.height).alpha.sum()
+    promised = [
+        Found(place, view.gain(item.name, place))
+        for place in _candidates(canvas, item, view, LESS_COARSE if weak else COARSE)
+    ]
     promised.sort(key=lambda one: -one.gain)
     best = here or promised[0]
-    for one in promised[:FITTED]:
-        if here is None or (one.gain >= RIVAL * here.gain and not _is_near(one.place, here.place)):
+    for one in promised[: FITTED if here is None or weak else 1]:
+        if here is None or weak or (one.gain >= RIVAL * here.gain and not _is_near(one.place, here.place)):
             best = max(best, refine(item, one.place, view, FINE_STEPS[:2]), key=lambda one: one.gain)
     return best
 
 
-def _candidates(canvas: Canvas, item: ArtObject, view: View) -> list[Place]:
-    found = probe(item.name, len(canvas.small), canvas.softness / COARSE).search(canvas.shrunk(view))
-    return [_enlarged(one.place, canvas.side) for one in found]
+def _candidates(canvas: Canvas, item: ArtObject, view: View, factor: int) -> list[Place]:
+    found = probe(item.name, canvas.side // factor, canvas.softness / factor).search(canvas.shrunk(view, factor))
+    return [_enlarged(one.place, canvas.side, factor) for one in found]
 
 
 def _search_in_turn(canvas: Canvas, items: Sequence[ArtObject]) -> list[Fitted]:
@@ -169,7 +175,7 @@ def _is_near(first: Place, second: Place) -> bool:
     return max(moved, grown) <= 2 * FINE_STEPS[0]
 
 
-def _enlarged(place: Place, side: int) -> Place:
-    """A place of the small copy on the whole picture."""
-    width, height = min(side, COARSE * place.width), min(side, COARSE * place.height)
-    return Place(min(COARSE * place.left, side - width), min(COARSE * place.top, side - height), width, height)
+def _enlarged(place: Place, side: int, factor: int) -> Place:
+    """A place of a small copy on the whole picture."""
+    width, height = min(side, factor * place.width), min(side, factor * place.height)
+    return Place(min(factor * place.left, side - width), min(factor * place.top, side - height), width, height)

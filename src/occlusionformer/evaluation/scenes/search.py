@@ -24,10 +24,12 @@ MOST_STRETCH = 1.35
 """The fine fit changes an object's aspect ratio by at most this factor."""
 FINE_STEPS = (4, 2, 1)
 """Pixels by which the fine fit moves edges, in turn."""
-CANDIDATES = 5
+CANDIDATES = 12
 """Places that a search hands on."""
-READY = 256
-"""Objects kept ready for the search; each takes about half a MB."""
+PEAKS, APART = 2, 2
+"""Places kept for every size, and how far apart they are, in pixels of the small copy."""
+READY = 192
+"""Objects kept ready for the search; each takes about half a MB at a quarter of the side, 2 MB at half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,11 @@ class Probe:
         total_THW = np.fft.irfft2(np.einsum("tkhw,khw->thw", self._spectrum, spectrum), s=gain_KHW.shape[1:])
         found = []
         for (width, height), total_HW in zip(self.sizes, total_THW, strict=True):
-            inside_HW = total_HW[: self.side - height + 1, : self.side - width + 1]
-            top, left = divmod(int(inside_HW.argmax()), inside_HW.shape[1])
-            found.append(Found(Place(left, top, width, height), float(inside_HW[top, left])))
+            inside_HW = total_HW[: self.side - height + 1, : self.side - width + 1].copy()
+            for _ in range(PEAKS):
+                top, left = divmod(int(inside_HW.argmax()), inside_HW.shape[1])
+                found.append(Found(Place(left, top, width, height), float(inside_HW[top, left])))
+                inside_HW[max(0, top - APART) : top + APART + 1, max(0, left - APART) : left + APART + 1] = -math.inf
         found.sort(key=lambda one: -one.gain)
         apart: list[Found] = []
         for one in found:
@@ -167,4 +171,4 @@ def _is_near(first: Place, second: Place) -> bool:
     """Whether a fit from one would come upon the other; in pixels of the small copy."""
     moved = max(abs(first.left - second.left), abs(first.top - second.top))
     grown = max(abs(first.width - second.width), abs(first.height - second.height))
-    return max(moved, grown) <= 2
+    return max(moved, grown) <= APART
