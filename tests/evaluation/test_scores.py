@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from occlusionformer.evaluation.benchmark import Contribution, Question
 from occlusionformer.evaluation.scores import compare, score
 from occlusionformer.evaluation.specs import METRICS
-from tests.evaluation.things import BOXES, DEPTH, NAMES, PERFECT, SIDE, item
+from tests.evaluation.things import BOXES, DEPTH, MASK, NAMES, PERFECT, SIDE, item
 
 PER_IMAGE = [metric for metric in METRICS.values() if metric.of_image]
 
@@ -145,6 +147,15 @@ def test_the_reference_is_the_truth_where_the_metric_says_so():
 def test_masks_of_an_answer_that_are_none_are_empty():
     answers = {Question("segment"): [{"size": [2, 2], "counts": [2, 2]}, None, {"size": [2, 2], "counts": "?"}]}
     assert value(answers, "masks", column="mask_miou") == 0.25
+    other_size = {Question("segment"): [{"size": [1, 2], "counts": [0, 2]}, None, {"size": [2, 2], "counts": [0, 4]}]}
+    assert value(other_size, "masks", column="mask_miou") == 0.5
+
+
+@pytest.mark.parametrize(
+    "mask", [3, {"size": [2]}, {"size": [2, float("inf")], "counts": []}, {"size": [2, 2], "counts": [2**70]}]
+)
+def test_a_mask_that_is_none_costs_itself(mask):
+    assert value({Question("segment"): [mask, None, MASK]}, "masks", column="mask_miou") == 0.5
 
 
 def features(*rows):
@@ -193,6 +204,30 @@ def test_an_item_conditioned_on_an_order():
     ordered = item().ordered([[0, 1, 1], [1, 0, 0], [0, 0, 0]])
     assert ordered.layout.zorder.edges == {(0, 1), (0, 2), (1, 0)}
     assert (ordered.key, ordered.layout.instances) == ("one", item().layout.instances)
+
+
+@pytest.mark.parametrize("answer", [None, {}, "no", [[0, 1], [0, 0]], [[1, 0, 0], [0, 0, 0], [0, 0, 0]], [[0, 1], [0]]])
+def test_an_order_that_is_none_conditions_nothing(answer):
+    assert item().ordered(answer) == item()
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([*NAMES, "yes"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*NAMES, "cat", "size", "counts", "spatial"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(anything)
+def test_no_answer_stops_the_scoring(answer):
+    answers = dict.fromkeys((question for metric in METRICS.values() for question in metric.needs), answer)
+    for found in score(list(METRICS.values()), [("a", item(), answers), ("b", item(), PERFECT | answers)]):
+        assert found.value is None or np.isfinite(found.value)
+    item().ordered(answer)
 
 
 def test_difficulty():

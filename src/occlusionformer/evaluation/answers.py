@@ -60,7 +60,8 @@ def _attributes(answer: object, count: int) -> dict[str, Mapping[str, object]] |
 
 
 def _order(answer: object, count: int) -> np.ndarray | None:
-    return _matrix(answer, count, (0, 1))
+    found = _matrix(answer, count, (0, 1))
+    return None if found is None or found.diagonal().any() else found
 
 
 def _depth(answer: object, count: int) -> np.ndarray | None:
@@ -91,8 +92,9 @@ def _features(answer: object, count: int) -> np.ndarray | None:
         if isinstance(answer, str):
             features = np.frombuffer(base64.b64decode(answer, validate=True), "<f4")
         else:
-            features = np.asarray(answer, np.float32)
-    except (TypeError, ValueError):
+            with np.errstate(over="ignore"):
+                features = np.asarray(answer, np.float32)
+    except (TypeError, ValueError, OverflowError):
         return None
     return features if features.ndim == 1 and len(features) and np.isfinite(features).all() else None
 
@@ -108,7 +110,7 @@ def _runs(mask: object) -> Runs | None:
         return None
     try:
         return Runs(mask)
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         return None
 
 

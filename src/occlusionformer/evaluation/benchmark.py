@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from occlusionformer.evaluation.metrics.matrices import square
 from occlusionformer.layout import Layout, Pair, Pairs, overlap
 
 if TYPE_CHECKING:
@@ -111,12 +112,20 @@ class Item:
             "total_iou": found.total_iou,
         }
 
-    def ordered(self, order: Sequence[Sequence[int]]) -> Item:
-        """The same item conditioned on an order, row i, column j: 1 when i hides a part of j. Loops are allowed."""
+    def ordered(self, order: object) -> Item:
+        """The same item conditioned on a judged order, row i, column j: 1 when i hides a part of j; loops are allowed.
+
+        An answer of another form conditions nothing, as one that failed.
+        """
         ids = [instance.id for instance in self.layout.instances]
-        pairs = tuple(Pair(front=ids[i], behind=ids[j]) for i, j in np.argwhere(np.asarray(order) == 1))
-        fields = {**self.layout.model_dump(exclude={"order", "cycles"}), "order": Pairs(pairs=pairs), "cycles": "allow"}
-        return replace(self, layout=Layout.model_validate(fields))
+        try:
+            hides_NN = square("order", np.asarray(order), (0, 1), like=np.zeros((len(ids), len(ids)), int))
+        except ValueError:
+            return self
+        if hides_NN.diagonal().any():
+            return self
+        pairs = tuple(Pair(front=ids[i], behind=ids[j]) for i, j in np.argwhere(hides_NN == 1))
+        return replace(self, layout=self.layout.model_copy(update={"order": Pairs(pairs=pairs), "cycles": "allow"}))
 
 
 class Contribution(NamedTuple):

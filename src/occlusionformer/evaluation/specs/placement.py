@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, Question, Readable
-from occlusionformer.evaluation.metrics.regions import mask_overlaps
+from occlusionformer.evaluation.metrics.regions import Runs, mask_overlaps
 from occlusionformer.evaluation.metrics.spatial import Detections, greedy_match, mean_overlap, overlap_of_pairs
 
 DETECT, SEGMENT = Question("detect"), Question("segment")
@@ -35,8 +35,12 @@ def _overlaps(item: Item, answers: Readable, round_to: Callable[[float], float])
 def _masks(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
     if item.truth.masks is None:
         return {"mask_miou": None}
-    found = answers[SEGMENT] or [None] * len(item.truth.masks)
-    count = mask_overlaps(found, item.truth.masks)
+    known = [None if mask is None else Runs(mask) for mask in item.truth.masks]
+    found = answers[SEGMENT] or [None] * len(known)
+    fitting = [
+        mask if mask and truth and mask.size == truth.size else None for mask, truth in zip(found, known, strict=True)
+    ]
+    count = mask_overlaps(fitting, known)
     return {"mask_miou": Contribution(*count) if count.number else None}
 
 

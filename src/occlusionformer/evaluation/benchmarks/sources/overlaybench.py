@@ -84,21 +84,24 @@ def _overlap_pairs(document: Mapping[str, Any], count: int) -> tuple[tuple[int, 
     problems: list[Problem] = []
     pairs = []
     for place, entry in enumerate(found):
-        path: ProblemPath = ("valid_overlap", place, "overlap_box")
-        pair = entry.get("overlap_box") if isinstance(entry, Mapping) else None
-        if _is_pair(pair, count):
-            pairs.append((pair[0], pair[1]))
+        given = entry.get("overlap_box") if isinstance(entry, Mapping) else None
+        pair = _pair(given, count)
+        if pair is None:
+            path: ProblemPath = ("valid_overlap", place, "overlap_box")
+            problems.append(Problem(path, f"expected two places of {count} instances, got {shown(given)}"))
         else:
-            problems.append(Problem(path, f"expected two places of {count} instances, got {shown(pair)}"))
+            pairs.append(pair)
     if problems:
         raise LayoutError(problems)
     return tuple(pairs)
 
 
-def _is_pair(value: Any, count: int) -> bool:
+def _pair(value: object, count: int) -> tuple[int, int] | None:
     if not isinstance(value, list) or len(value) != 2 or value[0] == value[1]:
-        return False
-    return all(type(place) is int and 0 <= place < count for place in value)
+        return None
+    first, second = value
+    is_right = all(type(place) is int and 0 <= place < count for place in value)
+    return (first, second) if is_right else None
 
 
 OVERLAYBENCH = Source(name="overlaybench", settings=OverLayBenchSettings, read=read)
