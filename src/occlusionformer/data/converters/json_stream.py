@@ -22,7 +22,8 @@ GUESSES = 3
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _PLAIN = re.compile(rb"[^\s,:\[\]{}\"]+")
-_BRACKET_OR_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_BRACKET_OR_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
+"""A quotation mark alone opens text that is not whole yet."""
 _END_OF_MEMBER = re.compile(rb'\}\s*(?:,\s*("[^"\\]*")\s*:\s*(?=\{)|\}\s*\Z)')
 """The end of a member that is an object and is followed by the name of another one, or by the end of the file."""
 
@@ -211,6 +212,8 @@ def _end_in(buffer: bytes, start: int) -> int | None:
     depth = 0
     for found in _BRACKET_OR_TEXT.finditer(buffer, start):
         byte = buffer[found.start()]
+        if found[0] == b'"':
+            return None
         if byte in b"{[":
             depth += 1
         elif byte in b"}]":
