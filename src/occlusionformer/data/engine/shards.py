@@ -107,11 +107,7 @@ def write_done(job: Job, number: int, items: Sequence[Item]) -> dict[str, Any]:
             f"shard {number}: {len(broken)} of {len(items)} pictures are broken, more than max_broken allows; {first}"
         )
     job.receipt(number).unlink(missing_ok=True)
-    kept = [item for item in items if item.failure is None]
-    if kept:
-        write_shard(job.data(number), [(item.known(), item.file()) for item in kept])
-    else:
-        remove_shard(job.data(number))
+    write_shard(job.data(number), ((item.known(), item.file()) for item in items if item.failure is None))
     letters = [_letter(item) for item in items if item.failure is not None]
     if letters:
         write_atomic(job.dead(number), "".join(f"{json.dumps(letter, sort_keys=True)}\n" for letter in letters))
