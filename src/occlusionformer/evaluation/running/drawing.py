@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from occlusionformer.evaluation.benchmark import Item
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.running.folder import Look, RunFolder, ShareFiles
-from occlusionformer.evaluation.running.plan import Drawing, Plan, Progress, pictures_by_key
-from occlusionformer.generation import Generator, ProvenanceError, load_generator, read_provenance
+from occlusionformer.evaluation.running.plan import Artist, Drawing, Plan, Progress, pictures_by_key
+from occlusionformer.generation import ProvenanceError, load_generator, read_provenance
+from occlusionformer.layout import write_atomic
 
 BATCH = 8
 """Items handed to a picture maker at once; what is drawn is lost with a kill until the whole batch is saved."""
@@ -48,17 +50,22 @@ def _draw(missing: Sequence[Item], plan: Plan, places: Mapping[str, Path], progr
     if not missing:
         return
     assert not isinstance(plan.method, Path)
-    generator = load_generator(plan.method) if isinstance(plan.method, str) else plan.method
+    generator: Artist = load_generator(plan.method) if isinstance(plan.method, str) else plan.method
     for start in range(0, len(missing), BATCH):
         progress("drawing", start, len(missing))
         _draw_batch(missing[start : start + BATCH], generator, plan.drawing, places)
     progress("drawing", len(missing), len(missing))
 
 
-def _draw_batch(items: Sequence[Item], generator: Generator, drawing: Drawing, places: Mapping[str, Path]) -> None:
+def _draw_batch(items: Sequence[Item], generator: Artist, drawing: Drawing, places: Mapping[str, Path]) -> None:
     drawn = generator.generate([drawing.request(item.layout) for item in items])
     for item, picture in zip(items, drawn, strict=True):
-        picture.save(places[item.key])
+        if isinstance(picture, Image.Image):
+            encoded = io.BytesIO()
+            picture.save(encoded, format="PNG")
+            write_atomic(places[item.key], encoded.getvalue())
+        else:
+            picture.save(places[item.key])
 
 
 def _look(items: Sequence[Item], places: Mapping[str, Path], files: ShareFiles) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
 
 from occlusionformer.evaluation.benchmark import Benchmark, Item
 from occlusionformer.evaluation.benchmarks import load_benchmark
@@ -15,10 +18,19 @@ from occlusionformer.evaluation.running.code import code_version
 from occlusionformer.evaluation.running.folder import FORMAT
 from occlusionformer.evaluation.running.seats import Seat, seat_of, spec_of
 from occlusionformer.evaluation.running.snapshot import benchmark_as_json, item_as_json
-from occlusionformer.generation import GenerationRequest, Generator
+from occlusionformer.generation import GeneratedImage, GenerationRequest
 from occlusionformer.layout import Layout
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+class Artist(Protocol):
+    """A picture maker, or a method of somebody else's that hands out plain pictures."""
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> Sequence[GeneratedImage | Image.Image]:
+        """One picture per request, in their order."""
+        ...
+
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is, and how much there is."""
@@ -54,7 +66,7 @@ class Plan:
     benchmark: Benchmark | str
     data: Path | None = None
     """The folder with the files of a benchmark that is given by name."""
-    method: Generator | str | Path
+    method: Artist | str | Path
     """Who draws: a picture maker, the name of one, or a folder of pictures named by the keys of the items."""
     judges: tuple[Judge | str, ...] = ()
     """The first one that can answers a question."""

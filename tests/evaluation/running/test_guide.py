@@ -1,0 +1,41 @@
+"""The example of the guide does what the guide says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from occlusionformer.evaluation import read_result
+from occlusionformer.evaluation.benchmarks.sources import scenes
+from occlusionformer.evaluation.scenes.layouts import bench_scenes
+
+GUIDE = Path(__file__).parents[3] / "docs" / "evaluation.md"
+MOST_LINES = 10
+
+
+def example() -> str:
+    section = GUIDE.read_text(encoding="utf-8").split("## A method of your own in ten lines")[1]
+    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0]
+
+
+def test_a_method_of_ones_own_is_evaluated_in_ten_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert len([line for line in example().splitlines() if line.strip()]) <= MOST_LINES
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(scenes, "bench_scenes", lambda split: bench_scenes(split, 2))  # 200 take their time
+    exec(compile(example(), str(GUIDE), "exec"), {})
+    assert float(capsys.readouterr().out) == 0.0
+    assert {path.name for path in (tmp_path / "runs" / "grey").iterdir()} >= {"result.json", "table.md", "report.html"}
+    result = read_result(tmp_path / "runs" / "grey")
+    assert {score.status for score in result.scores} <= {"ok", "empty"}
+    assert [score.num_images for score in result.scores if score.column.name == "miou"] == [2]
+
+
+def test_the_guide_names_every_judge():
+    from occlusionformer.evaluation.judges.registry import PACKAGED
+
+    named = re.findall(r"^\| `([a-z0-9-]+)", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) == set(PACKAGED)

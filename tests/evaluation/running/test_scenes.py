@@ -1,0 +1,64 @@
+"""Our own scenes, drawn by the packaged model and judged by the judge that knows the art."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from occlusionformer.evaluation import Drawing, Plan, evaluate, read_result, rescore
+from occlusionformer.evaluation.benchmarks.sources import scenes
+from occlusionformer.evaluation.judges.protocol import Judge
+from occlusionformer.evaluation.judges.registry import load_judge
+from occlusionformer.evaluation.scenes.layouts import bench_scenes
+from tests.apps.conftest import Command
+
+COUNT = 2
+
+
+@pytest.fixture(autouse=True)
+def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "bench_scenes", lambda split: bench_scenes(split, COUNT))
+
+
+def test_true_pictures_score_one_and_exchanged_ones_do_not(tmp_path: Path):
+    for scene in bench_scenes("complex", COUNT):
+        scene_picture(scene.render(), tmp_path / "true" / f"{scene.key}.png")
+        scene_picture(scene.render(tuple(reversed(scene.back_to_front))), tmp_path / "turned" / f"{scene.key}.png")
+    runs = {
+        name: evaluate(
+            Plan(benchmark="scenes-complex", method=tmp_path / name, judges=("art",)), tmp_path / f"{name}-run"
+        )
+        for name in ("true", "turned")
+    }
+    assert runs["true"].value("miou") > 0.95
+    assert runs["true"].value("occ_f1") > 0.95
+    assert runs["turned"].value("occ_f1") < 0.5
+
+
+def scene_picture(values: object, path: Path) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def test_the_packaged_model_is_drawn_judged_scored_and_replayed(run: Command, tmp_path: Path):
+    done = run("eval", "scenes-simple", "--judges", "art", "--steps", "2", "--out", tmp_path / "run", "--json")
+    assert done.code == 0, done.err
+    assert done.json["scores"]["miou"]["status"] == "ok"
+    assert done.json["scores"]["miou"]["num_images"] == COUNT
+    first = (tmp_path / "run" / "result.json").read_bytes()
+    way = read_result(tmp_path / "run").document["drawn"]["ways"][0]
+    assert (way["model"], way["steps"], way["width"]) == ("embedded", 2, 128)
+    rescore(tmp_path / "run")
+    assert (tmp_path / "run" / "result.json").read_bytes() == first
+    assert Drawing().seed == read_result(tmp_path / "run").document["run"]["drawing"]["seed"]
+
+
+def test_it_is_a_judge_that_knows_its_own_art():
+    judge = load_judge("art")
+    assert isinstance(judge, Judge)
+    assert judge.identity["revision"].startswith("sha256:")
+    with pytest.raises(ValueError, match="expected no argument"):
+        load_judge("art:x")
