@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from occlusionformer.data.artwork import ArtObject
-from occlusionformer.evaluation.scenes.explain import Ground, cost, first_ground, ground_around, shrink
-from occlusionformer.evaluation.scenes.search import FINE_STEPS, Found, Place, View, probe, refine
+from occlusionformer.evaluation.scenes.explain import Ground, first_ground, ground_around, shrink
+from occlusionformer.evaluation.scenes.search import FINE_STEPS, Found, Place, View, probe, refine, seen_cost
 from occlusionformer.evaluation.scenes.templates import Stamp, stamp
 
 COARSE, LESS_COARSE = 4, 2
@@ -55,18 +55,21 @@ class Canvas:
     def view(self, placed: Sequence[Fitted]) -> View:
         """Each pixel explained by whichever of the objects over it does so best, else by the background."""
         counted = [one for one in placed if one.found.gain >= LEAST_GAIN]
-        return _view(self.picture, self.ground.cost(self.picture), counted, self.softness)
+        return _view(self.picture, self.ground, counted, self.softness)
 
     def shrunk(self, view: View, factor: int) -> View:
         """A view of the whole picture as one of a small copy."""
         small_HWC = shrink(self.picture, factor)
         covered_HW = shrink(view.covered.astype(np.float32), factor) > 0.5
-        ground_HW = self.ground.shrunk(factor).cost(small_HWC)
-        present_HW = np.where(covered_HW, shrink(view.present, factor), ground_HW)
-        return View(small_HWC, present_HW, covered_HW, self.softness / factor)
+        ground = self.ground.shrunk(factor)
+        present_HW = np.where(covered_HW, shrink(view.present, factor), ground.cost(small_HWC))
+        return View(small_HWC, present_HW, covered_HW, ground.rows, self.softness / factor)
 
     def fitted(self, item: ArtObject, found: Found) -> Fitted:
-        return _fitted(item, found, self.picture, self.softness)
+        place = found.place
+        shown = stamp(item.name, place.width, place.height, self.softness)
+        seen_HWC = self.picture[place.window]
+        return Fitted(item, found, shown, seen_cost(seen_HWC, shown, self.ground.rows[place.window[0]]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def _softness(canvas: Canvas, objects: Sequence[Fitted]) -> float:
     view = canvas.view([])
 
     def explained(softness: float) -> float:
-        soft = View(view.picture, view.present, view.covered, softness)
+        soft = replace(view, softness=softness)
         gains = [soft.gain(one.item.name, one.found.place) for one in objects]
         return sum(max(gain, 0.0) for gain in gains)
 
@@ -143,21 +146,16 @@ def _search_in_turn(canvas: Canvas, items: Sequence[ArtObject]) -> list[Fitted]:
     return [found[place] for place in range(len(items))]
 
 
-def _view(picture_HWC: np.ndarray, ground_HW: np.ndarray, placed: Sequence[Fitted], softness: float) -> View:
-    present_HW = ground_HW.copy()
-    covered_HW = np.zeros(ground_HW.shape, dtype=bool)
+def _view(picture_HWC: np.ndarray, ground: Ground, placed: Sequence[Fitted], softness: float) -> View:
+    present_HW = ground.cost(picture_HWC)
+    covered_HW = np.zeros(present_HW.shape, dtype=bool)
     for one in placed:
         window = one.found.place.window
         solid = one.shown.alpha > 0.5
         before = np.where(covered_HW[window], present_HW[window], np.inf)
         present_HW[window] = np.where(solid, np.minimum(before, one.cost), present_HW[window])
         covered_HW[window] |= solid
-    return View(picture_HWC, present_HW, covered_HW, softness)
-
-
-def _fitted(item: ArtObject, found: Found, picture_HWC: np.ndarray, softness: float) -> Fitted:
-    shown = stamp(item.name, found.place.width, found.place.height, softness)
-    return Fitted(item, found, shown, cost(picture_HWC[found.place.window], shown.colour))
+    return View(picture_HWC, present_HW, covered_HW, ground.rows, softness)
 
 
 def _claimed(objects: Sequence[Fitted], shape: tuple[int, ...]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from occlusionformer.data.artwork import ArtObject, packaged_art
 from occlusionformer.evaluation.scenes.explain import cost
-from occlusionformer.evaluation.scenes.templates import layers, palette, stamp
+from occlusionformer.evaluation.scenes.templates import Stamp, layers, palette, stamp
 
 SHORTEST, LONGEST = 0.14, 0.78
 """Longer side of an object as a share of the picture's side; a little more than scenes use either way."""
@@ -65,15 +65,17 @@ class View:
     covered: np.ndarray
     """(H, W) bool: where objects are, behind which another may lie unseen."""
 
+    ground: np.ndarray
+    """(H, C): the background's colour of every row."""
     softness: float
     """Radius in pixels of the blur that objects in the picture are expected to have."""
 
     def gain(self, name: str, place: Place) -> float:
         """How much cheaper the picture becomes with the object there, in pixels."""
         shown, window = stamp(name, place.width, place.height, self.softness), place.window
-        gain_HW = self.present[window] - cost(self.picture[window], shown.colour)
+        gain_HW = self.present[window] - seen_cost(self.picture[window], shown, self.ground[window[0]])
         gain_HW = np.where(self.covered[window], np.maximum(gain_HW, 0), gain_HW)
-        return float(np.vdot(shown.alpha, gain_HW))
+        return float(np.vdot(weight(shown), gain_HW))
 
 
 @lru_cache(maxsize=READY)
@@ -114,6 +116,17 @@ class Probe:
             if len(apart) < CANDIDATES and not any(_is_near(one.place, other.place) for other in apart):
                 apart.append(one)
         return apart
+
+
+def seen_cost(seen_HWC: np.ndarray, shown: Stamp, ground_HC: np.ndarray) -> np.ndarray:
+    """(H, W): what each pixel costs if the object is seen there, its soft edge mixed with the background."""
+    alpha_HW1 = shown.alpha[..., None]
+    return cost(seen_HWC, alpha_HW1 * shown.colour + (1 - alpha_HW1) * ground_HC[:, None])
+
+
+def weight(shown: Stamp) -> np.ndarray:
+    """(H, W): how far a pixel is the object's business; fully from a third of its opacity on."""
+    return np.minimum(3 * shown.alpha, 1)
 
 
 def refine(item: ArtObject, start: Place, view: View, steps: Sequence[int] = FINE_STEPS) -> Found:
