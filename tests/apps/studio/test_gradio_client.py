@@ -8,13 +8,16 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from occlusionformer.apps.studio import gradio_calls
 from occlusionformer.layout import Layout
 from tests.apps.studio.fake import FakeGenerator, fruit, pixels_for
 
@@ -104,8 +107,6 @@ def test_gradio_reads_no_files_and_only_what_its_client_sends(serve):
 
 def test_the_server_answers_while_gradio_is_made(serve, monkeypatch):
     """gradio takes seconds to import; the editor does not wait for it."""
-    from occlusionformer.apps.studio import gradio_calls
-
     go, make = threading.Event(), gradio_calls.gradio_app
 
     def slowly(answers):
@@ -114,8 +115,9 @@ def test_the_server_answers_while_gradio_is_made(serve, monkeypatch):
 
     monkeypatch.setattr(gradio_calls, "gradio_app", slowly)
     studio = serve(serves_gradio=True)
-    try:
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(httpx.get, f"{studio.url}/config", timeout=30)
         assert studio.draw(layout=fruit(1))["images"][0]["seed"] == 1
-    finally:
+        assert not waiting.done()
         go.set()
-    assert studio.client.get("/config").status_code == 200
+        assert waiting.result().status_code == 200

@@ -1,4 +1,4 @@
-"""An application that is made while the server is up already: gradio takes seconds to import."""
+"""An application that is made when it is first asked for: gradio takes seconds to import, and most never need it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from starlette.types import Receive, Scope, Send
 
 
 class LateApplication:
-    """Made as soon as it is asked for, or `ready_for_it` returns, whichever is first."""
+    """The first request waits until it is made; the server answers others meanwhile."""
 
-    def __init__(self, make: Callable[[], FastAPI], ready_for_it: Callable[[], object]) -> None:
+    def __init__(self, make: Callable[[], FastAPI]) -> None:
         self._make = make
-        self._ready_for_it = ready_for_it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -28,22 +27,15 @@ class LateApplication:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._wanted = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._open = asyncio.Event()
+        self._wanted, self._open, self._ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._making = asyncio.create_task(self._made_when_wanted())
-        waiting = asyncio.create_task(self._wait())
         running = asyncio.create_task(self._run())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self._ended.set()
         self._wanted.set()
-        await asyncio.gather(waiting, running)
+        await running
         await send({"type": "lifespan.shutdown.complete"})
-
-    async def _wait(self) -> None:
-        await asyncio.to_thread(self._ready_for_it)
-        self._wanted.set()
 
     async def _made_when_wanted(self) -> FastAPI | None:
         await self._wanted.wait()

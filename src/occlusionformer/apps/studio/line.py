@@ -44,8 +44,6 @@ class Line:
         self._archive = Archive(retention)
         self._durations: deque[float] = deque(maxlen=REMEMBERED_DURATIONS)
         self._closing = False
-        self.first_load = threading.Event()
-        """Set when the first model is loaded, has failed, or is not needed any more."""
         self._thread = threading.Thread(target=self._work, name="studio-device", daemon=True)
 
     def start(self) -> None:
@@ -54,7 +52,6 @@ class Line:
 
     def close(self, timeout: float) -> bool:
         """Cancel everything and wait for the step that is being drawn; whether it ended in time."""
-        self.first_load.set()
         with self._changed:
             self._closing = True
             for job in (*self._waiting, *((self._running,) if self._running else ())):
@@ -157,7 +154,6 @@ class Line:
             self.catalogue.generator(self.catalogue.default)
         except ModelFailedError:
             logger.exception("the first model could not be loaded")
-        self.first_load.set()
         while (job := self._next()) is not None:
             self._finish(job, *self._outcome(job))
             del job  # a result that is forgotten must not live on here

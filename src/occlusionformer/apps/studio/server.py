@@ -109,7 +109,7 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
         authority=authority,
         limiter=RateLimiter(config.rates),
     )
-    late = LateApplication(gradio, line.first_load.wait) if config.serves_gradio else None
+    late = LateApplication(gradio) if config.serves_gradio else None
     application = Application(routes, late, gate=gate, limits=config.limits)
     return Studio(config=config, application=application, line=line)
 

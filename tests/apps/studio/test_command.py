@@ -1,0 +1,113 @@
+"""The command `studio`, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.apps.studio.fake import fruit
+
+SLOWEST_PICTURE = 4.0
+SLOWEST_FIRST_PICTURE = 10.0
+"""Seconds of computing: on cores of one's own no less than those on the clock."""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "occlusionformer.apps.cli", "studio", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--host", "0.0.0.0"], "host: expected a loopback address, or --auth-file, got '0.0.0.0'"),
+        (
+            ["--model", "nothing"],
+            "model: expected a local folder or one of (embedded, flux-dev, pipeline), got 'nothing'",
+        ),
+        (["--model", "embedded", "--model", "embedded"], "model: expected at least one, and names that differ"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(arguments, told):
+    done = run(*arguments, "--port", "0")
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_an_auth_file_is_read_first(tmp_path):
+    (tmp_path / "users").write_text("ada:secret")
+    done = run("--host", "0.0.0.0", "--auth-file", str(tmp_path / "users"))
+    assert done.returncode == 2
+    assert "auth-file: line 1" in done.stderr
+    assert "secret" not in done.stderr
+    assert run("--auth-file", str(tmp_path / "none")).returncode == 1
+
+
+@contextmanager
+def studio(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "occlusionformer.apps.cli", "studio", "--port", "0", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            found = re.search(r"http://\S+:\d+", line)
+            assert found, line
+            yield process, found[0]
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_the_embedded_model_draws_in_time_and_stops_when_told():
+    """From the page to the picture, with the model loaded meanwhile; then Ctrl-C in the middle of a job."""
+    layout = fruit(7, width=128, height=128)
+    with studio() as (process, url), httpx.Client(base_url=url, timeout=120) as client:
+        opened = seconds_of(process.pid)
+        assert client.get("/").status_code == 200
+        first = draw(client, layout)
+        assert seconds_of(process.pid) - opened < SLOWEST_FIRST_PICTURE
+        before = seconds_of(process.pid)
+        again = draw(client, layout)
+        assert seconds_of(process.pid) - before < SLOWEST_PICTURE
+        pngs = [client.get(result["images"][0]["png"]).content for result in (first, again)]
+        assert pngs[0] == pngs[1]
+        client.post("/api/generate", json={"layout": layout, "steps": 100, "images": 4})
+        children = children_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+        assert [child for child in children if Path(f"/proc/{child}").exists()] == []
+
+
+def draw(client: httpx.Client, layout: dict) -> dict:
+    job = client.post("/api/generate", json={"layout": layout, "want_masks": True, "want_weights": True}).json()["job"]
+    assert client.get(f"/api/jobs/{job}/events").text.count("event: preview") >= 1
+    result = client.get(f"/api/jobs/{job}/result").json()
+    assert result["images"][0]["weights"]["rows"] == 8
+    return result
+
+
+def seconds_of(pid: int) -> float:
+    """That a process has computed so far, in all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
