@@ -29,7 +29,7 @@ def shows_masks(benchmark: Benchmark) -> bool:
     return any(metric.name == MASK_METRIC for metric in benchmark.metrics)
 
 
-def inquiry_about(item: Item, kind: QuestionKind, given: Mapping[QuestionKind, Json], *, with_masks: bool) -> Inquiry:
+def inquiry_about(item: Item, kind: QuestionKind, given: Mapping[str, Json], *, with_masks: bool) -> Inquiry:
     """The question of a kind about a picture of this item, with the answers of other judges it builds upon."""
     return Inquiry(
         kind=kind,

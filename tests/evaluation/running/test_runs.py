@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -329,6 +332,38 @@ def test_a_judge_that_is_not_to_be_had_is_a_row_without_a_number(data: Path, tmp
     assert "not run: inception: expected a TorchScript file" in (tmp_path / "run" / "table.md").read_text()
 
 
-def test_workers_need_names(plan: Plan, tmp_path: Path):
+def test_workers_together_are_the_whole(data: Path, plan: Plan, finished: Path, tmp_path: Path):
+    named = replace(plan, benchmark=str(data / "toy.json"))
+    evaluate(named, tmp_path / "run", working=Working(workers=2))
+    assert document(tmp_path / "run") == document(finished)
+    assert {path.name for path in (tmp_path / "run").glob("judgements-*")} == {
+        "judgements-0of2.jsonl",
+        "judgements-1of2.jsonl",
+    }
+
+
+def test_a_worker_that_fails_fails_the_run(data: Path, plan: Plan, tmp_path: Path):
+    broken = replace(plan, benchmark=str(data / "toy.json"), method=Broken())
+    with pytest.raises(RuntimeError, match="2 of 2 workers failed; what they did is kept"):
+        evaluate(broken, tmp_path / "run", working=Working(workers=2))
+
+
+class Broken(ShiftedPainter):
+    """Has run out of paint."""
+
+    def generate(self, requests: Sequence[GenerationRequest], *, on_step: object = None) -> list[GeneratedImage]:
+        raise RuntimeError("no paint")
+
+
+def test_evaluating_loads_no_torch_of_itself():
+    script = "import sys, occlusionformer.evaluation; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_workers_need_what_can_be_sent_to_them(plan: Plan, tmp_path: Path):
+    class Local(ShiftedPainter):
+        pass
+
     with pytest.raises(ValueError, match="workers: expected 1, since"):
-        evaluate(plan, tmp_path / "run", working=Working(workers=2))
+        evaluate(replace(plan, method=Local()), tmp_path / "run", working=Working(workers=2))

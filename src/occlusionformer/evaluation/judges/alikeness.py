@@ -52,7 +52,7 @@ class ClipJudge:
         """The whole picture and the prompt, or each instance's box and caption."""
         if inquiry.kind == "clip_global":
             return Verdict(answer=self._cosines([picture], [inquiry.prompt or ""])[0])
-        boxes = [tuple(int(edge) for edge in box) for box in inquiry.boxes_in(picture.width, picture.height)]
+        boxes = [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in inquiry.boxes_in(*picture.size)]
         places = [place for place, (x1, y1, x2, y2) in enumerate(boxes) if x1 < x2 and y1 < y2]
         crops = [picture.crop(boxes[place]) for place in places]
         cosines = self._cosines(crops, [inquiry.instances[place].caption or "" for place in places])
@@ -127,7 +127,7 @@ def centre_square(picture: Image.Image, side: int) -> Tensor:
     resized = rgb.resize((width, height), Image.Resampling.BICUBIC)
     left, top = round((width - side) / 2), round((height - side) / 2)
     square = np.array(resized.crop((left, top, left + side, top + side)), np.float32) / 255
-    return torch.from_numpy((square - np.float32(MEAN)) / np.float32(DEVIATION)).permute(2, 0, 1)
+    return torch.from_numpy((square - np.array(MEAN, np.float32)) / np.array(DEVIATION, np.float32)).permute(2, 0, 1)
 
 
 def load_clip(argument: str | None) -> ClipJudge:

@@ -106,8 +106,8 @@ def _comparison(first: Score, second: Score, same_judges: bool) -> Comparison:
         why = "no picture by itself" if not first.keys else "no picture in common"
         return Comparison(first=first, second=second, paired=None, why=why)
     shared = len(set(first.keys) & set(second.keys))
-    why = None if shared == len(first.keys) == len(second.keys) else f"over the {shared} pictures both have"
-    return Comparison(first=first, second=second, paired=found, why=why)
+    partial = None if shared == len(first.keys) == len(second.keys) else f"over the {shared} pictures both have"
+    return Comparison(first=first, second=second, paired=found, why=partial)
 
 
 def _essence(value: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -118,7 +118,9 @@ def _in_processes(plan: Plan, place: RunFolder, how: Working, workers: int) -> N
     try:
         pickle.dumps(plan)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError("workers: expected 1, since benchmark, method and judges are not given by name") from error
+        raise ValueError(
+            "workers: expected 1, since benchmark, method and judges cannot be sent to other processes"
+        ) from error
     context = multiprocessing.get_context("spawn")
     started = []
     for worker in range(workers):

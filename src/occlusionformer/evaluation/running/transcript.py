@@ -36,7 +36,7 @@ class Transcript:
         seat = seat_for(question.kind, self.seats)
         needs = seat.needs if seat else ()
         records = {kind: self.record(item, Question(kind, question.subject)) for kind in needs}
-        given = {kind: None if record is None else record.answer for kind, record in records.items()}
+        given: dict[str, Json] = {kind: None if record is None else record.answer for kind, record in records.items()}
         return inquiry_about(item, question.kind, given, with_masks=self.with_masks)
 
     def key(self, item: Item, question: Question) -> str | None:
