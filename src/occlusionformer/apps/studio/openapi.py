@@ -10,8 +10,13 @@ from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.refusal import CODES
 from occlusionformer.apps.studio.table import PARAMETERS, Route
 from occlusionformer.apps.studio.wish import ConvertBody, GenerateBody, ValidateBody
+from occlusionformer.layout.document import Document
 
-BODIES = {"/api/generate": GenerateBody, "/api/validate": ValidateBody, "/api/convert": ConvertBody}
+BODIES: dict[str, type[Document]] = {
+    "/api/generate": GenerateBody,
+    "/api/validate": ValidateBody,
+    "/api/convert": ConvertBody,
+}
 
 PLACE = "#/components/schemas/"
 
