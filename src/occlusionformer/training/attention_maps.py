@@ -5,7 +5,6 @@ Legend: N instances, T (instance, pixel) pairs, L tokens, H heads, E channels of
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from occlusionformer.model import OcclusionBranch
 from occlusionformer.model.attention import QueryKeyValue
-from occlusionformer.model.block import BranchStep, Composed, DualLayoutBlock, LayoutBlock, SingleLayoutBlock
+from occlusionformer.model.block import BranchStep, Composed, DualLayoutBlock, Layers, LayoutBlock, SingleLayoutBlock
 from occlusionformer.tensors.alignment import instance_maps
 from occlusionformer.tensors.packing import PackedInstances
 
@@ -22,10 +21,10 @@ LEAST = 1e-4
 """Probabilities stay this far from 0 and 1: their logarithms are the logits."""
 
 
-def attention_probability(tokens: QueryKeyValue, rows: QueryKeyValue, packed: PackedInstances) -> Tensor:
+def attention_probability(joint: QueryKeyValue, packed: PackedInstances) -> Tensor:
     """Attention of each layout token to its pixels, mean of heads, over the greatest of them, (T,) in 0..1."""
-    owner_T = packed.owner_T
-    query_THE, key_THE = tokens.query[owner_T].float(), rows.key[packed.row_T].float()
+    owner_T, num_tokens = packed.owner_T, packed.num_instances
+    query_THE, key_THE = joint.query[owner_T].float(), joint.key[num_tokens + packed.row_T].float()
     score_TH = (query_THE * key_THE).sum(-1) * key_THE.shape[-1] ** -0.5
     shape = (packed.num_instances, score_TH.shape[1])
     index_TH = owner_T[:, None].expand_as(score_TH)
@@ -41,13 +40,11 @@ def attention_probability(tokens: QueryKeyValue, rows: QueryKeyValue, packed: Pa
 class AttentionMaps(LayoutBlock):
     """A layout block whose masks are its layout tokens' attention."""
 
-    def composed(
-        self, layer_of: Callable[[Tensor, slice], Tensor], tokens: QueryKeyValue, rows: QueryKeyValue, step: BranchStep
-    ) -> tuple[Tensor, Composed]:
-        out_ND, composed = super().composed(layer_of, tokens, rows, step)
+    def composed(self, joint: QueryKeyValue, layers: Layers, step: BranchStep) -> tuple[Tensor, Composed]:
+        out_ND, composed = super().composed(joint, layers, step)
         if not step.return_masks:
             return out_ND, composed
-        map_NL = instance_maps(attention_probability(tokens, rows, step.packed), step.packed).flatten(1)
+        map_NL = instance_maps(attention_probability(joint, step.packed), step.packed).flatten(1)
         map_NL = map_NL.clamp(LEAST, 1 - LEAST)
         logits_NL2 = torch.stack([torch.log1p(-map_NL), map_NL.log()], -1)
         return out_ND, replace(composed, mask_logits=logits_NL2)

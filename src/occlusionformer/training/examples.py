@@ -106,9 +106,9 @@ class Examples(Dataset):
 def prepared(sample: Sample, canvas: tuple[int, int], data: DataConfig) -> Sample:
     """The sample at its canvas, with the extent that is trained, and its background where that is declared."""
     sample = resized(sample, canvas)
-    if data.extent == "visible":
-        sample = visible_only(sample)
-    return with_background(sample) if data.background else sample
+    if data.background:
+        sample = with_background(sample)
+    return visible_only(sample) if data.extent == "visible" else sample
 
 
 def example(

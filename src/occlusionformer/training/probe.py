@@ -109,11 +109,15 @@ def predicted_iou(
 
 
 def mask_iou(logits: tuple[Tensor, ...] | None, mask_NL: Tensor) -> Tensor:
-    """IoU at one half of the mean probability over layout blocks, (N,); masks that fill no token are left out."""
+    """IoU at one half of the mean probability over layout blocks, (N,).
+
+    Tokens that a mask fills by exactly half decide nothing and are left out, as are masks that fill none by more.
+    """
     if not logits:
         return mask_NL.new_zeros(0)
-    predicted = torch.stack([block.float().softmax(-1)[..., 1] for block in logits]).mean(0) >= 0.5
-    true = mask_NL >= 0.5
+    decided = mask_NL != 0.5
+    true = (mask_NL > 0.5) & decided
+    predicted = (torch.stack([block.float().softmax(-1)[..., 1] for block in logits]).mean(0) > 0.5) & decided
     union = (predicted | true).sum(1)
     return ((predicted & true).sum(1) / union.clamp_min(1))[true.any(1)]
 

@@ -20,6 +20,8 @@ from occlusionformer.training.config import (
 from occlusionformer.training.overrides import SettingsError
 
 EMBEDDED_CANVAS = 128
+TINY_CANVAS = 16
+"""Eight tokens a side."""
 
 
 def paper() -> RunConfig:
@@ -104,23 +106,27 @@ def embedded_finetune() -> RunConfig:
 def overfit() -> RunConfig:
     """Eight scenes learned by heart: the paper's recipe (frozen backbone, LoRA and branch) on a tiny FLUX-shaped model.
 
-    Hardware: one CPU core. Minutes: 1. Expected: with time and noise fixed for every scene, the flow loss falls to less
-    than a tenth of its first value, and the mean IoU of predicted masks passes 0.9.
-    The backbone's weights are random, so the branch has to carry everything: the background is declared too.
+    Hardware: one CPU core. Seconds: 30. Expected, with one time and noise fixed for every scene: the loss (flow and
+    half the mask loss) falls to less than a tenth of its first value, and the mean IoU of predicted masks passes 0.9.
+    The backbone's weights are random and stay so: what it adds is noise, and the branch has to carry the picture. So
+    the background is declared too, as an instance behind all others, and the rate is far above the paper's.
     """
     return RunConfig(
         recipe="overfit",
-        steps=400,
+        steps=160,
         batch=8,
         model=ModelConfig(family="tiny", train_backbone=False, lora_rank=4, guidance=1.0),
         data=DataConfig(
-            canvas=32, scenes=SceneSpec(size=32, min_instances=2, max_instances=3), count=8, background=True
+            canvas=TINY_CANVAS,
+            scenes=SceneSpec(size=TINY_CANVAS, min_instances=2, max_instances=3, smallest=0.5, largest=0.85),
+            count=8,
+            background=True,
         ),
         objective=ObjectiveConfig(align_weight=0.5, fixed_noise=True),
-        optimizer=OptimizerConfig(lr=3e-3, betas=(0.9, 0.99), warmup=20, decay_share=0.5, ema=0.95),
+        optimizer=OptimizerConfig(lr=6e-3, betas=(0.9, 0.95), clip=10.0, warmup=20, decay_share=0.5, ema=0.95),
         execution=ExecutionConfig(workers=0),
-        saving=SavingConfig(every=200),
-        logging=LoggingConfig(every=20, probe_every=100, probe_count=8, probe_seed=1, pictures=0),
+        saving=SavingConfig(every=160),
+        logging=LoggingConfig(every=20, probe_every=160, probe_count=8, probe_seed=1, pictures=0),
     )
 
 

@@ -25,9 +25,9 @@ from occlusionformer.training.overrides import SettingsError
 
 TINY_BACKBONE: dict[str, Any] = {
     "patch_size": 1,
-    "in_channels": 48,
-    "num_layers": 2,
-    "num_single_layers": 2,
+    "in_channels": 12,
+    "num_layers": 1,
+    "num_single_layers": 1,
     "attention_head_dim": 32,
     "num_attention_heads": 4,
     "joint_attention_dim": TEXT_WIDTH,
@@ -35,7 +35,7 @@ TINY_BACKBONE: dict[str, Any] = {
     "guidance_embeds": True,
     "axes_dims_rope": (8, 12, 12),
 }
-"""FLUX's parts at a width that still holds a token's 48 numbers with room to spare."""
+"""FLUX's parts. A token is 2 x 2 pixels, 12 numbers in a width of 128: FLUX too has room to spare, 64 in 3072."""
 
 PARTS = ("backbone", "branch")
 
@@ -133,7 +133,7 @@ def _small(config: RunConfig) -> OcclusionFormerPipeline:
     text, tokenizer = packaged_text_model(), packaged_tokenizer()
     return OcclusionFormerPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
-        vae=PixelCodec(latent_channels=12, block_out_channels=(1, 1)) if tiny else PixelCodec(),
+        vae=PixelCodec(latent_channels=3, block_out_channels=(1,)) if tiny else PixelCodec(),
         text_encoder=text,
         tokenizer=tokenizer,
         text_encoder_2=text,

@@ -108,6 +108,8 @@ class Trainer:
         self._build_optimisation()
         self.step = 0
         self.stopping = False
+        """Somebody asked this process to stop; asked for again at the next step, where all processes agree."""
+        self.ending = False
         self._probe: Probe | None = None
         if resume:
             self._restore()
@@ -142,7 +144,7 @@ class Trainer:
         return Examples(plain.source, plain.data, plain.branch, plain.pixels_per_token, cache)
 
     def run(self, on_report: OnReport | None = None) -> Ended:
-        """Train to the last step, or to the end of the step in which SIGTERM or SIGINT arrives; saves either way."""
+        """Train to the last step, or until a step after SIGTERM or SIGINT has arrived; saves either way."""
         logbook = Logbook(self.folder, self.accelerator, step=self.step, trackers=self.config.logging.trackers)
         with self._stopping_at_signals():
             try:
@@ -154,13 +156,13 @@ class Trainer:
     def _steps(self, logbook: Logbook, on_report: OnReport | None) -> None:
         config, tally = self.config, Tally()
         loader = iter(self._loader())
-        while self.step < config.steps and not self.stopping:
+        while self.step < config.steps and not self.ending:
             self._take_step(loader, tally)
-            last = self.step == config.steps or self.stopping
+            last = self.step == config.steps or self.ending
             if self.step % config.logging.every == 0 or last:
                 self._report(logbook, tally, on_report)
                 tally = Tally()
-            if self.step % config.logging.probe_every == 0 or last:
+            if self.step % config.logging.probe_every == 0 or self.step == config.steps:
                 self._look(logbook, on_report)
                 tally.started = time.perf_counter()
             if self.step % config.saving.every == 0 or last:
@@ -220,12 +222,13 @@ class Trainer:
         )
 
     def _agree(self, instances: int) -> int:
-        """Instances of the whole batch; all processes stop when one is asked to."""
+        """Instances of the whole batch; this step is every process's last if any of them was asked to stop."""
         if self.division.processes == 1:
+            self.ending = self.stopping
             return instances
         mine = torch.tensor([instances, int(self.stopping)], device=self.accelerator.device)
         total, stopping = self.accelerator.reduce(mine, "sum").tolist()
-        self.stopping = stopping > 0
+        self.ending = stopping > 0
         return int(total)
 
     def _report(self, logbook: Logbook, tally: Tally, on_report: OnReport | None) -> None:
