@@ -2,7 +2,7 @@
 
     python benchmarks/scoring.py [--json] [--judgements 100000] [--instances 6] [--features 2048]
 
-Writes a file of made-up records as a run does, then reads and scores it in a fresh process: all metrics of
+Writes the folder of a made-up run, then reads and scores it in a fresh process, as `eval replay` does: all metrics of
 OverLayBench with intervals over pictures, eleven questions for each picture, two feature vectors among them. Memory is
 the greatest resident set of that process; seconds are those of one processor, so that others do not count.
 """
@@ -23,10 +23,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL.Image import Image
 
-from occlusionformer.evaluation.benchmark import Item, Question, Truth
-from occlusionformer.evaluation.records import Record, read_records
-from occlusionformer.evaluation.scores import score
+from occlusionformer.evaluation.benchmark import Benchmark, Item, Question, QuestionKind, Truth
+from occlusionformer.evaluation.judgement import Identity, Inquiry, JudgementError, Verdict
+from occlusionformer.evaluation.records import Record
+from occlusionformer.evaluation.running.folder import Look, RunFolder, Share
+from occlusionformer.evaluation.running.plan import Plan
+from occlusionformer.evaluation.running.result import Scoring, result_of
+from occlusionformer.evaluation.running.transcript import Transcript
 from occlusionformer.evaluation.specs import METRICS
 from occlusionformer.layout import Box, Instance, Layout
 
@@ -42,6 +47,7 @@ APPLIED = (
     "depth_of_reference",
 )
 QUESTIONS = tuple(dict.fromkeys(question for name in APPLIED for question in METRICS[name].needs))
+IDENTITY: Identity = {"name": "stand-in", "model": "none", "revision": "1", "settings": {}}
 
 
 def main() -> None:
@@ -53,43 +59,68 @@ def main() -> None:
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:
-        sys.stdout.write(json.dumps(measured(options.read, options.instances)))
+        sys.stdout.write(json.dumps(measured(options.read)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "records.jsonl"
+        path = Path(folder) / "run"
         pictures = options.judgements // len(QUESTIONS) + 1
         write(path, pictures, options.instances, options.features)
-        command = [sys.executable, __file__, "--read", str(path), "--instances", str(options.instances)]
+        command = [sys.executable, __file__, "--read", str(path)]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        found.update(file_mb=round(path.stat().st_size / 2**20), pictures=pictures, machine=platform.platform())
+        size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+        found.update(folder_mb=round(size / 2**20), pictures=pictures, machine=platform.platform())
     lines = [f"{name:>12} {value}" for name, value in found.items()]
     sys.stdout.write((json.dumps(found) if options.json else "\n".join(lines)) + "\n")
 
 
+class StandIn:
+    """Answers nothing itself: its answers are made up before."""
+
+    identity = IDENTITY
+    kinds = frozenset(question.kind for question in QUESTIONS)
+    needs: frozenset[QuestionKind] = frozenset()
+    parallel = 1
+
+    def judge(self, picture: Image, inquiry: Inquiry) -> Verdict:
+        raise JudgementError("refused")
+
+
 def write(path: Path, pictures: int, instances: int, features: int) -> None:
-    with path.open("w") as file:
-        for number in range(pictures):
-            for question, answer in answers(number, instances, features):
-                record = Record(key=f"{number}/{question}", item=str(number), kind=question.kind, answer=answer)
-                file.write(json.dumps(record.as_json(), sort_keys=True, separators=(",", ":")) + "\n")
+    """The folder of a run, as if everything had been drawn and judged."""
+    metrics = tuple(METRICS[name] for name in APPLIED)
+    items = tuple(item(number, instances) for number in range(pictures))
+    benchmark = Benchmark(name="made-up", title="Made up", items=items, metrics=metrics)
+    plan = Plan(benchmark=benchmark, method="nobody", judges=(StandIn(),))
+    folder = RunFolder(path)
+    folder.start(plan.asked(benchmark, list(items)), items)
+    with folder.writing(Share()) as files:
+        subjects = ("generated", "reference")
+        files.pictures(
+            Look(item=each.key, subject=subject, digest=f"{each.key} {subject}")
+            for each in items
+            for subject in subjects
+        )
+        (seat,) = plan.seats()
+        files.judge(seat.spec, IDENTITY)
+        transcript = Transcript.of(folder, [seat], benchmark)
+        for number, each in enumerate(items):
+            files.judgements(
+                Record(key=str(transcript.key(each, question)), item=each.key, kind=question.kind, answer=answer)
+                for question, answer in answers(number, instances, features)
+            )
 
 
-def measured(path: Path, instances: int) -> dict[str, float]:
+def measured(path: Path) -> dict[str, float]:
     """Seconds of processor time for reading and for scoring, and megabytes."""
     started = time.process_time()
-    records = read_records([path])
+    scoring = Scoring.of(RunFolder(path))
     read = time.process_time()
-    keys = sorted({record.item for record in records.values()})
-    judged = (
-        (key, item(int(key), instances), {question: records[f"{key}/{question}"].answer for question in QUESTIONS})
-        for key in keys
-    )
-    scores = score([METRICS[name] for name in APPLIED], judged)
+    result = result_of(scoring)
     done = time.process_time()
-    assert all(each.value is not None for each in scores if each.metric != "depth_of_reference")
+    assert all(each.num_missing == each.num_failed == 0 for each in result.scores)
     return {
-        "judgements": len(records),
-        "columns": len(scores),
+        "judgements": len(scoring.transcript.records),
+        "columns": len(result.scores),
         "read_s": round(read - started, 2),
         "score_s": round(done - read, 2),
         "total_s": round(done - started, 2),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,8 +17,10 @@ from numpy.typing import ArrayLike
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 SEED = 0
-BLOCK = 2**22
-"""Numbers drawn at a time: 32 MB."""
+BLOCK = 2**21
+"""Numbers drawn at a time: 16 MB."""
+KEPT = 2**24
+"""Numbers up to which draws are kept for the next column: 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,23 @@ def _exchanged(keeps: np.ndarray, columns: tuple[np.ndarray, ...]) -> np.ndarray
 
 def _draws(columns: tuple[np.ndarray, ...], resamples: int, seed: int) -> Iterator[np.ndarray]:
     """(block, pictures) how often each picture is drawn."""
-    generator = np.random.default_rng((seed, 0))
     size = len(columns[0])
+    drawn = _kept_draws if size * resamples <= KEPT else _fresh_draws
+    for counts in drawn(size, resamples, seed):
+        yield counts.astype(float)
+
+
+def _fresh_draws(size: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    generator = np.random.default_rng((seed, 0))
     for block in _blocks(resamples, size):
         places = generator.integers(0, size, (block, size)) + np.arange(block)[:, None] * size
-        yield np.bincount(places.ravel(), minlength=block * size).reshape(block, size).astype(float)
+        yield np.bincount(places.ravel(), minlength=block * size).reshape(block, size).astype(np.uint16)
+
+
+@lru_cache(maxsize=4)
+def _kept_draws(size: int, resamples: int, seed: int) -> tuple[np.ndarray, ...]:
+    """All columns of a table have the same pictures, most of the time."""
+    return tuple(_fresh_draws(size, resamples, seed))
 
 
 def _blocks(resamples: int, size: int) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, Question, Readable
 from occlusionformer.evaluation.metrics.regions import Runs, mask_overlaps
@@ -23,7 +24,9 @@ def in_frame(item: Item, detected: Detections, round_to: Callable[[float], float
     }
 
 
-def _overlaps(item: Item, answers: Readable, round_to: Callable[[float], float]) -> Mapping[str, Contribution | None]:
+def _overlaps(
+    item: Item, answers: Readable, *, round_to: Callable[[float], float]
+) -> Mapping[str, Contribution | None]:
     truth = item.truth
     detected = in_frame(item, answers[DETECT] or {}, round_to)
     boxes = [tuple(map(round_to, box)) for box in truth.boxes]
@@ -49,7 +52,7 @@ def _overlap_spec(name: str, round_to: Callable[[float], float], rounding: str) 
         name=name,
         needs=(DETECT,),
         columns=(Column(name="miou", title="mIoU"), Column(name="o_miou", title="O-mIoU")),
-        of_image=lambda item, answers: _overlaps(item, answers, round_to),
+        of_image=partial(_overlaps, round_to=round_to),
         settings={
             "matching": "greedy within categories, no threshold",
             "average": "over instances or pairs, then over pictures",
