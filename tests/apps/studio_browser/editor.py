@@ -60,6 +60,7 @@ class Editor:
         for toggle, wanted in {"snap": "true", "grid": "false"}.items():
             if self.at(toggle).get_attribute("aria-pressed") != wanted:
                 self.press(toggle)
+        self.at("steps").fill("8")
         self.at("images").get_by_role("button", name="1").click()
         self.page.evaluate("document.documentElement.dataset.theme = 'light'")
 

@@ -120,19 +120,15 @@ def test_dragging_past_a_box_overrules_an_exception(pile: Editor) -> None:
 
 
 def test_a_box_moved_into_a_loop_is_told_before_generating(editor: Editor) -> None:
-    editor.draw(BOXES["red"], "red")
-    editor.draw((0.65, 0.65, 0.95, 0.95), "far")
-    editor.draw((0.4, 0.4, 0.8, 0.8), "middle", holding="Control")
-    declare(editor, "red", "in front of", "middle")
-    editor.select("far")
-    editor.press("to-front")
-    declare(editor, "far", "in front of", "red")
-    editor.select("middle")
-    editor.press("to-front")
-    declare(editor, "middle", "in front of", "far")
+    editor.draw((0.1, 0.1, 0.4, 0.4), "red")
+    editor.draw((0.5, 0.1, 0.8, 0.4), "green")
+    editor.draw((0.2, 0.3, 0.7, 0.7), "blue", holding="Control")
+    declare(editor, "red", "in front of", "blue")
+    assert relations(editor) == {("red", "blue"), ("blue", "green")}
+    editor.select("green")
+    editor.drag((0.75, 0.2), (0.5, 0.2))
     editor.press("generate")
-    if editor.at("problems").is_visible():
-        assert "loops" in editor.at("problems").inner_text()
+    assert "The order loops: blue › green › red › blue" in editor.at("problems").inner_text()
 
 
 @pytest.mark.parametrize("kind", ["pairs", "depths"])

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 
 const AT_ONCE = 4; // pictures fetched side by side
+const RETRY = 2000; // milliseconds, while the server cannot be reached
 const KEPT = "occlusionformer.job"; // survives a reload of the page, not of the browser
 
 export class Job {
@@ -45,7 +46,7 @@ export class Job {
   }
 
   async #hear(kind, data) {
-    if (kind === "lost") return this.#end("failed", { problems: [{ field: "", message: "The connection to this job was lost." }] });
+    if (kind === "lost") return this.#lookAgain();
     if (kind !== "done") return ["failed", "cancelled"].includes(kind) ? this.#end(kind, data) : this.tell(kind, data);
     try {
       const pictures = await fetched(data, this.context);
@@ -53,6 +54,16 @@ export class Job {
     } catch (error) {
       this.#end("failed", { problems: error.problems ?? [{ field: "", message: String(error) }] });
     }
+  }
+
+  // A stream also breaks when the page is left: nothing may be forgotten before the server has said that the job is gone.
+  async #lookAgain() {
+    const { id } = this;
+    const state = await api.status(id).catch((error) => error);
+    if (this.id !== id) return;
+    if (state.job) this.#watch(id);
+    else if (state.status === 0) setTimeout(() => this.id === id && this.#lookAgain(), RETRY);
+    else this.#end("failed", { problems: state.problems });
   }
 
   #end(kind, data) {

@@ -116,7 +116,7 @@ export class Layers {
     this.drag = null;
     const go = (move) => {
       if (!this.drag && Math.abs(move.clientY - top) < 4) return;
-      this.drag ??= this.#lift(row, move.pointerId);
+      if (!this.drag) this.#lift(row, move.pointerId);
       const place = middles.filter((middle, other) => other !== from && middle < move.clientY).length;
       this.drag.place = place;
       row.style.transform = `translateY(${move.clientY - top}px)`;
@@ -128,24 +128,26 @@ export class Layers {
       });
     };
     const end = (last) => {
-      row.removeEventListener("pointermove", go);
+      removeEventListener("pointermove", go);
+      removeEventListener("pointerup", end);
+      removeEventListener("pointercancel", end);
       const { drag } = this;
       this.drag = null;
       if (!drag) return;
       this.draw();
       if (last.type === "pointerup") this.commands.moveTo(row.dataset.id, drag.place);
     };
-    row.addEventListener("pointermove", go);
-    row.addEventListener("pointerup", end, { once: true });
-    row.addEventListener("pointercancel", end, { once: true });
+    addEventListener("pointermove", go);
+    addEventListener("pointerup", end);
+    addEventListener("pointercancel", end);
     if (onGrip) event.preventDefault();
   }
 
+  // From here on the list is not drawn anew until the row is dropped.
   #lift(row, pointer) {
+    this.drag = { place: 0 };
     row.setPointerCapture(pointer);
     row.classList.add("lifted");
     this.commands.select(row.dataset.id);
-    row.addEventListener("click", (event) => event.preventDefault(), { once: true, capture: true });
-    return { place: 0 };
   }
 }

@@ -120,6 +120,7 @@ export class Transfer {
   }
 
   #openExport() {
+    by("export-format").value = "native";
     open("export");
     this.#export(false);
   }
@@ -129,17 +130,22 @@ export class Transfer {
     setText(by("export-about"), this.formats.find((each) => each.name === to)?.description ?? "");
     by("export-problems").hidden = true;
     by("export-lossy").hidden = true;
+    this.#showExport("");
     const text = JSON.stringify(toLayout(this.store.doc));
+    const wanted = () => to === by("export-format").value;
     try {
       const { document } = await api.convert({ document: text, from: "native", to, lossy });
-      by("export-text").value = document;
+      if (wanted()) this.#showExport(document);
     } catch (error) {
-      by("export-text").value = "";
+      if (!wanted()) return;
       complain(by("export-problems"), error);
       by("export-lossy").hidden = lossy || to === "native";
     }
-    const empty = !by("export-text").value;
-    by("export-copy").disabled = by("export-save").disabled = empty;
+  }
+
+  #showExport(text) {
+    by("export-text").value = text;
+    by("export-copy").disabled = by("export-save").disabled = !text;
   }
 
   async #copyExport() {
