@@ -15,13 +15,17 @@ from occlusionformer.data.records import (
     Mask,
     Record,
     RecordFolder,
+    RecordSource,
     RecordWriter,
     Shard,
+    check_folder,
     from_plain,
     record_schema,
+    statistics_of,
     to_plain,
     write_shard,
 )
+from occlusionformer.data.records.folder import OPEN_SHARDS
 from occlusionformer.data.records.shards import RECORDS_PER_GROUP
 from tests.data.records.examples import data_set, picture, record, with_instance
 
@@ -150,7 +154,7 @@ def test_other_parquet_files_are_refused(tmp_path: Path):
         _ = Shard(path).tar
     path.write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="expected a Parquet file"):
-        _ = Shard(path).table
+        _ = Shard(path).metadata
 
 
 def test_plain_form_comes_back_and_fits_the_schema():
@@ -183,6 +187,19 @@ def test_a_data_set_reads_like_a_list(tmp_path: Path):
         RecordFolder(tmp_path)
 
 
+def test_reading_many_shards_at_random_keeps_few_in_memory_and_no_file_open(tmp_path: Path):
+    with RecordWriter(tmp_path, records_per_shard=1) as writer:
+        for number in range(OPEN_SHARDS + 5):
+            writer.add(record(f"r{number}"), picture(number))
+    folder = pickle.loads(pickle.dumps(RecordFolder(tmp_path)))
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for number in [*range(OPEN_SHARDS + 5), 0, 3]:
+        found, image = folder.item(number)
+        assert (found.image_id, image) == (f"r{number}", picture(number))
+    assert len(folder._opened) == OPEN_SHARDS
+    assert (len(os.listdir("/proc/self/fd")) if before else 0) <= before
+
+
 def test_a_writer_starts_new_shards_and_refuses_ids_again(tmp_path: Path):
     with RecordWriter(tmp_path, "test", records_per_shard=2) as writer:
         for name in "abcde":
@@ -207,3 +224,14 @@ def test_the_hub_library_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "parquet", data_files=str(folder / "data" / "*.parquet"), split="train", streaming=True
     )
     assert [row["image_id"] for row in streamed] == ["one", "two", "three", "four"]
+
+
+def test_a_shard_may_be_empty(tmp_path: Path):
+    """So that the numbers of shards have no gap where all pictures of one were bad."""
+    folder = data_set(tmp_path / "set")
+    assert write_shard(folder / "data" / "train-00002.parquet", []) == 0
+    assert [len(shard) for shard in RecordFolder(folder).shards] == [2, 2, 0]
+    assert len(list(RecordFolder(folder))) == 4
+    assert statistics_of(folder)["records"] == 4
+    assert list(check_folder(folder)) == []
+    assert RecordSource(folder).shape_of(3).instances == 3

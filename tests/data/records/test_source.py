@@ -129,6 +129,6 @@ def test_layouts_have_the_order_and_the_masks():
 
 
 def test_scenes_need_everything():
-    with pytest.raises(ValueError, match=r"visible_mask") as caught:
+    with pytest.raises(ValueError, match="amodal_mask: expected a mask") as caught:
         scene_of_record(bare(record()), decode_image(record(), picture()))
     assert str(caught.value).splitlines()[-1] == "one: depth: expected every two instances at different depths"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import accumulate
@@ -15,6 +16,9 @@ from occlusionformer.data.records.shards import SHARD_NAME, Item, Shard, ShardWr
 RECORDS_PER_SHARD = 1000
 IMAGE_BYTES_PER_SHARD = 512 * 2**20
 """A shard ends with whichever comes first."""
+
+OPEN_SHARDS = 16
+"""Shards of which random access keeps a row group and the places of pictures: about a megabyte each."""
 
 
 class RecordFolder:
@@ -31,14 +35,20 @@ class RecordFolder:
             raise ValueError(f"{self.folder}: expected a folder with data/SPLIT-NUMBER.parquet, got none of these")
         if split is not None and split not in self.splits:
             raise ValueError(f"{self.folder}: expected a split out of {', '.join(self.splits)}, got {split!r}")
+        self.split = split
+        # What a shard has read it keeps, so that those here are copied before a pass through all of them.
         self.shards = tuple(shard for shard in map(Shard, found) if split in (None, shard.split))
+        self._opened: OrderedDict[int, Shard] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type[RecordFolder], tuple[Path, str | None]]:
+        return RecordFolder, (self.folder, self.split)
 
     def __len__(self) -> int:
         return self._ends[-1]
 
     def __iter__(self) -> Iterator[Record]:
         for shard in self.shards:
-            yield from shard.records()
+            yield from Shard(shard.path).records()
 
     def __getitem__(self, index: int) -> Record:
         shard, place = self.find(index)
@@ -47,7 +57,7 @@ class RecordFolder:
     def items(self) -> Iterator[Item]:
         """Records with their pictures."""
         for shard in self.shards:
-            yield from shard.items()
+            yield from Shard(shard.path).items()
 
     def item(self, index: int) -> Item:
         """One record with its picture."""
@@ -60,11 +70,19 @@ class RecordFolder:
         if not 0 <= index < len(self):
             raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
         number = bisect.bisect_right(self._ends, index)
-        return self.shards[number], index - (self._ends[number - 1] if number else 0)
+        return self._open(number), index - (self._ends[number - 1] if number else 0)
+
+    def _open(self, number: int) -> Shard:
+        """A shard that keeps what it read last, and is forgotten when others are read."""
+        shard = self._opened.pop(number) if number in self._opened else Shard(self.shards[number].path)
+        self._opened[number] = shard
+        if len(self._opened) > OPEN_SHARDS:
+            self._opened.popitem(last=False)
+        return shard
 
     @cached_property
     def _ends(self) -> list[int]:
-        return list(accumulate(map(len, self.shards)))
+        return list(accumulate(len(Shard(shard.path)) for shard in self.shards))
 
 
 def shard_files(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -179,49 +179,67 @@ def _parquet(tables: Sequence[Any], tar: Tar | None) -> memoryview:
 
 
 class Shard:
-    """A shard to read from. Cheap until something is read; may be sent to worker processes."""
+    """A shard to read from. No file stays open between calls; may be sent to worker processes."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         named = SHARD_NAME.fullmatch(self.path.name)
         self.split = named["split"] if named else "train"
         self.tar_path = self.path.with_suffix(".tar")
+        self._last_group: tuple[int, Any] | None = None
 
     def __reduce__(self) -> tuple[type[Shard], tuple[Path]]:
         return Shard, (self.path,)
 
     def __len__(self) -> int:
-        return int(self.table.metadata.num_rows)
+        return int(self.metadata.num_rows)
 
     @cached_property
-    def table(self) -> Any:
-        """The `pyarrow.parquet.ParquetFile`. Raises ValueError for a file that is none."""
+    def metadata(self) -> Any:
+        """What the Parquet file says of itself. Raises ValueError for a file that is none."""
         arrow, parquet = from_extra("pyarrow"), from_extra("pyarrow.parquet")
         try:
-            return parquet.ParquetFile(self.path)
+            return parquet.read_metadata(self.path)
         except arrow.ArrowInvalid as error:
             raise ValueError(f"{self.path}: expected a Parquet file: {error}") from None
+
+    @property
+    def num_groups(self) -> int:
+        """Row groups: what is read at once."""
+        return int(self.metadata.num_row_groups)
 
     @cached_property
     def tar(self) -> Tar | None:
         """What the shard says of its tar; None when it has no pictures. Raises ValueError for another kind of file."""
-        text = (self.table.metadata.metadata or {}).get(FORMAT_KEY)
+        text = (self.metadata.metadata or {}).get(FORMAT_KEY)
         facts = json.loads(text) if text else {}
         if facts.get("version") != VERSION:
             raise ValueError(f"{self.path}: expected a shard of records, version {VERSION}, got {facts or 'none'}")
         return None if facts["tar"] is None else Tar(**facts["tar"])
 
+    def columns(self, names: Sequence[str]) -> Any:
+        """Some columns of all rows, as an Arrow table."""
+        with self._opened() as file:
+            return file.read(columns=list(names), use_threads=False)
+
+    def group(self, number: int) -> Any:
+        """A row group, as an Arrow table."""
+        with self._opened() as file:
+            return file.read_row_group(number, use_threads=False)
+
     def records(self) -> Iterator[Record]:
         """All of them, in order, a row group in memory at a time."""
-        for group in range(self.table.num_row_groups):
-            yield from from_table(self.table.read_row_group(group))
+        for number in range(self.num_groups):
+            yield from from_table(self.group(number))
 
     def record(self, place: int) -> Record:
         """One of them. The last row group read is kept."""
         if not 0 <= place < len(self):
             raise IndexError(f"{self.path}: expected record 0 to {len(self) - 1}, got {place}")
-        group, row = self._find(place)
-        return from_table(self._read_group(group).slice(row, 1))[0]
+        number, row = self._find(place)
+        if self._last_group is None or self._last_group[0] != number:
+            self._last_group = (number, self.group(number))
+        return from_table(self._last_group[1].slice(row, 1))[0]
 
     def image(self, record: Record) -> bytes | None:
         """The picture of one of its records as an encoded file; None when the shard holds none."""
@@ -248,15 +266,14 @@ class Shard:
         except tarfile.TarError as error:
             raise ValueError(f"{self.tar_path}: expected a tar: {error}") from None
 
-    @cached_property
-    def _read_group(self) -> Any:
-        return lru_cache(maxsize=1)(self.table.read_row_group)
+    def _opened(self) -> Any:
+        return from_extra("pyarrow.parquet").ParquetFile(self.path, metadata=self.metadata)
 
     def _find(self, place: int) -> tuple[int, int]:
         """Row group, and row in it."""
-        for group in range(self.table.num_row_groups):
-            rows = self.table.metadata.row_group(group).num_rows
+        for number in range(self.num_groups):
+            rows = self.metadata.row_group(number).num_rows
             if place < rows:
-                return group, place
+                return number, place
             place -= rows
         raise AssertionError("a place inside the shard")

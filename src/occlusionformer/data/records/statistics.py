@@ -41,7 +41,7 @@ def statistics_of(folder: str | Path) -> dict[str, Any]:
     """Of all splits, as JSON has it."""
     counts: dict[str, _Count] = {}
     for shard in RecordFolder(folder).shards:
-        _add(counts.setdefault(shard.split, _Count()), shard)
+        _add(counts.setdefault(shard.split, _Count()), Shard(shard.path))
     splits = {split: _described(count) for split, count in counts.items()}
     totals = {name: sum(split[name] for split in splits.values()) for name in ("records", "instances")}
     return {"version": VERSION, **totals, "splits": splits}
@@ -50,7 +50,7 @@ def statistics_of(folder: str | Path) -> dict[str, Any]:
 def _add(count: _Count, shard: Shard) -> None:
     compute = from_extra("pyarrow.compute")
     names = [*COLUMNS, *(f"instances.list.element.{name}" for name in INSTANCE_COLUMNS)]
-    table = shard.table.read(columns=names).combine_chunks()
+    table = shard.columns(names).combine_chunks()
     lengths_R = _array(compute.list_value_length(table["instances"]))
     instances = compute.list_flatten(table["instances"]).combine_chunks()
     words = compute.count_substring_regex(instances.field("caption"), r"\S+")

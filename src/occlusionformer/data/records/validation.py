@@ -95,7 +95,7 @@ class FolderCheck:
 
     def _columns(self, shard: Shard) -> Iterator[Violation]:
         try:
-            found = shard.table.schema_arrow
+            found = shard.metadata.schema.to_arrow_schema()
         except (ValueError, OSError) as error:
             yield self._at(shard.path, str(error).removeprefix(f"{shard.path}: "))
             return
@@ -130,19 +130,19 @@ class FolderCheck:
         except ValueError as error:
             yield self._at(shard.tar_path, str(error).removeprefix(f"{shard.tar_path}: "))
             return
-        named = set(shard.table.read(columns=["image_file"])["image_file"].to_pylist())
+        named = set(shard.columns(["image_file"])["image_file"].to_pylist())
         for name in sorted(members - named):
             yield self._at(shard.tar_path, "expected only pictures that a record names", name)
 
     def _records(self, shard: Shard) -> Iterator[Violation]:
         row = 0
         file = shard.path.relative_to(self.folder).as_posix()
-        for group in range(shard.table.num_row_groups):
+        for group in range(shard.num_groups):
             try:
-                values = shard.table.read_row_group(group).to_pylist()
+                values = shard.group(group).to_pylist()
             except (OSError, UnicodeDecodeError) as error:
                 yield self._at(shard.path, f"expected readable records in row group {group}: {error}")
-                row += shard.table.metadata.row_group(group).num_rows
+                row += shard.metadata.row_group(group).num_rows
                 continue
             for value in values:
                 for problem in self._record_problems(value, shard, (file, row)):
