@@ -7,7 +7,6 @@ import pytest
 
 from occlusionformer.generation import FormingPictures, GenerationRequest, PreviewingGenerator
 from occlusionformer.pipelines import PipelineGenerator
-from occlusionformer.pipelines.preview import decodes_on_the_way
 from tests.pipelines.tiny import seeded, three_apart, two_overlapping
 
 STEPS = 4
@@ -80,6 +79,16 @@ def test_defaults_are_the_pipelines(pipeline, generator):
     assert defaults.side_multiple == pipeline.vae_scale_factor * 2
 
 
-def test_an_offloaded_decoder_is_left_alone(pipeline, generator, monkeypatch):
+def test_an_offloaded_decoder_is_left_alone(pipeline, monkeypatch):
+    """Colours are learned from the first picture instead."""
     monkeypatch.setattr(pipeline.vae, "_hf_hook", object(), raising=False)
-    assert not decodes_on_the_way(pipeline)
+    generator = PipelineGenerator(pipeline, model="tiny")
+    decodings = []
+    decode = pipeline._decode
+    monkeypatch.setattr(pipeline, "_decode", lambda *arguments: decodings.append(1) or decode(*arguments))
+    _, seen = watched(generator, [request()])
+    assert seen == []
+    [picture], seen = watched(generator, [request(6)])
+    assert [forming.step for forming, _ in seen] == [2, 3, 4]
+    assert len(decodings) == 2
+    assert seen[-1][1][0].shape == np.asarray(picture.image).shape

@@ -33,7 +33,7 @@ from occlusionformer.pipelines.inputs import Canvas
 from occlusionformer.pipelines.loading import DTYPE_KEYWORD, best_device, best_dtype
 from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
-from occlusionformer.pipelines.preview import StepExtrapolation, decodes_on_the_way
+from occlusionformer.pipelines.preview import Decode, Previews, StepExtrapolation
 from occlusionformer.tensors.grid import TokenGrid
 
 FLUX_DEV_BASE = "black-forest-labs/FLUX.1-dev"
@@ -80,12 +80,14 @@ class _Progress:
     ended: list[float] = field(default_factory=list)
     positions: tuple[int, ...] = ()
     extrapolation: StepExtrapolation | None = None
+    decode: Decode | None = None
 
-    def begin(self, pictures: Sequence[_Picture], canvas: Canvas, *, previews: bool) -> None:
+    def begin(self, pictures: Sequence[_Picture], decode: Decode | None) -> None:
         """The next batch."""
         self.ended.clear()
         self.positions = tuple(picture.position for picture in pictures)
-        self.extrapolation = StepExtrapolation(canvas) if previews and self.on_preview is not None else None
+        self.extrapolation = None if self.on_preview is None else StepExtrapolation()
+        self.decode = decode
 
     def step_end(self, pipeline: Any, step: int, timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         self.ended.append(time.perf_counter())
@@ -100,8 +102,8 @@ class _Progress:
         if self.extrapolation is None or self.on_preview is None:
             return
         clean = self.extrapolation.follow(pipeline, step, latents)
-        if clean is not None:
-            images = partial(self.extrapolation.decode, pipeline, clean)
+        if clean is not None and self.decode is not None:
+            images = partial(self.decode, clean)
             self.on_preview(FormingPictures(step=self.done, total=self.total, positions=self.positions, images=images))
 
 
@@ -114,6 +116,7 @@ class PipelineGenerator:
         self.pipeline = pipeline
         self.model = model
         self.batch_size = batch_size
+        self._previews = Previews(pipeline)
 
     def generate(
         self, requests: Sequence[GenerationRequest], *, on_step: StepCallback | None = None
@@ -134,7 +137,8 @@ class PipelineGenerator:
     ) -> list[GeneratedImage]:
         """As `generate`, showing the pictures on their way from the second step on.
 
-        There is nothing to see while the components of the pipeline take turns in the accelerator's memory.
+        Where the components of the pipeline take turns in the accelerator's memory, from the second picture on, and
+        roughly.
         """
         batches = self._batches(requests)
         steps = sum(settings.steps for settings, _ in batches)
@@ -191,7 +195,7 @@ class PipelineGenerator:
         start = time.perf_counter()
         grid = TokenGrid.from_pixels(settings.height, settings.width, self._pixels_per_token)
         canvas = Canvas(height=settings.height, width=settings.width, grid=grid)
-        progress.begin(pictures, canvas, previews=decodes_on_the_way(self.pipeline))
+        progress.begin(pictures, self._previews.decoder(canvas))
         output = self.pipeline(
             layout=[picture.layout for picture in pictures],
             width=settings.width,
@@ -209,6 +213,8 @@ class PipelineGenerator:
             raise GenerationInterruptedError(progress.done, progress.total)
         assert isinstance(output, OcclusionFormerPipelineOutput)
         assert isinstance(output.images, list)
+        if progress.extrapolation is not None and progress.extrapolation.latest is not None:
+            self._previews.learn(canvas, progress.extrapolation.latest, output.images)
         end = time.perf_counter()
         timings = {
             "text_and_first_step": progress.ended[0] - start,

@@ -1,45 +1,91 @@
-"""Pictures on their way: where the last denoising step points, decoded before the last noise is gone."""
+"""Pictures on their way: where the last denoising step points, made visible before the last noise is gone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from PIL.Image import Image
+from PIL import Image
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, pad
 
 from occlusionformer.pipelines.inputs import Canvas
 
 if TYPE_CHECKING:
     from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
 
+Decode = Callable[[Tensor], list[Image.Image]]
+"""From predicted latents to pictures."""
+
 
 @dataclass
 class StepExtrapolation:
     """Follows the latents of one batch from step to step."""
 
-    canvas: Canvas
-    _before: Tensor | None = field(default=None, init=False)
+    latest: Tensor | None = field(default=None, init=False)
 
     def follow(self, pipeline: OcclusionFormerPipeline, step: int, latents: Tensor) -> Tensor | None:
         """The clean latents on the straight line through the last two states; None after the first step.
 
         Steps of a flow are straight in the noise level, so this is what the model predicted.
         """
-        before, self._before = self._before, latents
+        before, self.latest = self.latest, latents
         if before is None:
             return None
         level_before, level = (float(pipeline.scheduler.sigmas[place]) for place in (step, step + 1))
         return latents + (latents - before) * (level / (level_before - level))
 
+
+class Previews:
+    """Makes latents of one pipeline visible: with its decoder where that is cheap, else with learned colours.
+
+    An offloaded decoder would push the transformer out of the accelerator's memory at every step. The colours are a
+    linear map from the channels of a latent position, learned from the first picture; until then there is nothing
+    to see.
+    """
+
+    def __init__(self, pipeline: OcclusionFormerPipeline) -> None:
+        self._pipeline = pipeline
+        self._colours: Tensor | None = None
+
+    def decoder(self, canvas: Canvas) -> Decode | None:
+        """None while there is none."""
+        if not self._is_offloaded:
+            return partial(self._decode, canvas)
+        return None if self._colours is None else partial(self._colour, canvas)
+
+    def learn(self, canvas: Canvas, latents: Tensor, images: Sequence[Image.Image]) -> None:
+        """From the latents of finished pictures; done once, and only where the colours are needed."""
+        if self._is_offloaded and self._colours is None:
+            channels_BHWC = self._channels(canvas, latents)
+            pixels_BCHW = torch.stack(
+                [torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1) for image in images]
+            )
+            seen_BCHW = adaptive_avg_pool2d(pixels_BCHW.float(), channels_BHWC.shape[1:3])
+            seen_NC = seen_BCHW.permute(0, 2, 3, 1).reshape(-1, 3)
+            self._colours = torch.linalg.lstsq(channels_BHWC.flatten(0, 2), seen_NC).solution
+
+    @property
+    def _is_offloaded(self) -> bool:
+        return hasattr(self._pipeline.vae, "_hf_hook")
+
     @torch.no_grad()
-    def decode(self, pipeline: OcclusionFormerPipeline, clean: Tensor) -> list[Image]:
-        """The pictures of predicted latents."""
-        images: list[Image] = pipeline._decode(clean, self.canvas, "pil")
+    def _decode(self, canvas: Canvas, latents: Tensor) -> list[Image.Image]:
+        images: list[Image.Image] = self._pipeline._decode(latents, canvas, "pil")
         return images
 
+    def _colour(self, canvas: Canvas, latents: Tensor) -> list[Image.Image]:
+        assert self._colours is not None
+        pixels_BHWC = (self._channels(canvas, latents) @ self._colours).clamp(0, 255).byte().numpy()
+        size = (canvas.width, canvas.height)
+        return [Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC) for pixels in pixels_BHWC]
 
-def decodes_on_the_way(pipeline: OcclusionFormerPipeline) -> bool:
-    """Whether decoding between steps is cheap: an offloaded decoder would push the transformer out of memory."""
-    return not hasattr(pipeline.vae, "_hf_hook")
+    def _channels(self, canvas: Canvas, latents: Tensor) -> Tensor:
+        """(B, H, W, C + 1) on the CPU in fp32, the last channel 1."""
+        pipeline = self._pipeline
+        unpacked = pipeline._unpack_latents(latents, canvas.height, canvas.width, pipeline.vae_scale_factor)
+        return pad(unpacked.float().cpu().permute(0, 2, 3, 1), (0, 1), value=1.0)
