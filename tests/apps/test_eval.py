@@ -55,6 +55,15 @@ def test_for_a_person_there_is_a_table(run: Command, toy: Path):
     assert "asking qwen: " in done.err
 
 
+def test_an_interrupted_run_is_gone_on_with(run: Command, toy: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(drawing, "load_generator", lambda spec: Painter(model=spec, interrupted_in_step=2))
+    done = run("eval", toy, "--judges", "qwen", "--out", "a")
+    assert done.code == 130
+    assert "interrupted: what was done is kept in a" in done.err
+    monkeypatch.setattr(drawing, "load_generator", lambda spec: Painter(model=spec))
+    assert run("eval", toy, "--judges", "qwen", "--out", "a").code == 0
+
+
 def test_pictures_of_ones_own_are_judged(run: Command, toy: Path, folder: Path):
     assert run("eval", toy, "--judges", "qwen", "--out", "a").code == 0
     done = run("eval", toy, "--judges", "qwen", "--pictures", folder / "a" / "pictures", "--out", "b", "--json")
@@ -80,6 +89,8 @@ def test_shards_add_up(run: Command, toy: Path):
         (("eval", "{toy}", "--judges", "nobody"), "judges: expected one of (art, "),
         (("eval", "{toy}", "--judges", "qwen,qwen"), "expected every judge once, got 'qwen' again"),
         (("eval", "{toy}", "--judges", "instaorder-order:x"), "needs answers to 'segment' questions"),
+        (("eval", "{toy}", "--judges", "sam2,instaorder-order"), "expected instaorder-order:InstaOrderNet_o.pth.tar"),
+        (("eval", "{toy}", "--judges", "art:x"), "expected art without an argument"),
         (("eval", "{toy}", "--shard", "0/2"), "shard: expected i/n"),
         (("eval", "{toy}", "--shard", "two"), "shard: expected i/n"),
         (("eval", "{toy}", "--workers", "0"), "workers: expected at least 1"),

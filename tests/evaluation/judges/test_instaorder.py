@@ -126,7 +126,7 @@ def test_a_checkpoint_is_loaded_and_judges_every_pair(checkpoint: Path):
 def test_a_checkpoint_of_another_network_is_refused(checkpoint: Path, tmp_path: Path):
     with pytest.raises(JudgeUnavailableError, match=r"not this network: .*fc\.weight"):
         load_judge(f"instaorder-depth:{checkpoint}")
-    with pytest.raises(ValueError, match="expected a checkpoint"):
+    with pytest.raises(ValueError, match="expected instaorder-depth:InstaOrderNet_d"):
         load_judge("instaorder-depth")
     torch.save({"state_dict": Path}, tmp_path / "code.pth")
     with pytest.raises(JudgeUnavailableError, match="expected a checkpoint of tensors"):

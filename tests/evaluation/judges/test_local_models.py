@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +203,12 @@ def test_resizing_for_inception_rounds_nothing_and_smooths():
 def test_weights_that_are_not_there_make_a_judge_unavailable(spec: str, tmp_path: Path):
     with pytest.raises(JudgeUnavailableError):
         load_judge(spec.format(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("name", ["qwen", "sam2", "clip"])
+def test_damaged_weights_make_a_judge_unavailable(name: str, folders: dict[str, Path], tmp_path: Path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(folders[name], damaged)
+    (damaged / "model.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(JudgeUnavailableError, match=f"^{name}: "):
+        load_judge(f"{name}:{damaged}")

@@ -147,5 +147,5 @@ def test_the_model_must_be_served(server: Server):
 def test_no_server_makes_the_judge_unavailable():
     with pytest.raises(JudgeUnavailableError, match="ConnectError"):
         load_judge("server:http://127.0.0.1:9/v1")
-    with pytest.raises(ValueError, match="expected an address"):
+    with pytest.raises(ValueError, match="expected server:http://HOST:PORT/v1, got 'server'"):
         load_judge("server")

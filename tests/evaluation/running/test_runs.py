@@ -111,6 +111,8 @@ def test_items_are_drawn_in_the_order_that_judges_see_in_the_references(data: Pa
     painter = ShiftedPainter()
     evaluate(Plan(benchmark=toy_benchmark(data), method=painter, judges=lookers()), tmp_path / "run")
     assert len(painter.requests) == COUNT
+    conditioned = read_result(tmp_path / "run").document["drawn"]["conditioned"]
+    assert conditioned == {"on": "order of the reference", "number": COUNT}
     for request in painter.requests:
         assert request.layout.zorder.edges == {(1, 0), (2, 0), (2, 1)}
         assert request.seed == 0

@@ -60,5 +60,5 @@ def test_it_is_a_judge_that_knows_its_own_art():
     judge = load_judge("art")
     assert isinstance(judge, Judge)
     assert judge.identity["revision"].startswith("sha256:")
-    with pytest.raises(ValueError, match="expected no argument"):
+    with pytest.raises(ValueError, match="expected art without an argument"):
         load_judge("art:x")

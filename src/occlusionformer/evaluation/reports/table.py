@@ -47,6 +47,9 @@ def facts(result: Result) -> list[tuple[str, str]]:
     rows = [("benchmark", f"{run['benchmark']['title']} ({run['benchmark']['name']})")]
     rows += [(f"benchmark: {name}", _plain(value)) for name, value in sorted(run["benchmark"]["settings"].items())]
     rows += [("items", f"{drawn['number']} of {run['items']['number']}, digest {run['items']['digest'][:16]}")]
+    if drawn["conditioned"] is not None:
+        conditioned = drawn["conditioned"]
+        rows.append((f"drawn with the {conditioned['on']}", f"{conditioned['number']} of {drawn['number']}"))
     rows += [("method", run["method"]), ("model", run["model"] or f"pictures in {run['pictures']}")]
     rows += [(f"drawing: {name}", _plain(value)) for name, value in sorted((run["drawing"] or {}).items())]
     rows += [(f"drawn with ({place + 1})", _plain(way)) for place, way in enumerate(drawn["ways"])]

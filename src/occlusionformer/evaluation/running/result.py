@@ -72,7 +72,11 @@ def result_of(scoring: Scoring) -> Result:
     document = {
         "format": FORMAT,
         "run": folder.asked(),
-        "drawn": {"number": len(seen), "ways": folder.provenances()},
+        "drawn": {
+            "number": len(seen),
+            "ways": folder.provenances(),
+            "conditioned": _conditioned(benchmark, transcript, seen),
+        },
         "judges": _judges(benchmark, transcript, folder, seen),
         "scores": [_score_as_json(each, benchmark, transcript) for each in scores],
         "difficulty": {item.key: item.difficulty for item in seen},
@@ -115,6 +119,15 @@ def _judges(benchmark: Benchmark, transcript: Transcript, folder: RunFolder, ite
         is_short = any(each["missing"] for each in counts.values())
         told.append({**entry, "unavailable": reasons[seat.spec]} if is_short and seat.spec in reasons else entry)
     return told
+
+
+def _conditioned(benchmark: Benchmark, transcript: Transcript, items: Sequence[Item]) -> Json:
+    """How many items were drawn with an order that judges saw in their references; None where that is not asked."""
+    condition = benchmark.conditions_on
+    if condition is None:
+        return None
+    records = [transcript.record(item, condition) for item in items]
+    return {"on": str(condition), "number": sum(record is not None and record.answer is not None for record in records)}
 
 
 def _counts(question: Question, transcript: Transcript, items: Sequence[Item]) -> dict[str, Json]:

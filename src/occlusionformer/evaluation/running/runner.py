@@ -61,7 +61,7 @@ def evaluate(
     place = RunFolder(Path(folder))
     place.start(plan.asked(benchmark, items), items)
     if how.workers == 1:
-        carry_out(plan, place, how, tell)
+        carry_out(replace(plan, benchmark=benchmark), place, how, tell)
     else:
         _in_processes(plan, place, how, min(how.workers, len(items)))
     return rescore(folder, benchmark.metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from occlusionformer.evaluation.benchmark import Question, QuestionKind
 from occlusionformer.evaluation.judgement import Json, digest
@@ -39,8 +40,14 @@ def seat_of(source: Judge | str) -> Seat:
     card = card_of(source) if isinstance(source, str) else None
     if card is not None and isinstance(source, str):
         return Seat(spec=source, kinds=card.kinds, needs=card.needs)
-    judge = load_judge(source) if isinstance(source, str) else source
+    judge = _foreign(source) if isinstance(source, str) else source
     return Seat(spec=spec_of(source), kinds=judge.kinds, needs=judge.needs, judge=judge)
+
+
+@lru_cache(maxsize=16)
+def _foreign(spec: str) -> Judge:
+    """Loaded once in a process, however often it is asked who it is."""
+    return load_judge(spec)
 
 
 def seat_of_json(value: Mapping[str, Json]) -> Seat:
