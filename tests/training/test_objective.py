@@ -149,7 +149,7 @@ def test_times_have_the_median_that_mean_and_shift_ask_for(mean: float, shift: f
     assert times.median() == pytest.approx(float(expected), abs=0.03)
 
 
-def test_gradient_checkpointing_and_bf16_change_nothing_but_rounding(tmp_path: Path):
+def test_gradient_checkpointing_changes_nothing_but_rounding(tmp_path: Path):
     plain = tiny_trainer(tmp_path / "plain")
     awake(plain)
     expected = gradients(plain)

@@ -67,8 +67,9 @@ def embedded() -> RunConfig:
     """The embedded model from scratch on layered scenes: everything is trained.
 
     Hardware: two CPU cores. Hours: 10 for a million images at 28 a second.
-    Expected: probe error 0.152 after 6,000 images, 0.073 after 35,000, 0.049 after 60,000; objects are recognisable
-    and obey their order from then on. Most of the loss sits near noise, where a layout decides.
+    Expected, measured on scenes of up to six objects: probe error 0.152 after 6,000 images, 0.073 after 35,000, 0.049
+    after 60,000; objects are recognisable and obey their order from then on. Times near noise, where a layout decides,
+    make up most of the loss.
     """
     return RunConfig(
         recipe="embedded",

@@ -18,7 +18,7 @@ from occlusionformer.embedded.text import packaged_text_model, packaged_tokenize
 from occlusionformer.model import BranchConfig, OcclusionBranch, backbone_shape, paper
 from occlusionformer.model.backbone import FluxTransformer2DModel, new_backbone
 from occlusionformer.pipelines import OcclusionFormerPipeline
-from occlusionformer.pipelines.loading import DTYPE_KEYWORD
+from occlusionformer.pipelines.loading import DTYPE_KEYWORD, cast
 from occlusionformer.training.attention_maps import AttentionMapBranch
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.overrides import SettingsError
@@ -52,6 +52,8 @@ def build_pipeline(config: RunConfig) -> OcclusionFormerPipeline:
         if component is not None:
             component.requires_grad_(False)
     pipeline.transformer.requires_grad_(config.model.train_backbone)
+    if not config.model.train_backbone:
+        cast(pipeline.transformer, getattr(torch, config.model.frozen_dtype))
     pipeline.branch.requires_grad_(True)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

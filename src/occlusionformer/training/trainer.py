@@ -177,7 +177,6 @@ class Trainer:
             num_workers=settings.workers,
             prefetch_factor=settings.prefetch if settings.workers else None,
             worker_init_fn=ignore_signals,
-            pin_memory=self.accelerator.device.type == "cuda",
         )
 
     def _take_step(self, loader: Iterator[Batch], tally: Tally) -> None:
@@ -246,12 +245,13 @@ class Trainer:
         """Figures and pictures of the probe set with averaged weights, by the main process."""
         if self.accelerator.distributed_type != DistributedType.FSDP and self.accelerator.is_main_process:
             self.average.swap()
-            figures = self.probe.figures(self.objective)
+            with self.accelerator.autocast():
+                figures = self.probe.figures(self.objective)
+                self._draw(logbook)
+            self.average.swap()
             logbook.figures(self.step, figures)
             if on_report is not None:
                 on_report(self.step, figures)
-            self._draw(logbook)
-            self.average.swap()
         self.accelerator.wait_for_everyone()
 
     def _draw(self, logbook: Logbook) -> None:

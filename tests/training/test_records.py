@@ -1,0 +1,44 @@
+"""Scenes and records on disk share one path: the same samples, the same tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("pyarrow")
+
+from occlusionformer.data.records import RecordWriter, scene_items
+from occlusionformer.data.scenes import SceneDataset
+
+from .runs import tiny_config, tiny_trainer
+
+
+def written(folder: Path, count: int) -> None:
+    scenes = SceneDataset(seed=1, length=count, spec=tiny_config().data.scenes)
+    with RecordWriter(folder, "train") as writer:
+        for record, image in scene_items(scenes):
+            writer.add(record, image)
+
+
+def test_a_record_is_trained_on_as_its_scene_is(tmp_path: Path):
+    written(tmp_path / "set", 10)
+    records = tiny_trainer(
+        tmp_path / "a", "data.source=records", f"data.path={tmp_path / 'set'}", "data.count=10",
+        "data.instance_buckets=[3]",
+    )  # fmt: skip
+    scenes = tiny_trainer(tmp_path / "b", "data.count=10")
+    draws = records.material.draws[:4]
+    assert {draw.canvas for draw in draws} == {(16, 16)}
+    one, other = (trainer.examples.collate([trainer.examples[draw] for draw in draws]) for trainer in (records, scenes))
+    assert one.captions == other.captions
+    assert one.prompts == other.prompts
+    assert torch.equal(one.pixels_BCHW, other.pixels_BCHW)
+    assert torch.equal(one.mask_NL, other.mask_NL)
+    torch.testing.assert_close(one.packed.depth_TM, other.packed.depth_TM)
+    kept = {draw.index for draw in records.material.probe_draws}
+    shown = {draw.index for step in range(10) for draw in records.material.plan.draws(step)}
+    assert kept
+    assert not kept & shown
+    assert kept | shown == set(range(10))
