@@ -56,7 +56,7 @@ def test_a_cluster_makes_the_same_files_though_an_actor_is_killed(tmp_path: Path
     victims: list[int] = []
     while process.poll() is None and not victims:
         victims = children(process.pid, "ray::MapWorker")
-        time.sleep(0.05)
+        time.sleep(0.3)
     for victim in victims[:1]:
         os.kill(victim, signal.SIGKILL)
     assert process.wait(timeout=240) == 0

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import Outcome, RefusedError, ending
+from occlusionformer.apps.cli.outcome import INTERRUPTED, Outcome, RefusedError, ending
 
 if TYPE_CHECKING:
     from occlusionformer.data.engine.building import Build, Executor, OnShard, Pace
@@ -55,7 +55,7 @@ def build(
         from occlusionformer.data.records import write_descriptions
 
         target = out or Path("runs") / plan.stem
-        with _progress() as on_shard:
+        with _kept_when_interrupted(outcome), _progress() as on_shard:
             done = build_data(
                 wanted, base=plan.parent, out=target, executor=_executor(executor, address), on_shard=on_shard
             )
@@ -123,6 +123,15 @@ def _estimate_lines(amount: Amount, lines: Sequence[StageEstimate], total: dict[
     yield f"in all: {summed}; {total['gigabytes']:,.0f} GB"
     if total["unknown"]:
         yield f"not counted: {', '.join(total['unknown'])}"
+
+
+@contextmanager
+def _kept_when_interrupted(outcome: Outcome) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        outcome.failure("interrupted: finished shards are kept, the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from occlusionformer.data.engine.item import digest
-from occlusionformer.data.engine.models.registry import load_model
+from occlusionformer.data.engine.models.registry import model_revision
 from occlusionformer.data.engine.plan import CleanPlan, FilterPlan, Plan
 from occlusionformer.data.engine.shards import Job, is_done, read_receipt, remove_from, write_manifest
 from occlusionformer.layout import write_atomic
@@ -74,7 +74,7 @@ def build(plan: Plan, *, base: Path, out: Path, executor: Executor, on_shard: On
     Raises LayoutError where `out` holds another plan's data or another run is at work there.
     """
     revisions = model_revisions(plan)
-    job = Job(plan=plan, base=base, out=out, hash=plan.hash(revisions))
+    job = Job(plan=plan, base=base.absolute(), out=out.absolute(), hash=plan.hash(revisions))
     job.make_folders()
     with _alone(out / "engine" / "lock"):
         _claim(job, revisions)
@@ -97,7 +97,7 @@ def build(plan: Plan, *, base: Path, out: Path, executor: Executor, on_shard: On
 def model_revisions(plan: Plan) -> dict[str, str]:
     """Revision of every model that the plan names."""
     names = sorted({stage.model for stage in plan.stages if not isinstance(stage, CleanPlan | FilterPlan)})
-    return {name: load_model(name).revision for name in names}
+    return {name: model_revision(name) for name in names}
 
 
 def _claim(job: Job, revisions: dict[str, str]) -> None:

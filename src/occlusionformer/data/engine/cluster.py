@@ -6,11 +6,12 @@ A row is a whole shard, so that batches are the same as in one process and every
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from occlusionformer.data.engine.item import pack, unpack
+from occlusionformer.data.engine.item import Item, pack, unpack
 from occlusionformer.data.engine.plan import StageKind
 from occlusionformer.data.engine.running import load_items, run_stage
 from occlusionformer.data.engine.shards import Job, write_done
@@ -20,8 +21,12 @@ MOST_BLOCKS = 2000
 """Shards are dealt out in at most so many portions."""
 OBJECT_STORE = 512 * 2**20
 """Bytes of shared memory on a machine where Ray is started from here; without a limit Ray takes a third of it."""
-SHARE = 0.9
+SHARE = 0.8
 """Of the processors that stages may hold; the rest reads and writes."""
+SMALL = 0.05
+"""Processors that reading and writing ask for: they mostly wait for the disk."""
+MOST_AT_DISKS = 8
+"""Actors that read, and actors that write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,7 @@ class RayExecutor:
     address: str | None = None
 
     def run(self, job: Job, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes out that nobody asked for
         ray = _ray()
         started = not ray.is_initialized()
         if started:
@@ -38,7 +44,7 @@ class RayExecutor:
             ray.init(address=self.address, object_store_memory=limit, include_dashboard=False, log_to_driver=False)
         try:
             ray.data.DataContext.get_current().enable_progress_bars = False
-            rows = self._flow(ray, job, numbers)
+            rows = self._flow(ray, replace(job), numbers)
             for row in rows.iter_rows():
                 receipt: dict[str, Any] = json.loads(row["receipt"])
                 yield receipt
@@ -51,7 +57,7 @@ class RayExecutor:
         rows = ray.data.from_items(
             [{"number": number} for number in numbers], override_num_blocks=min(len(numbers), MOST_BLOCKS)
         )
-        rows = rows.map_batches(_Load(job), batch_size=1, batch_format="pyarrow", num_cpus=(1 - SHARE) * scale)
+        rows = _in_actors(rows, _Loader, job, scale)
         for plan in job.plan.stages:
             rows = rows.map_batches(
                 _Actor,
@@ -62,7 +68,19 @@ class RayExecutor:
                 num_gpus=plan.gpus or None,
                 concurrency=plan.actors,
             )
-        return rows.map_batches(_Write(job), batch_size=1, batch_format="pyarrow", num_cpus=(1 - SHARE) * scale)
+        return _in_actors(rows, _Writer, job, scale)
+
+
+def _in_actors(rows: Any, kind: type[Any], job: Job, scale: float) -> Any:
+    """Shards through actors that wait for disks more than they reckon."""
+    return rows.map_batches(
+        kind,
+        fn_constructor_args=(job,),
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=SMALL * scale,
+        concurrency=(1, MOST_AT_DISKS),
+    )
 
 
 class _Actor:
@@ -74,38 +92,44 @@ class _Actor:
         self.stage.setup()
 
     def __call__(self, row: Any) -> Any:
-        number, items = _opened(row)
-        return _row(number, run_stage(self.stage, self.plan.stage, items, batch_size=self.plan.batch_size))
+        number, inputs, items = _opened(row)
+        done = run_stage(self.stage, self.plan.stage, items, batch_size=self.plan.batch_size)
+        return _row(number, inputs, done)
 
 
-@dataclass(frozen=True)
-class _Load:
-    job: Job
+class _Loader:
+    """Keeps the source, as listing it may take long."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
 
     def __call__(self, row: Any) -> Any:
         number = row["number"][0].as_py()
-        return _row(number, load_items(self.job.source, self.job.indices(number)))
+        return _row(number, self.job.inputs(number), load_items(self.job.source, self.job.indices(number)))
 
 
-@dataclass(frozen=True)
-class _Write:
-    job: Job
+class _Writer:
+    """Puts finished shards in their place."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
 
     def __call__(self, row: Any) -> Any:
         import pyarrow as pa
 
-        number, items = _opened(row)
-        return pa.table({"receipt": [json.dumps(write_done(self.job, number, items))]})
+        number, inputs, items = _opened(row)
+        return pa.table({"receipt": [json.dumps(write_done(self.job, number, items, inputs=inputs))]})
 
 
-def _row(number: int, items: Sequence[Any]) -> Any:
+def _row(number: int, inputs: str, items: Sequence[Item]) -> Any:
     import pyarrow as pa
 
-    return pa.table({"number": [number], "items": pa.array([pack(items)], type=pa.large_binary())})
+    packed = pa.array([pack(items)], type=pa.large_binary())
+    return pa.table({"number": [number], "inputs": [inputs], "items": packed})
 
 
-def _opened(row: Any) -> tuple[int, list[Any]]:
-    return row["number"][0].as_py(), unpack(row["items"][0].as_py())
+def _opened(row: Any) -> tuple[int, str, list[Item]]:
+    return row["number"][0].as_py(), row["inputs"][0].as_py(), unpack(row["items"][0].as_py())
 
 
 def _scale(ray: Any, job: Job) -> float:

@@ -32,6 +32,7 @@ class LocalExecutor:
             stages.append((plan, stage))
         for number in numbers:
             began = time.perf_counter()
+            inputs = job.inputs(number)
             items = load_items(job.source, job.indices(number))
             self._spent("load", began)
             for place, (plan, stage) in enumerate(stages):
@@ -39,7 +40,7 @@ class LocalExecutor:
                 items = run_stage(stage, plan.stage, items, batch_size=plan.batch_size, on_batch=self._listener(plan))
                 self._spent(f"{place}-{plan.stage}", began)
             began = time.perf_counter()
-            receipt = write_done(job, number, items)
+            receipt = write_done(job, number, items, inputs=inputs)
             self._spent("write", began)
             yield receipt
 

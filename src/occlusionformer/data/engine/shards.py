@@ -94,7 +94,7 @@ def read_receipt(job: Job, number: int) -> dict[str, Any] | None:
     return None
 
 
-def write_done(job: Job, number: int, items: Sequence[Item]) -> dict[str, Any]:
+def write_done(job: Job, number: int, items: Sequence[Item], *, inputs: str) -> dict[str, Any]:
     """Write a shard, its dead letters and at last its receipt, which is returned.
 
     Raises RuntimeError where so many pictures are broken that something else must be wrong.
@@ -116,7 +116,7 @@ def write_done(job: Job, number: int, items: Sequence[Item]) -> dict[str, Any]:
     receipt = {
         "number": number,
         "plan": job.hash,
-        "inputs": job.inputs(number),
+        "inputs": inputs,
         "counts": counts(items),
         "files": {
             str(path.relative_to(job.out)): {"size": path.stat().st_size, "sha256": digest(path.read_bytes())}

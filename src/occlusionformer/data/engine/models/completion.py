@@ -11,7 +11,7 @@ from occlusionformer.data.engine.models.crops import Window, crop, uncrop
 from occlusionformer.data.engine.models.hulls import filled_hull
 from occlusionformer.data.engine.models.patches import PatchConfig
 from occlusionformer.data.engine.models.protocol import View
-from occlusionformer.data.engine.models.weights import TrainedNetwork, trained
+from occlusionformer.data.engine.models.weights import TrainedNetwork, trained, weights_revision
 
 CHANNELS = 7
 MARGIN = 0.1
@@ -61,6 +61,11 @@ def _clipped(box: PixelBox, around: PixelBox, reach: float) -> PixelBox:
 def load(argument: str | None) -> CompletionNetwork:
     """The packaged weights, or those of a file."""
     return CompletionNetwork(trained("completion", argument, PatchConfig(channels=CHANNELS, outputs=0)))
+
+
+def revision_of(argument: str | None) -> str:
+    """Of the weights' file."""
+    return weights_revision("completion", argument)
 
 
 class CompletionNetwork:

@@ -6,7 +6,9 @@ licence for non-commercial use.
 
 from __future__ import annotations
 
+import hashlib
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,11 +42,9 @@ class Describer(Protocol):
 
 
 def load(argument: str | None) -> DescribeAnything:
-    """`describe-anything:FOLDER_OR_NAME@REVISION`, by default the published weights at their newest revision.
-
-    Weights of a hub are fetched at that very revision, and found again when they are there already.
-    """
-    name, _, revision = (argument or WEIGHTS).partition("@")
+    """`describe-anything:NAME@REVISION` of the Hugging Face hub, or `describe-anything:FOLDER`."""
+    revision = revision_of(argument)
+    name, _, pinned = (argument or "").partition("@")
     try:
         dam = import_module("dam")
     except ModuleNotFoundError as error:
@@ -52,12 +52,23 @@ def load(argument: str | None) -> DescribeAnything:
             raise
         raise RuntimeError("dam is not installed; it comes from github.com/NVlabs/describe-anything") from None
     torch = import_module("torch")
-    hub = import_module("huggingface_hub")
-    folder = name if not revision and "/" not in name else hub.snapshot_download(name, revision=revision or None)
+    folder = import_module("huggingface_hub").snapshot_download(name, revision=pinned) if pinned else name
     dam.disable_torch_init()
     model = dam.DescribeAnythingModel(model_path=folder, conv_mode="v1", prompt_mode="full+focal_crop")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return DescribeAnything(model.to(device), revision=revision or str(folder).rsplit("/", 1)[-1])
+    return DescribeAnything(model.to("cuda" if torch.cuda.is_available() else "cpu"), revision=revision)
+
+
+def revision_of(argument: str | None) -> str:
+    """The revision that is asked for, or the hash of a folder's configuration."""
+    name, _, pinned = (argument or "").partition("@")
+    config = Path(name) / "config.json"
+    if pinned:
+        return f"{name}@{pinned}"
+    if not name or not config.is_file():
+        raise ValueError(
+            f"model: expected describe-anything:{WEIGHTS}@REVISION or a folder of weights, got {argument!r}"
+        )
+    return hashlib.sha256(config.read_bytes()).hexdigest()[:12]
 
 
 class DescribeAnything:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from importlib.resources import files
 from itertools import product
 
@@ -53,6 +53,13 @@ def load(argument: str | None) -> NearestArt:
     return NearestArt(packaged_art())
 
 
+@lru_cache(maxsize=1)
+def revision_of(argument: str | None) -> str:
+    """Of the packaged art and the way of comparing."""
+    atlas = (files("occlusionformer.data") / "art" / "atlas.webp").read_bytes()
+    return f"{VERSION}-{hashlib.sha256(atlas).hexdigest()[:12]}"
+
+
 @dataclass(frozen=True, slots=True)
 class ArtMatch:
     """An object laid over a picture."""
@@ -79,11 +86,9 @@ class NearestArt:
         self.squares_KG = (colours**2).sum(axis=-1)
         self.aspects_K = np.array([item.aspect for item in art.objects])
 
-    @cached_property
+    @property
     def revision(self) -> str:
-        """Of the packaged art and the way of comparing."""
-        atlas = (files("occlusionformer.data") / "art" / "atlas.webp").read_bytes()
-        return f"{VERSION}-{hashlib.sha256(atlas).hexdigest()[:12]}"
+        return revision_of(None)
 
     def captions(self, view: View) -> list[str]:
         """The name of the nearest object for every instance."""

@@ -11,7 +11,7 @@ from occlusionformer.data.engine.models.crops import Window, crop
 from occlusionformer.data.engine.models.hulls import filled_hull
 from occlusionformer.data.engine.models.patches import PatchConfig
 from occlusionformer.data.engine.models.protocol import View
-from occlusionformer.data.engine.models.weights import TrainedNetwork, trained
+from occlusionformer.data.engine.models.weights import TrainedNetwork, trained, weights_revision
 
 CHANNELS = 8
 SWAPPED = [0, 1, 2, 4, 3, 5, 7, 6]
@@ -35,6 +35,11 @@ def pair_window(image_HWC: np.ndarray, masks: Sequence[np.ndarray], pair: tuple[
 def load(argument: str | None) -> PairNetwork:
     """The packaged weights, or those of a file."""
     return PairNetwork(trained("pair", argument, PatchConfig(channels=CHANNELS, outputs=2)))
+
+
+def revision_of(argument: str | None) -> str:
+    """Of the weights' file."""
+    return weights_revision("pair", argument)
 
 
 class PairNetwork:

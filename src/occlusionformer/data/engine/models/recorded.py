@@ -20,17 +20,25 @@ from occlusionformer.data.records import Mask, decode_masks
 
 def load(argument: str | None) -> RecordedAnswers:
     """The answers in a file."""
+    return RecordedAnswers(_content(argument), revision_of(argument))
+
+
+def revision_of(argument: str | None) -> str:
+    """Of the file."""
+    return hashlib.sha256(_content(argument)).hexdigest()[:12]
+
+
+def _content(argument: str | None) -> bytes:
     if argument is None:
         raise ValueError("model: expected recorded:FILE, got no file")
-    return RecordedAnswers(Path(argument))
+    return Path(argument).read_bytes()
 
 
 class RecordedAnswers:
     """Looks everything up by the key of the picture and the ids of its instances."""
 
-    def __init__(self, path: Path) -> None:
-        content = path.read_bytes()
-        self.revision = hashlib.sha256(content).hexdigest()[:12]
+    def __init__(self, content: bytes, revision: str) -> None:
+        self.revision = revision
         self.answers: dict[str, dict[str, Any]] = {}
         for line in content.decode().splitlines():
             value = json.loads(line)

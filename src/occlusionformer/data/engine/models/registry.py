@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import cast
+from typing import Any, cast
 
 from occlusionformer.data.engine.models.protocol import Model
 
 ENTRY_POINT_GROUP = "occlusionformer.data_models"
-"""An entry point names a function (argument: str | None) -> Captioner, Orderer or Completer."""
+"""An entry point names a function (argument: str | None) -> Captioner, Orderer or Completer.
+
+Where the function has an attribute `revision_of`, that is asked for the revision instead of a model that is loaded.
+"""
 
 _HERE = "occlusionformer.data.engine.models"
 BUILT_IN = {
-    "nearest-art": f"{_HERE}.nearest_art:load",
-    "pair-network": f"{_HERE}.pair_order:load",
-    "completion-network": f"{_HERE}.completion:load",
-    "recorded": f"{_HERE}.recorded:load",
-    "describe-anything": f"{_HERE}.describe_anything:load",
-    "sam-3d-objects": f"{_HERE}.sam_3d:load",
+    "nearest-art": f"{_HERE}.nearest_art",
+    "pair-network": f"{_HERE}.pair_order",
+    "completion-network": f"{_HERE}.completion",
+    "recorded": f"{_HERE}.recorded",
+    "describe-anything": f"{_HERE}.describe_anything",
+    "sam-3d-objects": f"{_HERE}.sam_3d",
 }
+"""Modules with two functions of an argument: `load`, and `revision_of`, which says the revision without loading."""
 
 
 def model_names() -> list[str]:
@@ -31,9 +35,23 @@ def load_model(spec: str) -> Model:
     """Load "name" or "name:argument". Raises ValueError for an unknown name."""
     name, _, argument = spec.partition(":")
     if name in BUILT_IN:
-        module, _, function = BUILT_IN[name].partition(":")
-        return cast("Model", getattr(import_module(module), function)(argument or None))
+        return cast("Model", import_module(BUILT_IN[name]).load(argument or None))
+    return cast("Model", _offered(name, spec)(argument or None))
+
+
+def model_revision(spec: str) -> str:
+    """What `load_model(spec).revision` would say. Raises ValueError for an unknown name."""
+    name, _, argument = spec.partition(":")
+    if name in BUILT_IN:
+        return str(import_module(BUILT_IN[name]).revision_of(argument or None))
+    function = _offered(name, spec)
+    asked = getattr(function, "revision_of", None)
+    return str(asked(argument or None) if asked else function(argument or None).revision)
+
+
+def _offered(name: str, spec: str) -> Any:
+    """The function of an entry point."""
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         if entry.name == name:
-            return cast("Model", entry.load()(argument or None))
+            return entry.load()
     raise ValueError(f"model: expected one of ({', '.join(model_names())}), got {spec!r}")

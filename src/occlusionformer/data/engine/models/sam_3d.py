@@ -35,13 +35,22 @@ class Inference(Protocol):
 
 def load(argument: str | None) -> SolidCompleter:
     """`sam-3d-objects:FOLDER`: the package's checkout, with `notebook/` and `checkpoints/hf/pipeline.yaml` in it."""
+    revision, config = revision_of(argument), _config(argument)
+    sys.path.append(str(Path(argument or ".") / "notebook"))
+    return SolidCompleter(import_module("inference").Inference(str(config), compile=False), revision=revision)
+
+
+def revision_of(argument: str | None) -> str:
+    """Of the pipeline's configuration, which names its checkpoints."""
+    return hashlib.sha256(_config(argument).read_bytes()).hexdigest()[:12]
+
+
+def _config(argument: str | None) -> Path:
     folder = Path(argument or ".")
     config = folder / "checkpoints" / "hf" / "pipeline.yaml"
     if not config.is_file() or not (folder / "notebook" / "inference.py").is_file():
         raise ValueError(f"model: expected sam-3d-objects:FOLDER with checkpoints/hf/pipeline.yaml, got {argument!r}")
-    sys.path.append(str(folder / "notebook"))
-    inference = import_module("inference").Inference(str(config), compile=False)
-    return SolidCompleter(inference, revision=hashlib.sha256(config.read_bytes()).hexdigest()[:12])
+    return config
 
 
 class SolidCompleter:

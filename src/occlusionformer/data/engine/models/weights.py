@@ -41,11 +41,19 @@ class TrainedNetwork:
 
 def trained(kind: str, path: str | None, config: PatchConfig) -> TrainedNetwork:
     """The packaged network of a kind, or the weights of a safetensors file."""
-    packaged = files("occlusionformer.data.engine.models") / "packaged" / f"{kind}.safetensors"
-    content = packaged.read_bytes() if path is None else Path(path).read_bytes()
     network = PatchNetwork(config)
-    network.load_state_dict({name: tensor.float() for name, tensor in load(content).items()})
-    return TrainedNetwork(network, hashlib.sha256(content).hexdigest()[:12])
+    network.load_state_dict({name: tensor.float() for name, tensor in load(_content(kind, path)).items()})
+    return TrainedNetwork(network, weights_revision(kind, path))
+
+
+def weights_revision(kind: str, path: str | None) -> str:
+    """Of the file that `trained` reads."""
+    return hashlib.sha256(_content(kind, path)).hexdigest()[:12]
+
+
+def _content(kind: str, path: str | None) -> bytes:
+    packaged = files("occlusionformer.data.engine.models") / "packaged" / f"{kind}.safetensors"
+    return packaged.read_bytes() if path is None else Path(path).read_bytes()
 
 
 @contextmanager
