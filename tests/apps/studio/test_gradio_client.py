@@ -17,7 +17,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from occlusionformer.apps.studio import gradio_calls
+from occlusionformer.apps.studio import gradio_calls, server
 from occlusionformer.layout import Layout
 from tests.apps.studio.fake import FakeGenerator, fruit, pixels_for
 
@@ -47,7 +47,7 @@ def is_here(host: str) -> bool:
 
 def test_the_client_draws_checks_and_converts_and_nothing_leaves_this_machine(serve, asked_for):
     studio = serve(FakeGenerator(seconds_per_step=0.02), serves_gradio=True)
-    client = Client(studio.url, verbose=False)
+    client = Client(studio.url, verbose=False, httpx_kwargs={"timeout": 60})
     states = list(client.submit({"layout": fruit(7), "images": 2}, api_name="/generate"))
     assert [state["status"] for state in states if "status" in state][-1] == "done"
     result = states[-1]
@@ -73,7 +73,7 @@ def test_the_client_draws_checks_and_converts_and_nothing_leaves_this_machine(se
 def test_cancelling_a_call_stops_the_job(serve):
     generator = FakeGenerator(seconds_per_step=0.05)
     studio = serve(generator, serves_gradio=True)
-    client = Client(studio.url, verbose=False)
+    client = Client(studio.url, verbose=False, httpx_kwargs={"timeout": 60})
     job = client.submit({"layout": fruit(1), "steps": 100}, api_name="/generate")
     states = iter(job)
     running = next(state for state in states if state["status"] == "running")
@@ -121,3 +121,18 @@ def test_the_server_answers_while_gradio_is_made(serve, monkeypatch):
         assert not waiting.done()
         go.set()
         assert waiting.result().status_code == 200
+
+
+def test_gradio_is_made_when_there_is_time(serve, monkeypatch):
+    """So that its client need not wait; but never while something is drawn."""
+    made = threading.Event()
+    make = gradio_calls.gradio_app
+    monkeypatch.setattr(gradio_calls, "gradio_app", lambda answers: made.set() or make(answers))
+    monkeypatch.setattr(server, "UNHURRIED", 0.2)
+    go = threading.Event()
+    studio = serve(FakeGenerator(before_step=lambda step: go.wait(20)), serves_gradio=True)
+    job = studio.client.post("/api/generate", json={"layout": fruit(1)}).json()["job"]
+    assert not made.wait(1.2)
+    go.set()
+    studio.wait_for(job)
+    assert made.wait(10)

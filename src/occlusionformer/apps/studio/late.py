@@ -1,19 +1,24 @@
-"""An application that is made when it is first asked for: gradio takes seconds to import, and most never need it."""
+"""An application that is made after the others: gradio takes seconds to import, and the first picture comes before."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+LOOKS_EVERY = 0.5
+"""Seconds."""
+
 
 class LateApplication:
-    """The first request waits until it is made; the server answers others meanwhile."""
+    """Made when it is first asked for, or as soon as there is nothing else to do; requests wait until it is."""
 
-    def __init__(self, make: Callable[[], FastAPI]) -> None:
+    def __init__(self, make: Callable[[], FastAPI], has_time: Callable[[], bool]) -> None:
         self._make = make
+        self._has_time = has_time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -38,7 +43,9 @@ class LateApplication:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _made_when_wanted(self) -> FastAPI | None:
-        await self._wanted.wait()
+        while not self._wanted.is_set() and not self._has_time():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), LOOKS_EVERY)
         return None if self._ended.is_set() else await asyncio.to_thread(self._make)
 
     async def _run(self) -> None:

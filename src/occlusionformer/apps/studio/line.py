@@ -44,6 +44,7 @@ class Line:
         self._archive = Archive(retention)
         self._durations: deque[float] = deque(maxlen=REMEMBERED_DURATIONS)
         self._closing = False
+        self._idle_since: float | None = None
         self._thread = threading.Thread(target=self._work, name="studio-device", daemon=True)
 
     def start(self) -> None:
@@ -122,6 +123,13 @@ class Line:
             return self._archive.expires_in(job.id) if self._archive.get(job.id) else 0.0
 
     @property
+    def idle_seconds(self) -> float:
+        """Since the last job was over, or the first model was loaded; 0 while there is something to do."""
+        with self._changed:
+            busy = self._running is not None or self._waiting or self._idle_since is None
+            return 0.0 if busy or self._idle_since is None else time.monotonic() - self._idle_since
+
+    @property
     def kept_bytes(self) -> int:
         with self._changed:
             return self._archive.num_bytes
@@ -154,6 +162,7 @@ class Line:
             self.catalogue.generator(self.catalogue.default)
         except ModelFailedError:
             logger.exception("the first model could not be loaded")
+        self._idle_since = time.monotonic()
         while (job := self._next()) is not None:
             self._finish(job, *self._outcome(job))
             del job  # a result that is forgotten must not live on here
@@ -229,6 +238,7 @@ class Line:
     def _finish(self, job: Job, standing: Standing, result: Result | None) -> None:
         with self._changed:
             self._running = None
+            self._idle_since = time.monotonic()
             stopped_late = job.stopping and standing.status == "done"
             job.result = None if stopped_late else result
             if job.started is not None and standing.status == "done":

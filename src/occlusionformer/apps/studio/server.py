@@ -42,6 +42,9 @@ CLOSING_SECONDS = 10.0
 
 MOST_CONNECTIONS = 512
 
+UNHURRIED = 3.0
+"""Seconds without a job after which gradio is imported."""
+
 
 class UnsafeHostError(ValueError):
     """A server that others could reach, without passwords."""
@@ -109,7 +112,7 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
         authority=authority,
         limiter=RateLimiter(config.rates),
     )
-    late = LateApplication(gradio) if config.serves_gradio else None
+    late = LateApplication(gradio, lambda: line.idle_seconds > UNHURRIED) if config.serves_gradio else None
     application = Application(routes, late, gate=gate, limits=config.limits)
     return Studio(config=config, application=application, line=line)
 
