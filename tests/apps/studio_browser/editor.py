@@ -20,7 +20,8 @@ READ_PIXEL = """([image, x, y]) => {
     canvas.height = image.naturalHeight;
     const context = canvas.getContext("2d");
     context.drawImage(image, 0, 0);
-    return [...context.getImageData(Math.floor(x * canvas.width), Math.floor(y * canvas.height), 1, 1).data].slice(0, 3);
+    const [column, row] = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
+    return [...context.getImageData(column, row, 1, 1).data].slice(0, 3);
 }"""
 
 

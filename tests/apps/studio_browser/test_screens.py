@@ -20,57 +20,9 @@ SCREENS = {
     "phone": ({"width": 390, "height": 844}, "light"),
 }
 
-FAULTS = """() => {
-    const faults = [];
-    const name = (e) => e.id || e.dataset.testid || `${e.tagName.toLowerCase()} “${e.textContent.trim().slice(0, 24)}”`;
-    const seen = (e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && e.getBoundingClientRect().width > 1;
-    const controls = [...document.querySelectorAll("main button, main select, main input, main summary, header button, header summary, .tabs button")]
-        .filter((e) => seen(e) && !e.closest(".history-list, .frame, svg"));
-    const scrolls = (e) => e.closest(".layer-list, .exception-list, .overlap-list, .legend");
-    const frames = controls.map((e) => e.getBoundingClientRect());
-    if (document.documentElement.scrollWidth > innerWidth) faults.push(`page is ${document.documentElement.scrollWidth} wide`);
-    controls.forEach((e, i) => {
-        const a = frames[i];
-        if (a.left < -0.5 || a.right > innerWidth + 0.5) faults.push(`${name(e)} sticks out of the screen`);
-        const cut = e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).textOverflow !== "ellipsis" && e.tagName !== "INPUT";
-        if (cut) faults.push(`${name(e)} is clipped`);
-        const fixed = (x) => x.closest(".tabs, .top") !== null;
-        for (let j = i + 1; j < controls.length; j++) {
-            const b = frames[j];
-            const width = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-            const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-            const nested = e.contains(controls[j]) || controls[j].contains(e) || fixed(e) !== fixed(controls[j]) || scrolls(e) !== scrolls(controls[j]);
-            if (width > 1 && height > 1 && !nested) faults.push(`${name(e)} overlaps ${name(controls[j])}`);
-        }
-    });
-    for (const e of document.querySelectorAll("h1, h2, h3, label > span, .note, .legend-name, .layer-name, p")) {
-        if (!seen(e) || getComputedStyle(e).textOverflow === "ellipsis" || e.matches(".visually-hidden")) continue;
-        if (e.scrollWidth > e.clientWidth + 1 && e.clientWidth) faults.push(`${name(e)} is clipped`);
-    }
-    return faults;
-}"""
+FAULTS = (Path(__file__).parent / "faults.js").read_text(encoding="utf-8")
 
-CONTRAST = """() => {
-    const channel = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-    const parse = (c) => c.match(/[\\d.]+/g).map(Number);
-    const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-    const ground = (e) => {
-        for (let at = e; at; at = at.parentElement) {
-            const colour = parse(getComputedStyle(at).backgroundColor);
-            if ((colour[3] ?? 1) > 0.9) return colour;
-        }
-        return [255, 255, 255];
-    };
-    const weak = [];
-    for (const e of document.querySelectorAll("h1, h2, h3, p, button, label > span, option, summary, .badge, .legend-name")) {
-        if (!e.checkVisibility() || e.disabled || !e.textContent.trim() || e.closest(":disabled, .disabled, .skip")) continue;
-        const [a, b] = [light(parse(getComputedStyle(e).color)), light(ground(e))];
-        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        const least = e.matches(".badge") ? 2.4 : 4.5;
-        if (ratio < least) weak.push(`${e.id || e.className || e.tagName}: ${ratio.toFixed(1)}`);
-    }
-    return [...new Set(weak)];
-}"""
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
 def keep(editor: Editor, name: str, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ export const result = (job) => get(`/api/jobs/${encodeURIComponent(job)}/result`
 
 export async function picture(path) {
   const response = await fetch(path);
-  if (!response.ok) throw new Refusal(response.status, { problems: [{ field: "", message: "The picture is gone." }], code: "gone" });
+  if (!response.ok)
+    throw new Refusal(response.status, { problems: [{ field: "", message: "The picture is gone." }], code: "gone" });
   return response.blob();
 }
 

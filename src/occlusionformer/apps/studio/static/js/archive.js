@@ -36,13 +36,32 @@ export async function zip(files) {
   for (const { name, blob } of files) {
     const title = new TextEncoder().encode(name);
     const content = new Uint8Array(await blob.arrayBuffer());
-    const shared = [[2, 20], [2, UTF8_NAMES], [2, 0], [2, 0], [2, FIRST_DAY], [4, checksum(content)], [4, content.length], [4, content.length], [2, title.length], [2, 0]];
+    const shared = [
+      [2, 20],
+      [2, UTF8_NAMES],
+      [2, 0],
+      [2, 0],
+      [2, FIRST_DAY],
+      [4, checksum(content)],
+      [4, content.length],
+      [4, content.length],
+      [2, title.length],
+      [2, 0],
+    ];
     const head = record(0x04034b50, shared);
     directory.push(record(0x02014b50, [[2, 20], ...shared, [2, 0], [2, 0], [2, 0], [4, 0], [4, offset]]), title);
     parts.push(head, title, content);
     offset += head.length + title.length + content.length;
   }
   const size = directory.reduce((sum, part) => sum + part.length, 0);
-  const end = record(0x06054b50, [[2, 0], [2, 0], [2, files.length], [2, files.length], [4, size], [4, offset], [2, 0]]);
+  const end = record(0x06054b50, [
+    [2, 0],
+    [2, 0],
+    [2, files.length],
+    [2, files.length],
+    [4, size],
+    [4, offset],
+    [2, 0],
+  ]);
   return new Blob([...parts, ...directory, end], { type: "application/zip" });
 }

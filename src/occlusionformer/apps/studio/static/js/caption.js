@@ -25,7 +25,11 @@ export class CaptionEditor {
     const [frame, holder] = [this.stage.svg, this.stage.holder].map((each) => each.getBoundingClientRect());
     const room = Math.max(150, Math.min(width, 320));
     const x = Math.min(frame.left - holder.left + left, holder.width - room);
-    Object.assign(this.field.style, { left: `${Math.max(0, x)}px`, top: `${frame.top - holder.top + top}px`, width: `${room}px` });
+    Object.assign(this.field.style, {
+      left: `${Math.max(0, x)}px`,
+      top: `${frame.top - holder.top + top}px`,
+      width: `${room}px`,
+    });
     this.field.value = instance.caption;
     this.field.hidden = false;
     this.field.focus();
@@ -37,7 +41,8 @@ export class CaptionEditor {
     const { id } = this;
     this.id = null;
     this.field.hidden = true;
-    if (keep && find(this.store.doc, id)) this.commands.edit(id, { caption: this.field.value.replaceAll("\n", " ").trim() });
+    if (keep && find(this.store.doc, id))
+      this.commands.edit(id, { caption: this.field.value.replaceAll("\n", " ").trim() });
     if (refocus) this.stage.focus(id);
   }
 }

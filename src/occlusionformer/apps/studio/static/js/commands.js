@@ -3,7 +3,8 @@
 import { add, duplicate, find, label, remove, setBox, update } from "./document.js";
 import { relate, reorder, reversed, withKind } from "./order.js";
 import { moved } from "./geometry.js";
-import { clashWithCanvas, toast } from "./notices.js";
+import { toast } from "./notices.js";
+import { clashWithCanvas } from "./size.js";
 
 export function commandsOn(store) {
   const selected = () => (store.view.selected ? find(store.doc, store.view.selected) : null);

@@ -5,7 +5,12 @@ import { edges, emptyOrder, lineUp } from "./order.js";
 import { placeRegion } from "./region.js";
 
 export const newDocument = (width, height) => ({
-  prompt: "a plain light blue background", width, height, instances: [], layers: [], order: emptyOrder(),
+  prompt: "a plain light blue background",
+  width,
+  height,
+  instances: [],
+  layers: [],
+  order: emptyOrder(),
 });
 
 export const find = (doc, id) => doc.instances.find((instance) => instance.id === id);
@@ -81,7 +86,9 @@ export function duplicate(doc, id) {
 
 // The layout of a document; `hidden` says whether hidden boxes are part of it.
 export function toLayout(doc, { hidden = true, seed } = {}) {
-  const kept = hidden ? doc : doc.instances.filter((each) => each.hidden).reduce((rest, { id }) => remove(rest, id), doc);
+  const kept = hidden
+    ? doc
+    : doc.instances.filter((each) => each.hidden).reduce((rest, { id }) => remove(rest, id), doc);
   const layout = { version: 1, prompt: kept.prompt, width: kept.width, height: kept.height };
   const start = seed === undefined ? kept.seed : seed;
   if (start !== undefined && start !== null) layout.seed = start;
@@ -124,7 +131,13 @@ export function fromLayout(layout) {
   }));
   const doc = { prompt: layout.prompt, width: layout.width, height: layout.height, instances };
   if (layout.seed !== undefined && layout.seed !== null) doc.seed = layout.seed;
-  return { ...doc, ...fromOrder(layout, instances.map((instance) => instance.id)) };
+  return {
+    ...doc,
+    ...fromOrder(
+      layout,
+      instances.map((instance) => instance.id),
+    ),
+  };
 }
 
 function fromOrder(layout, ids) {
@@ -138,7 +151,14 @@ function fromOrder(layout, ids) {
   if (declared?.pairs) {
     order.kind = "pairs";
     order.pairs = declared.pairs.map(({ front, behind }) => ({ front, behind }));
-    return { order, layers: lineUp(ids, order.pairs.map((pair) => [pair.front, pair.behind]), paintedLast) };
+    return {
+      order,
+      layers: lineUp(
+        ids,
+        order.pairs.map((pair) => [pair.front, pair.behind]),
+        paintedLast,
+      ),
+    };
   }
   if (declared?.depths) {
     order.kind = "depths";

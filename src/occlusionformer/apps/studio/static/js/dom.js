@@ -15,8 +15,7 @@ function build(element, attributes, children) {
 
 export const h = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
 
-export const s = (tag, attributes = {}, ...children) =>
-  build(document.createElementNS(SVG, tag), attributes, children);
+export const s = (tag, attributes = {}, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
 
 export const by = (id) => document.getElementById(id);
 
@@ -26,7 +25,11 @@ export function icon(name) {
 
 // A button that shows an icon and says its name to those who cannot see it.
 export function iconButton(name, title, onclick, attributes = {}) {
-  return h("button", { type: "button", class: "icon-button", title, "aria-label": title, onclick, ...attributes }, icon(name));
+  return h(
+    "button",
+    { type: "button", class: "icon-button", title, "aria-label": title, onclick, ...attributes },
+    icon(name),
+  );
 }
 
 export function attributes(element, values) {
@@ -43,7 +46,8 @@ export function setValue(field, value) {
 }
 
 export const isTyping = (target) =>
-  target.isContentEditable || target.matches("textarea, select, input:not([type=range], [type=checkbox], [type=radio])");
+  target.isContentEditable ||
+  target.matches("textarea, select, input:not([type=range], [type=checkbox], [type=radio])");
 
 export function download(name, content, type = "application/octet-stream") {
   const address = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));

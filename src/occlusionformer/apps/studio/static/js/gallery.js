@@ -21,8 +21,17 @@ export class Gallery {
       by("examples").close();
       this.openLayout(layout, `Opened “${title}”.`);
     };
-    return h("li", {}, h("button", { type: "button", class: "example", "data-testid": `example-${name}`, onclick: use },
-      drawing(layout), h("b", {}, title), h("span", { class: "faint small" }, `${count} · ${kindOf(layout)}`)));
+    return h(
+      "li",
+      {},
+      h(
+        "button",
+        { type: "button", class: "example", "data-testid": `example-${name}`, onclick: use },
+        drawing(layout),
+        h("b", {}, title),
+        h("span", { class: "faint small" }, `${count} · ${kindOf(layout)}`),
+      ),
+    );
   }
 }
 
@@ -36,10 +45,20 @@ function drawing(layout) {
   const doc = fromLayout(layout);
   const { width, height } = doc;
   const hue = new Map(doc.instances.map(({ id }, place) => [id, place % 8]));
-  const boxes = painted(doc).reverse().map((id) => {
-    const { box: [x1, y1, x2, y2], opacity } = find(doc, id);
-    const place = { x: x1 * width, y: y1 * height, width: (x2 - x1) * width, height: (y2 - y1) * height };
-    return s("rect", { class: `fill hue-${hue.get(id)}`, ...place, "fill-opacity": 0.35 + 0.5 * opacity, rx: width / 60 });
-  });
+  const boxes = painted(doc)
+    .reverse()
+    .map((id) => {
+      const {
+        box: [x1, y1, x2, y2],
+        opacity,
+      } = find(doc, id);
+      const place = { x: x1 * width, y: y1 * height, width: (x2 - x1) * width, height: (y2 - y1) * height };
+      return s("rect", {
+        class: `fill hue-${hue.get(id)}`,
+        ...place,
+        "fill-opacity": 0.35 + 0.5 * opacity,
+        rx: width / 60,
+      });
+    });
   return s("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, boxes);
 }

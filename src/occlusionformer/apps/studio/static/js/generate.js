@@ -7,14 +7,17 @@ import { Job } from "./job.js";
 
 const PREVIEW_EVERY = 2; // steps
 
-const inSeconds = (seconds) => (seconds >= 90 ? `${Math.round(seconds / 60)} min` : `${Math.max(1, Math.round(seconds))} s`);
+const inSeconds = (seconds) =>
+  seconds >= 90 ? `${Math.round(seconds / 60)} min` : `${Math.max(1, Math.round(seconds))} s`;
 
 export class Generation {
   constructor({ store, settings, viewer, history, onPicture }) {
     Object.assign(this, { store, settings, viewer, history, onPicture });
     this.job = new Job((kind, data, context) => this.#hear(kind, data, context));
-    for (const button of [by("generate"), document.querySelector("[data-go=generate]")]) button.addEventListener("click", () => this.start());
-    for (const button of [by("cancel"), document.querySelector("[data-go=cancel]")]) button.addEventListener("click", () => this.job.cancel());
+    for (const button of [by("generate"), document.querySelector("[data-go=generate]")])
+      button.addEventListener("click", () => this.start());
+    for (const button of [by("cancel"), document.querySelector("[data-go=cancel]")])
+      button.addEventListener("click", () => this.job.cancel());
     by("other-order").addEventListener("click", () => this.otherOrder());
   }
 
@@ -83,7 +86,9 @@ export class Generation {
 
   #stepText({ step, total, seconds_left: left }) {
     const steps = `Step ${step} of ${total}`;
-    return left === null || left === undefined ? steps : `${steps} · ${step < total ? `${inSeconds(left)} left` : "finishing"}`;
+    return left === null || left === undefined
+      ? steps
+      : `${steps} · ${step < total ? `${inSeconds(left)} left` : "finishing"}`;
   }
 
   #progress(step, total, text) {
@@ -147,25 +152,48 @@ export class HistoryPanel {
 
   #item(picture) {
     const names = picture.instances.map((each) => each.caption).join(", ");
-    const open = h("button", {
-      type: "button", class: "thumb", "data-testid": "history-item", title: `${names}\nSeed ${picture.seed}`, "aria-label": `Open the picture of ${names}, seed ${picture.seed}`,
-      "aria-pressed": picture === this.viewer.current,
-      onclick: () => {
-        this.viewer.open(picture);
-        this.draw();
+    const open = h(
+      "button",
+      {
+        type: "button",
+        class: "thumb",
+        "data-testid": "history-item",
+        title: `${names}\nSeed ${picture.seed}`,
+        "aria-label": `Open the picture of ${names}, seed ${picture.seed}`,
+        "aria-pressed": picture === this.viewer.current,
+        onclick: () => {
+          this.viewer.open(picture);
+          this.draw();
+        },
       },
-    }, h("img", { src: this.viewer.address(picture.blob), alt: "", loading: "lazy" }));
-    const edit = h("button", {
-      type: "button", class: "corner left", title: "Edit this layout", "aria-label": `Edit the layout of ${names}`, "data-testid": "history-edit",
-      onclick: () => this.openLayout(picture),
-    }, icon("draw"));
-    const drop = h("button", {
-      type: "button", class: "corner right", title: "Remove", "aria-label": `Remove the picture of ${names}`,
-      onclick: async () => {
-        await this.history.remove(picture);
-        this.draw();
+      h("img", { src: this.viewer.address(picture.blob), alt: "", loading: "lazy" }),
+    );
+    const edit = h(
+      "button",
+      {
+        type: "button",
+        class: "corner left",
+        title: "Edit this layout",
+        "aria-label": `Edit the layout of ${names}`,
+        "data-testid": "history-edit",
+        onclick: () => this.openLayout(picture),
       },
-    }, icon("close"));
+      icon("draw"),
+    );
+    const drop = h(
+      "button",
+      {
+        type: "button",
+        class: "corner right",
+        title: "Remove",
+        "aria-label": `Remove the picture of ${names}`,
+        onclick: async () => {
+          await this.history.remove(picture);
+          this.draw();
+        },
+      },
+      icon("close"),
+    );
     return h("li", {}, open, edit, drop);
   }
 }

@@ -53,7 +53,10 @@ function withAspect(box, handle, aspect) {
 
 // Lines that edges may snap to on both axes: those of the canvas, of the other boxes, of the grid.
 export function snapLines(others, grid) {
-  const lines = [[0, 0.5, 1], [0, 0.5, 1]];
+  const lines = [
+    [0, 0.5, 1],
+    [0, 0.5, 1],
+  ];
   for (const box of others) {
     lines[0].push(box[0], (box[0] + box[2]) / 2, box[2]);
     lines[1].push(box[1], (box[1] + box[3]) / 2, box[3]);

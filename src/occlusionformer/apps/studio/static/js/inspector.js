@@ -27,7 +27,9 @@ export class Inspector {
 
   #listen() {
     const { caption, category, opacity, ...numbers } = this.fields;
-    caption.addEventListener("input", () => this.commands.edit(this.#id, { caption: caption.value }, `caption ${this.#id}`));
+    caption.addEventListener("input", () =>
+      this.commands.edit(this.#id, { caption: caption.value }, `caption ${this.#id}`),
+    );
     caption.addEventListener("keydown", (event) => event.key === "Enter" && (event.preventDefault(), caption.blur()));
     category.addEventListener("input", () => {
       this.commands.edit(this.#id, { category: category.value.trim() ? category.value : null }, `category ${this.#id}`);
@@ -62,7 +64,12 @@ export class Inspector {
     opacity.value = Math.round(instance.opacity * 100);
     setText(by("box-opacity-value"), `${Math.round(instance.opacity * 100)} %`);
     const [x1, y1, x2, y2] = instance.box;
-    const places = { x: x1 * doc.width, y: y1 * doc.height, width: (x2 - x1) * doc.width, height: (y2 - y1) * doc.height };
+    const places = {
+      x: x1 * doc.width,
+      y: y1 * doc.height,
+      width: (x2 - x1) * doc.width,
+      height: (y2 - y1) * doc.height,
+    };
     for (const [name, field] of Object.entries(numbers)) {
       setValue(field, Number(places[name].toFixed(1)));
       field.disabled = instance.locked;
@@ -75,25 +82,43 @@ export class Inspector {
   #drawOverlaps(instance) {
     const { doc } = this.store;
     const relations = edges(doc);
-    const met = doc.layers.map((id) => find(doc, id)).filter((other) => other !== instance && overlap(other.box, instance.box));
+    const met = doc.layers
+      .map((id) => find(doc, id))
+      .filter((other) => other !== instance && overlap(other.box, instance.box));
     by("overlaps").hidden = met.length === 0;
     const focused = document.activeElement?.dataset?.relation;
-    by("overlap-list").replaceChildren(...met.map((other) => this.#overlap(instance, other, relationOf(relations, instance.id, other.id))));
-    if (focused) by("overlap-list").querySelector(`[data-relation="${CSS.escape(focused)}"]`)?.focus();
+    by("overlap-list").replaceChildren(
+      ...met.map((other) => this.#overlap(instance, other, relationOf(relations, instance.id, other.id))),
+    );
+    if (focused)
+      by("overlap-list")
+        .querySelector(`[data-relation="${CSS.escape(focused)}"]`)
+        ?.focus();
   }
 
   #overlap(instance, other, current) {
     const options = RELATIONS.map(([relation, short, words]) =>
-      h("button", {
-        type: "button", "aria-pressed": relation === current, "data-relation": `${other.id} ${relation}`,
-        "data-testid": `relate-${relation}`, title: `“${label(instance)}” ${words} “${label(other)}”`,
-        "aria-label": `${label(instance)} ${words} ${label(other)}`,
-        onclick: () => this.commands.relate(instance.id, other.id, relation),
-      }, short));
-    return h("li", { "data-testid": "overlap", "data-id": other.id },
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": relation === current,
+          "data-relation": `${other.id} ${relation}`,
+          "data-testid": `relate-${relation}`,
+          title: `“${label(instance)}” ${words} “${label(other)}”`,
+          "aria-label": `${label(instance)} ${words} ${label(other)}`,
+          onclick: () => this.commands.relate(instance.id, other.id, relation),
+        },
+        short,
+      ),
+    );
+    return h(
+      "li",
+      { "data-testid": "overlap", "data-id": other.id },
       h("span", { class: `dot hue-${other.hue}`, "aria-hidden": "true" }),
       h("span", { class: "overlap-name" }, label(other)),
-      h("span", { class: "segments small", role: "group", "aria-label": `Relation to ${label(other)}` }, options));
+      h("span", { class: "segments small", role: "group", "aria-label": `Relation to ${label(other)}` }, options),
+    );
   }
 }
 
@@ -137,9 +162,12 @@ export class OrderPanel {
 
   #drawExceptions(doc) {
     const { order } = doc;
-    const rows = order.kind === "pairs"
-      ? order.pairs.map(({ front, behind }) => ({ a: front, b: behind }))
-      : order.kind === "layers" ? order.exceptions : [];
+    const rows =
+      order.kind === "pairs"
+        ? order.pairs.map(({ front, behind }) => ({ a: front, b: behind }))
+        : order.kind === "layers"
+          ? order.exceptions
+          : [];
     const title = { pairs: "Relations", layers: "Exceptions" }[order.kind] ?? "Exceptions";
     setText(by("exceptions-title"), title);
     by("exception-list").replaceChildren(...rows.map((pair) => this.#exception(doc, pair)));
@@ -148,17 +176,25 @@ export class OrderPanel {
   #exception(doc, { a, b, blend }) {
     const [first, second] = [label(find(doc, a)), label(find(doc, b))];
     const withdraw = () => {
-      if (doc.order.kind === "pairs") this.commands.setOrder({ pairs: doc.order.pairs.filter((pair) => !(pair.front === a && pair.behind === b)) });
-      else this.commands.setOrder({ exceptions: doc.order.exceptions.filter((pair) => !(pair.a === a && pair.b === b)) });
+      if (doc.order.kind === "pairs")
+        this.commands.setOrder({ pairs: doc.order.pairs.filter((pair) => !(pair.front === a && pair.behind === b)) });
+      else
+        this.commands.setOrder({ exceptions: doc.order.exceptions.filter((pair) => !(pair.a === a && pair.b === b)) });
     };
     const words = blend ? "blends with" : "in front of";
-    return h("li", { "data-testid": "exception" },
+    return h(
+      "li",
+      { "data-testid": "exception" },
       h("span", {}, h("b", {}, first), ` ${words} `, h("b", {}, second)),
-      iconButton("close", `Remove: ${first} ${words} ${second}`, withdraw, { class: "icon-button small" }));
+      iconButton("close", `Remove: ${first} ${words} ${second}`, withdraw, { class: "icon-button small" }),
+    );
   }
 
   #drawForm(doc) {
-    for (const [name, fallback] of [["exception-a", 0], ["exception-b", 1]]) {
+    for (const [name, fallback] of [
+      ["exception-a", 0],
+      ["exception-b", 1],
+    ]) {
       const field = by(name);
       const { value } = field;
       field.replaceChildren(...doc.layers.map((id) => h("option", { value: id }, label(find(doc, id)))));

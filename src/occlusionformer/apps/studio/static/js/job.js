@@ -88,8 +88,15 @@ async function fetched(result, context) {
   const pictures = [];
   for (const image of result.images) {
     const blob = await api.picture(image.png);
-    const cutouts = await inTurns(image.instances.map((each) => each.cutout), api.picture);
-    const instances = image.instances.map(({ id }, place) => ({ id, cutout: cutouts[place], ...named(context.doc, id) }));
+    const cutouts = await inTurns(
+      image.instances.map((each) => each.cutout),
+      api.picture,
+    );
+    const instances = image.instances.map(({ id }, place) => ({
+      id,
+      cutout: cutouts[place],
+      ...named(context.doc, id),
+    }));
     const weights = image.weights ? { ...image.weights, data: bytes(image.weights.data) } : null;
     const { seed, width, height, provenance } = image;
     pictures.push({ blob, instances, weights, seed, width, height, provenance, doc: context.doc, at: Date.now() });

@@ -34,13 +34,24 @@ export function listenToKeys({ store, commands, pointer, actions }) {
 
   const selected = () => store.view.selected;
   const plain = {
-    b: () => actions.addBox(), v: () => store.look({ tool: "select" }), d: () => store.look({ tool: "draw" }),
-    g: () => store.look({ grid: !store.view.grid }), s: () => store.look({ snap: !store.view.snap }), p: () => actions.underlay(),
-    l: () => selected() && commands.toggle(selected(), "locked"), h: () => selected() && commands.toggle(selected(), "hidden"),
-    delete: commands.remove, backspace: commands.remove, "?": () => open("keys"),
-    "]": () => commands.raise(1), "[": () => commands.raise(-1), "}": () => commands.raise(Infinity), "{": () => commands.raise(-Infinity),
+    b: () => actions.addBox(),
+    v: () => store.look({ tool: "select" }),
+    d: () => store.look({ tool: "draw" }),
+    g: () => store.look({ grid: !store.view.grid }),
+    s: () => store.look({ snap: !store.view.snap }),
+    p: () => actions.underlay(),
+    l: () => selected() && commands.toggle(selected(), "locked"),
+    h: () => selected() && commands.toggle(selected(), "hidden"),
+    delete: commands.remove,
+    backspace: commands.remove,
+    "?": () => open("keys"),
+    "]": () => commands.raise(1),
+    "[": () => commands.raise(-1),
+    "}": () => commands.raise(Infinity),
+    "{": () => commands.raise(-Infinity),
     escape: () => {
-      if (!pointer.abandon()) store.look(store.view.tool === "draw" ? { tool: "select" } : { selected: null, loop: null });
+      if (!pointer.abandon())
+        store.look(store.view.tool === "draw" ? { tool: "select" } : { selected: null, loop: null });
     },
   };
   const withControl = { z: commands.undo, y: commands.redo, d: commands.duplicate, enter: actions.generate };
@@ -55,8 +66,10 @@ export function listenToKeys({ store, commands, pointer, actions }) {
   function act(event) {
     const key = event.key.toLowerCase();
     if (event.ctrlKey || event.metaKey) return key === "z" && event.shiftKey ? commands.redo : withControl[key];
-    if (event.shiftKey && (event.code === "BracketRight" || event.code === "BracketLeft")) return plain[event.code === "BracketRight" ? "}" : "{"];
-    if (ARROWS[event.key]) return selected() && !event.target.matches("input[type=range], summary, button") ? () => nudge(event) : null;
+    if (event.shiftKey && (event.code === "BracketRight" || event.code === "BracketLeft"))
+      return plain[event.code === "BracketRight" ? "}" : "{"];
+    if (ARROWS[event.key])
+      return selected() && !event.target.matches("input[type=range], summary, button") ? () => nudge(event) : null;
     return event.altKey ? null : plain[key];
   }
 

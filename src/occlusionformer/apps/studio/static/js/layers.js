@@ -35,18 +35,40 @@ export class Layers {
     const states = { selected, gone: hidden, looped: view.loop?.ids.includes(id), free: order.free.includes(id) };
     const classes = Object.keys(states).filter((name) => states[name]);
     const shown = instance.caption.trim() || "no caption";
-    const name = h("button", {
-      type: "button", class: "layer-name", "data-role": "name", "data-testid": "layer-name", "aria-current": selected ? "true" : null,
-      title: "Select; double-click or F2 to edit the caption",
-      "aria-label": `${shown}, layer ${place + 1}`,
-      onclick: () => this.commands.select(id),
-      ondblclick: () => this.edit(id),
-    }, h("span", { class: instance.caption.trim() ? "" : "faint" }, shown));
-    const grip = h("span", { class: "grip", "aria-hidden": "true", title: "Drag to reorder", "data-testid": "layer-grip" }, icon("grip"));
-    const badge = h("span", { class: `badge hue-${hue}`, "aria-hidden": "true" }, states.free ? "–" : String(place + 1));
-    const row = h("li", { class: ["layer", ...classes].join(" "), "data-id": id, "data-testid": "layer" }, grip, badge, name,
+    const name = h(
+      "button",
+      {
+        type: "button",
+        class: "layer-name",
+        "data-role": "name",
+        "data-testid": "layer-name",
+        "aria-current": selected ? "true" : null,
+        title: "Select; double-click or F2 to edit the caption",
+        "aria-label": `${shown}, layer ${place + 1}`,
+        onclick: () => this.commands.select(id),
+        ondblclick: () => this.edit(id),
+      },
+      h("span", { class: instance.caption.trim() ? "" : "faint" }, shown),
+    );
+    const grip = h(
+      "span",
+      { class: "grip", "aria-hidden": "true", title: "Drag to reorder", "data-testid": "layer-grip" },
+      icon("grip"),
+    );
+    const badge = h(
+      "span",
+      { class: `badge hue-${hue}`, "aria-hidden": "true" },
+      states.free ? "–" : String(place + 1),
+    );
+    const row = h(
+      "li",
+      { class: ["layer", ...classes].join(" "), "data-id": id, "data-testid": "layer" },
+      grip,
+      badge,
+      name,
       this.#flag(instance, "hidden", hidden ? ["eye-off", "Show"] : ["eye", "Hide"]),
-      this.#flag(instance, "locked", locked ? ["lock", "Unlock"] : ["unlock", "Lock"]));
+      this.#flag(instance, "locked", locked ? ["lock", "Unlock"] : ["unlock", "Lock"]),
+    );
     row.addEventListener("pointerdown", (event) => this.#begin(event, row));
     return row;
   }
@@ -54,7 +76,10 @@ export class Layers {
   #flag(instance, flag, [name, verb]) {
     const what = instance.caption.trim() || "box";
     return iconButton(name, `${verb} ${what}`, () => this.commands.toggle(instance.id, flag), {
-      "aria-pressed": instance[flag], "data-role": flag, "data-testid": `layer-${flag}`, class: `icon-button small${instance[flag] ? " on" : ""}`,
+      "aria-pressed": instance[flag],
+      "data-role": flag,
+      "data-testid": `layer-${flag}`,
+      class: `icon-button small${instance[flag] ? " on" : ""}`,
     });
   }
 
@@ -65,7 +90,13 @@ export class Layers {
     const name = this.#part(id, "name");
     if (!instance || !name) return;
     this.editing = id;
-    const field = h("input", { class: "layer-field", "data-role": "editor", "data-testid": "layer-caption", "aria-label": "Caption", value: instance.caption });
+    const field = h("input", {
+      class: "layer-field",
+      "data-role": "editor",
+      "data-testid": "layer-caption",
+      "aria-label": "Caption",
+      value: instance.caption,
+    });
     const close = (keep) => {
       if (this.editing !== id) return;
       this.editing = null;
@@ -108,7 +139,8 @@ export class Layers {
   // A finger drags by the grip alone, so that the list can be scrolled.
   #begin(event, row) {
     const onGrip = event.target.closest(".grip");
-    if (event.button !== 0 || event.target.closest("input, .icon-button") || (event.pointerType === "touch" && !onGrip)) return;
+    if (event.button !== 0 || event.target.closest("input, .icon-button") || (event.pointerType === "touch" && !onGrip))
+      return;
     const rows = [...this.list.children];
     const from = rows.indexOf(row);
     const middles = rows.map((each) => each.getBoundingClientRect()).map((frame) => frame.top + frame.height / 2);

@@ -68,30 +68,56 @@ const actions = {
 listenToKeys({ store, commands, pointer, actions });
 
 function fileName(text) {
-  return text.trim().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 60) || "box";
+  return (
+    text
+      .trim()
+      .replace(/[^\p{L}\p{N}]+/gu, "-")
+      .replace(/^-+|-+$/g, "")
+      .slice(0, 60) || "box"
+  );
 }
+
+const roomForBoth = matchMedia("(min-width: 1181px)");
 
 // On a narrow screen one part is seen at a time.
 function show(tab) {
   page.dataset.tab = tab;
-  for (const button of document.querySelectorAll("[data-open]")) button.setAttribute("aria-pressed", button.dataset.open === tab);
-  if (page.dataset.view !== "both" && ["layout", "picture"].includes(tab)) setView(tab);
-  requestAnimationFrame(() => (stage.fit(), viewer.fit()));
+  if (page.dataset.view !== "both" && ["layout", "picture"].includes(tab)) page.dataset.view = tab;
+  drawViews();
 }
 
 function setView(name) {
+  if (!roomForBoth.matches) return show(name);
   page.dataset.view = name;
   localStorage.setItem("occlusionformer.view", name);
-  for (const button of document.querySelectorAll("[data-show]")) button.setAttribute("aria-pressed", button.dataset.show === name);
+  drawViews();
+}
+
+function drawViews() {
+  const shown = roomForBoth.matches ? page.dataset.view : page.dataset.tab;
+  for (const button of document.querySelectorAll("[data-open]"))
+    button.setAttribute("aria-pressed", button.dataset.open === page.dataset.tab);
+  for (const button of document.querySelectorAll("[data-show]"))
+    button.setAttribute("aria-pressed", button.dataset.show === shown);
+  requestAnimationFrame(() => (stage.fit(), viewer.fit()));
 }
 
 function listenToButtons() {
   const clicks = {
-    undo: commands.undo, redo: commands.redo, duplicate: commands.duplicate, delete: commands.remove,
-    "to-front": () => commands.raise(Infinity), forward: () => commands.raise(1),
-    backward: () => commands.raise(-1), "to-back": () => commands.raise(-Infinity),
-    "tool-select": () => store.look({ tool: "select" }), "tool-draw": () => store.look({ tool: "draw" }), add: actions.addBox,
-    grid: () => store.look({ grid: !store.view.grid }), snap: () => store.look({ snap: !store.view.snap }), underlay: actions.underlay,
+    undo: commands.undo,
+    redo: commands.redo,
+    duplicate: commands.duplicate,
+    delete: commands.remove,
+    "to-front": () => commands.raise(Infinity),
+    forward: () => commands.raise(1),
+    backward: () => commands.raise(-1),
+    "to-back": () => commands.raise(-Infinity),
+    "tool-select": () => store.look({ tool: "select" }),
+    "tool-draw": () => store.look({ tool: "draw" }),
+    add: actions.addBox,
+    grid: () => store.look({ grid: !store.view.grid }),
+    snap: () => store.look({ snap: !store.view.snap }),
+    underlay: actions.underlay,
     new: () => {
       const [width, height] = modelSize(1, 1, settings.defaults);
       commands.replace(newDocument(width, height));
@@ -102,29 +128,43 @@ function listenToButtons() {
       localStorage.setItem("occlusionformer.theme", page.dataset.theme);
     },
     "download-image": () => download("picture.png", viewer.current.blob),
-    "download-layout": () => download("layout.json", JSON.stringify({ ...toLayout(viewer.current.doc), seed: viewer.current.seed }, null, 2), "application/json"),
-    "download-masks": () => saveAll("masks.zip", async ({ cutout }, bitmap) => cutout && maskFile(viewer.current, bitmap)),
+    "download-layout": () =>
+      download(
+        "layout.json",
+        JSON.stringify({ ...toLayout(viewer.current.doc), seed: viewer.current.seed }, null, 2),
+        "application/json",
+      ),
+    "download-masks": () =>
+      saveAll("masks.zip", async ({ cutout }, bitmap) => cutout && maskFile(viewer.current, bitmap)),
     "download-cutouts": () => saveAll("cutouts.zip", async ({ cutout }) => cutout),
   };
   for (const [id, run] of Object.entries(clicks)) by(id).addEventListener("click", run);
-  for (const button of document.querySelectorAll("#generate, [data-go=generate]")) button.addEventListener("click", () => generation.job.running && show("picture"));
-  for (const button of document.querySelectorAll("[data-open]")) button.addEventListener("click", () => show(button.dataset.open));
-  for (const button of document.querySelectorAll("[data-show]")) button.addEventListener("click", () => setView(button.dataset.show));
+  for (const button of document.querySelectorAll("#generate, [data-go=generate]"))
+    button.addEventListener("click", () => generation.job.running && show("picture"));
+  for (const button of document.querySelectorAll("[data-open]"))
+    button.addEventListener("click", () => show(button.dataset.open));
+  for (const button of document.querySelectorAll("[data-show]"))
+    button.addEventListener("click", () => setView(button.dataset.show));
   by("stage").addEventListener("focusin", (event) => {
     const id = event.target.closest("g.box")?.dataset.id;
     if (id && id !== store.view.selected && !event.target.matches(":active")) commands.select(id);
   });
   by("prompt").addEventListener("input", () => commands.editDocument({ prompt: by("prompt").value }, "prompt"));
   by("canvas").addEventListener("change", (event) => chooseCanvas(event.target.value));
-  by("canvas-form").addEventListener("submit", () => commands.setCanvas(by("canvas-width").valueAsNumber, by("canvas-height").valueAsNumber));
+  by("canvas-form").addEventListener("submit", () =>
+    commands.setCanvas(by("canvas-width").valueAsNumber, by("canvas-height").valueAsNumber),
+  );
 }
 
 async function saveAll(name, content) {
   const { current } = viewer;
   const bitmaps = await decoded(current);
-  const files = await Promise.all(current.instances.map(async (instance, place) => ({
-    name: `${place + 1}-${fileName(instance.caption)}.png`, blob: await content(instance, bitmaps[place]),
-  })));
+  const files = await Promise.all(
+    current.instances.map(async (instance, place) => ({
+      name: `${place + 1}-${fileName(instance.caption)}.png`,
+      blob: await content(instance, bitmaps[place]),
+    })),
+  );
   download(name, await zip(files.filter(({ blob }) => blob)));
 }
 
@@ -141,8 +181,11 @@ function drawCanvasChoice() {
   page.style.setProperty("--shape", width / height);
   const offers = RATIOS.map(([a, b]) => ({ ratio: `${a}:${b}`, size: modelSize(a, b, settings.defaults) }));
   const own = `${width}x${height}`;
-  const options = offers.map(({ ratio, size }) => h("option", { value: size.join("x") }, `${ratio} · ${size.join(" × ")}`));
-  if (!offers.some(({ size }) => size.join("x") === own)) options.unshift(h("option", { value: own }, `${width} × ${height}`));
+  const options = offers.map(({ ratio, size }) =>
+    h("option", { value: size.join("x") }, `${ratio} · ${size.join(" × ")}`),
+  );
+  if (!offers.some(({ size }) => size.join("x") === own))
+    options.unshift(h("option", { value: own }, `${width} × ${height}`));
   options.push(h("option", { value: "other" }, "Other size…"));
   by("canvas").replaceChildren(...options);
   by("canvas").value = own;
@@ -176,7 +219,12 @@ store.subscribe(({ doc: changed }) => {
 async function watchServer() {
   const { status, model, queue } = await api.health().catch(() => ({ status: "unreachable" }));
   const waiting = queue?.waiting ? ` · ${queue.waiting} waiting` : "";
-  const told = { loading: `Loading ${model}…`, ready: `${model}${waiting}`, failed: `${model} could not be loaded`, unreachable: "Server not reachable" };
+  const told = {
+    loading: `Loading ${model}…`,
+    ready: `${model}${waiting}`,
+    failed: `${model} could not be loaded`,
+    unreachable: "Server not reachable",
+  };
   setText(by("server"), told[status]);
   by("server").dataset.status = status;
   if (status === "ready" && !settings.model.defaults) settings.offer(await api.models());
@@ -186,7 +234,8 @@ async function watchServer() {
 async function begin() {
   listenToButtons();
   keep(store);
-  setView(localStorage.getItem("occlusionformer.view") ?? "both");
+  page.dataset.view = localStorage.getItem("occlusionformer.view") ?? "both";
+  roomForBoth.addEventListener("change", drawViews);
   show("layout");
   const asked = Promise.all([api.models(), api.formats(), api.examples()]);
   await history.open();

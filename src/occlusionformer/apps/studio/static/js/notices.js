@@ -3,7 +3,6 @@
 import { by, h } from "./dom.js";
 
 const SHOWN_FOR = 6000;
-const LARGEST_SIDE = 65_535;
 
 export function toast(text, action = null) {
   const message = h("div", { class: "toast", "data-testid": "toast" }, h("span", {}, text));
@@ -17,9 +16,4 @@ export function toast(text, action = null) {
   }
   by("toasts").replaceChildren(message);
   setTimeout(close, SHOWN_FOR);
-}
-
-export function clashWithCanvas(width, height) {
-  const fits = (side) => Number.isInteger(side) && side >= 1 && side <= LARGEST_SIDE;
-  return fits(width) && fits(height) ? null : `Canvas: expected whole pixels from 1 to ${LARGEST_SIDE}.`;
 }

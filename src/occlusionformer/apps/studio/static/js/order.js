@@ -11,7 +11,13 @@ import { overlap } from "./geometry.js";
 export const KINDS = ["layers", "pairs", "depths", "none"];
 
 export const emptyOrder = () => ({
-  kind: "layers", free: [], exceptions: [], pairs: [], depths: {}, cycles: "error", closure: false,
+  kind: "layers",
+  free: [],
+  exceptions: [],
+  pairs: [],
+  depths: {},
+  cycles: "error",
+  closure: false,
 });
 
 const isPair = (pair, a, b) => (pair.a === a && pair.b === b) || (pair.a === b && pair.b === a);
@@ -22,7 +28,11 @@ export const exceptionFor = (doc, a, b) => doc.order.exceptions.find((pair) => i
 export function edges(doc) {
   const { kind } = doc.order;
   if (kind === "none") return [];
-  if (kind === "pairs") return closed(doc, doc.order.pairs.map((pair) => [pair.front, pair.behind]));
+  if (kind === "pairs")
+    return closed(
+      doc,
+      doc.order.pairs.map((pair) => [pair.front, pair.behind]),
+    );
   return kind === "depths" ? depthEdges(doc) : layerEdges(doc);
 }
 
@@ -138,7 +148,10 @@ export function lineUp(ids, relations, preferred = ids) {
   const left = [...preferred];
   const line = [];
   while (left.length) {
-    const place = Math.max(0, left.findIndex((id) => missing.get(id) <= 0));
+    const place = Math.max(
+      0,
+      left.findIndex((id) => missing.get(id) <= 0),
+    );
     const [id] = left.splice(place, 1);
     line.push(id);
     for (const next of behind.get(id) ?? []) missing.set(next, missing.get(next) - 1);
@@ -221,7 +234,10 @@ function flipped(doc, id, passed) {
 }
 
 function depthBetween(doc, layers, place) {
-  const nearer = layers.slice(0, place).reverse().find((id) => id in doc.order.depths);
+  const nearer = layers
+    .slice(0, place)
+    .reverse()
+    .find((id) => id in doc.order.depths);
   const farther = layers.slice(place + 1).find((id) => id in doc.order.depths);
   const { [nearer]: low, [farther]: high } = doc.order.depths;
   if (nearer === undefined) return farther === undefined ? 1 : high - 1;

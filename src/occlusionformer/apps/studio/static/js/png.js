@@ -9,7 +9,7 @@ export const isPng = (bytes) => SIGNATURE.every((byte, place) => bytes[place] ==
 export function provenanceOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const text = new TextDecoder("latin1");
-  for (let at = 8; at + 12 <= bytes.length; ) {
+  for (let at = 8; at + 12 <= bytes.length;) {
     const length = view.getUint32(at);
     const kind = text.decode(bytes.subarray(at + 4, at + 8));
     if (kind === "tEXt") {

@@ -34,7 +34,8 @@ export function listenToPointer(stage, store, commands, editCaption) {
     drag = { start: point, moved: false, piled, pointer: event.pointerId, before: store.view.selected };
     if (handle) Object.assign(drag, { kind: "resize", handle, id: store.view.selected });
     else if (above || !piled.length) drag.kind = "draw";
-    else Object.assign(drag, { kind: "move", id: piled.includes(store.view.selected) ? store.view.selected : piled[0] });
+    else
+      Object.assign(drag, { kind: "move", id: piled.includes(store.view.selected) ? store.view.selected : piled[0] });
     if (drag.id) Object.assign(drag, { box: find(store.doc, drag.id).box, lines: lines(drag.id) });
     else drag.lines = lines(null);
     svg.setPointerCapture(event.pointerId);
@@ -44,7 +45,10 @@ export function listenToPointer(stage, store, commands, editCaption) {
   function go(event) {
     if (!drag || event.pointerId !== drag.pointer) return;
     const point = stage.at(event);
-    const strayed = Math.hypot((point[0] - drag.start[0]) * stage.size.width, (point[1] - drag.start[1]) * stage.size.height);
+    const strayed = Math.hypot(
+      (point[0] - drag.start[0]) * stage.size.width,
+      (point[1] - drag.start[1]) * stage.size.height,
+    );
     if (!drag.moved && strayed < STILL) return;
     drag.moved = true;
     svg.classList.add("dragging");

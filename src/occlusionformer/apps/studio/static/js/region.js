@@ -25,7 +25,7 @@ export function compress(counts) {
   let text = "";
   counts.forEach((count, place) => {
     let value = place > 2 ? count - counts[place - 2] : count;
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const bits = value & 31;
       value >>= 5;
       more = value !== (bits & 16 ? -1 : 0);

@@ -59,7 +59,13 @@ export class Settings {
     by("model").replaceChildren(...models.map(({ name }) => h("option", { value: name }, name)));
     const most = Array.from({ length: Math.min(4, this.limits.images) }, (_, place) => place + 1);
     by("images").replaceChildren(
-      ...most.map((count) => h("button", { type: "button", "data-count": count, onclick: () => this.#keep({ images: count }) }, String(count))),
+      ...most.map((count) =>
+        h(
+          "button",
+          { type: "button", "data-count": count, onclick: () => this.#keep({ images: count }) },
+          String(count),
+        ),
+      ),
     );
     this.draw();
   }
@@ -105,10 +111,16 @@ export class Settings {
     lock.setAttribute("aria-pressed", this.locked);
     lock.querySelector("use").setAttribute("href", this.locked ? "#i-lock" : "#i-unlock");
     const count = this.get("images") ?? 1;
-    for (const button of by("images").children) button.setAttribute("aria-pressed", Number(button.dataset.count) === count);
+    for (const button of by("images").children)
+      button.setAttribute("aria-pressed", Number(button.dataset.count) === count);
     const [width, height] = this.size;
     const forced = width !== doc.width || height !== doc.height;
-    setText(by("size-note"), forced ? `Drawn at ${width} × ${height} px, the size this model was made for. Boxes keep their place.` : `${width} × ${height} px`);
+    setText(
+      by("size-note"),
+      forced
+        ? `Drawn at ${width} × ${height} px, the size this model was made for. Boxes keep their place.`
+        : `${width} × ${height} px`,
+    );
   }
 
   #slide(id, value, attributes) {

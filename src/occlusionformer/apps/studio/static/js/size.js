@@ -1,6 +1,16 @@
 // In which pixels a layout is drawn: models have a size they were trained on, canvases a shape.
 
-export const RATIOS = [[1, 1], [4, 3], [3, 4], [3, 2], [2, 3], [16, 9], [9, 16]];
+const LARGEST_SIDE = 65_535; // of a layout
+
+export const RATIOS = [
+  [1, 1],
+  [4, 3],
+  [3, 4],
+  [3, 2],
+  [2, 3],
+  [16, 9],
+  [9, 16],
+];
 
 // The canvas of a shape that has about as many pixels as the model was trained on.
 export function modelSize(width, height, { size, side_multiple: multiple }) {
@@ -15,4 +25,10 @@ export function pictureSize(width, height, model, limits) {
   const share = (width * height) / (size * size);
   const allowed = width * height <= limits.pixels && Math.max(width, height) <= limits.side;
   return whole && allowed && share >= 0.5 && share <= 2 ? [width, height] : modelSize(width, height, model);
+}
+
+// What is wrong with a canvas, null when nothing is.
+export function clashWithCanvas(width, height) {
+  const fits = (side) => Number.isInteger(side) && side >= 1 && side <= LARGEST_SIDE;
+  return fits(width) && fits(height) ? null : `Canvas: expected whole pixels from 1 to ${LARGEST_SIDE}.`;
 }

@@ -21,7 +21,10 @@ export class Transfer {
       event.preventDefault();
       this.#import(by("import-text").value);
     });
-    by("import-file").addEventListener("change", (event) => event.target.files[0] && this.readFile(event.target.files[0], true));
+    by("import-file").addEventListener(
+      "change",
+      (event) => event.target.files[0] && this.readFile(event.target.files[0], true),
+    );
     by("import-format").addEventListener("change", () => this.#drawOptions());
     by("export-open").addEventListener("click", () => this.#openExport());
     by("export-format").addEventListener("change", () => this.#export(false));
@@ -54,14 +57,23 @@ export class Transfer {
     const format = this.formats.find((each) => each.name === by("import-format").value);
     setText(by("import-about"), format?.description ?? "");
     const known = (format?.options ?? []).filter((name) => name in OPTIONS);
-    by("import-options").replaceChildren(...known.map((name) =>
-      h("label", { class: "field grow" }, h("span", {}, `${OPTIONS[name].label} (if the document has none)`),
-        h("input", { type: OPTIONS[name].type, "data-option": name }))));
+    by("import-options").replaceChildren(
+      ...known.map((name) =>
+        h(
+          "label",
+          { class: "field grow" },
+          h("span", {}, `${OPTIONS[name].label} (if the document has none)`),
+          h("input", { type: OPTIONS[name].type, "data-option": name }),
+        ),
+      ),
+    );
   }
 
   #options() {
     const filled = [...by("import-options").querySelectorAll("input")].filter((field) => field.value.trim());
-    return Object.fromEntries(filled.map((field) => [field.dataset.option, field.type === "number" ? field.valueAsNumber : field.value]));
+    return Object.fromEntries(
+      filled.map((field) => [field.dataset.option, field.type === "number" ? field.valueAsNumber : field.value]),
+    );
   }
 
   async #import(text) {
@@ -79,8 +91,18 @@ export class Transfer {
   #choose(layouts) {
     by("import-choice").hidden = false;
     by("import-choice").replaceChildren(
-      ...layouts.map((layout) => h("li", {}, h("button", { type: "button", class: "quiet outlined", onclick: () => this.#use(layout) },
-        `${layout.prompt} (${layout.instances.length} boxes)`))));
+      ...layouts.map((layout) =>
+        h(
+          "li",
+          {},
+          h(
+            "button",
+            { type: "button", class: "quiet outlined", onclick: () => this.#use(layout) },
+            `${layout.prompt} (${layout.instances.length} boxes)`,
+          ),
+        ),
+      ),
+    );
   }
 
   #use(layout) {
@@ -150,7 +172,10 @@ export class Transfer {
 
   async #copyExport() {
     by("export-text").select();
-    await navigator.clipboard.writeText(by("export-text").value).then(() => toast("Copied."), () => toast("Press Ctrl+C to copy."));
+    await navigator.clipboard.writeText(by("export-text").value).then(
+      () => toast("Copied."),
+      () => toast("Press Ctrl+C to copy."),
+    );
   }
 
   // Ctrl+C copies the selected box, or the whole layout when none is selected; Ctrl+V brings either back.
@@ -159,7 +184,9 @@ export class Transfer {
       if (isTyping(event.target) || !getSelection().isCollapsed || document.querySelector("dialog[open]")) return false;
       const { selected } = this.store.view;
       const instance = selected ? find(this.store.doc, selected) : null;
-      const content = instance ? { instances: toLayout(this.store.doc).instances.filter((each) => each.id === selected) } : toLayout(this.store.doc);
+      const content = instance
+        ? { instances: toLayout(this.store.doc).instances.filter((each) => each.id === selected) }
+        : toLayout(this.store.doc);
       event.clipboardData.setData("text/plain", JSON.stringify(content, null, 2));
       event.preventDefault();
       toast(instance ? `Copied “${label(instance)}”.` : "Copied the layout.");
@@ -183,7 +210,9 @@ export class Transfer {
       const content = JSON.parse(text);
       const whole = "prompt" in content;
       const { prompt, width, height } = this.store.doc;
-      const wrapped = whole ? text : JSON.stringify({ prompt: prompt.trim() ? prompt : "-", width, height, instances: content.instances });
+      const wrapped = whole
+        ? text
+        : JSON.stringify({ prompt: prompt.trim() ? prompt : "-", width, height, instances: content.instances });
       const { layouts } = await api.convert({ document: wrapped, from: "native" });
       if (whole) return this.openLayout(layouts[0]);
       for (const { id: _, box, ...fields } of layouts[0].instances) this.commands.addBox(shifted(box), fields);
@@ -212,6 +241,10 @@ function shifted([x1, y1, x2, y2]) {
 function complain(box, error) {
   box.hidden = false;
   const problems = error.problems ?? [{ field: "", message: error.message }];
-  box.replaceChildren(...problems.slice(0, 12).map(({ field, message }) => h("p", {}, field ? h("code", {}, field) : null, field ? " " : "", message)));
+  box.replaceChildren(
+    ...problems
+      .slice(0, 12)
+      .map(({ field, message }) => h("p", {}, field ? h("code", {}, field) : null, field ? " " : "", message)),
+  );
   if (problems.length > 12) box.append(h("p", {}, `and ${problems.length - 12} more`));
 }

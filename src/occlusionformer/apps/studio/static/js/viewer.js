@@ -24,7 +24,9 @@ export class Viewer {
     this.frame.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.#setProbe(null));
     this.frame.addEventListener("keydown", (event) => this.#step(event));
     by("compare-range").addEventListener("input", () => this.#drawDivider());
-    by("compare").addEventListener("click", () => this.compare(this.before ? null : this.actions.previous(this.current)));
+    by("compare").addEventListener("click", () =>
+      this.compare(this.before ? null : this.actions.previous(this.current)),
+    );
     by("picture").addEventListener("load", () => this.fit());
   }
 
@@ -80,7 +82,8 @@ export class Viewer {
     const { current } = this;
     by("picture").hidden = false;
     by("picture").src = this.address(current.blob);
-    by("picture").alt = `${current.doc.prompt}: ${current.instances.map((each) => each.caption).join(", ")}. Seed ${current.seed}.`;
+    by("picture").alt =
+      `${current.doc.prompt}: ${current.instances.map((each) => each.caption).join(", ")}. Seed ${current.seed}.`;
   }
 
   close() {
@@ -117,7 +120,8 @@ export class Viewer {
     by("picture-empty").hidden = Boolean(current || forming);
     this.frame.hidden = !current && !forming;
     this.frame.tabIndex = still ? 0 : -1;
-    for (const id of ["before", "divider", "before-name", "after-name", "compare-row"]) by(id).hidden = !before || !still;
+    for (const id of ["before", "divider", "before-name", "after-name", "compare-row"])
+      by(id).hidden = !before || !still;
     by("masks").hidden = Boolean(before) || !still;
     by("compare").setAttribute("aria-pressed", Boolean(before));
     by("compare").disabled = !still || (!before && !this.actions.previous(current));
@@ -131,11 +135,21 @@ export class Viewer {
 
   #drawThumbnails() {
     const several = this.run.length > 1 && !this.forming ? this.run : [];
-    by("thumbnails").replaceChildren(...several.map((picture, place) =>
-      h("button", {
-        type: "button", "aria-pressed": picture === this.current, "aria-label": `Picture ${place + 1} of ${this.run.length}, seed ${picture.seed}`,
-        title: `Seed ${picture.seed}`, onclick: () => this.open(picture, this.run),
-      }, h("img", { src: this.address(picture.blob), alt: "" }))));
+    by("thumbnails").replaceChildren(
+      ...several.map((picture, place) =>
+        h(
+          "button",
+          {
+            type: "button",
+            "aria-pressed": picture === this.current,
+            "aria-label": `Picture ${place + 1} of ${this.run.length}, seed ${picture.seed}`,
+            title: `Seed ${picture.seed}`,
+            onclick: () => this.open(picture, this.run),
+          },
+          h("img", { src: this.address(picture.blob), alt: "" }),
+        ),
+      ),
+    );
   }
 
   #drawLegend(picture) {
@@ -144,23 +158,44 @@ export class Viewer {
     const instances = picture ? [...picture.instances].sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id)) : [];
     by("legend").replaceChildren(...instances.map((instance) => this.#legendRow(picture, instance)));
     const timing = picture?.seconds ? ` · ${picture.seconds.toFixed(1)} s` : "";
-    const text = picture ? `${picture.width} × ${picture.height} px · seed ${picture.seed} · ${picture.provenance.steps} steps · ${picture.provenance.model}${timing}` : "";
+    const text = picture
+      ? `${picture.width} × ${picture.height} px · seed ${picture.seed} · ${picture.provenance.steps} steps · ${picture.provenance.model}${timing}`
+      : "";
     setText(by("picture-note"), text);
     this.#drawShares();
   }
 
   #legendRow(picture, instance) {
     const toggle = h("input", {
-      type: "checkbox", class: `swatch hue-${instance.hue}`, checked: this.shown.has(instance.id), disabled: !instance.cutout,
-      "aria-label": `Show the mask of ${instance.caption}`, "data-testid": "mask-toggle",
+      type: "checkbox",
+      class: `swatch hue-${instance.hue}`,
+      checked: this.shown.has(instance.id),
+      disabled: !instance.cutout,
+      "aria-label": `Show the mask of ${instance.caption}`,
+      "data-testid": "mask-toggle",
       onchange: (event) => this.#toggle(instance.id, event.target.checked),
     });
-    return h("li", { "data-id": instance.id, class: `hue-${instance.hue}` },
+    return h(
+      "li",
+      { "data-id": instance.id, class: `hue-${instance.hue}` },
       h("label", { title: "Show the mask" }, toggle, h("span", { class: "legend-name" }, instance.caption)),
-      h("span", { class: "share", "data-testid": "share" }, h("span", { class: "share-bar" }), h("span", { class: "share-value" }, "")),
-      iconButton("cutout", `Download the cut-out of ${instance.caption}`, () => this.actions.saveCutout(picture, instance), {
-        class: "icon-button small", "data-testid": "cutout", disabled: !instance.cutout,
-      }));
+      h(
+        "span",
+        { class: "share", "data-testid": "share" },
+        h("span", { class: "share-bar" }),
+        h("span", { class: "share-value" }, ""),
+      ),
+      iconButton(
+        "cutout",
+        `Download the cut-out of ${instance.caption}`,
+        () => this.actions.saveCutout(picture, instance),
+        {
+          class: "icon-button small",
+          "data-testid": "cutout",
+          disabled: !instance.cutout,
+        },
+      ),
+    );
   }
 
   #toggle(id, on) {
@@ -172,7 +207,9 @@ export class Viewer {
   #drawMasks() {
     if (!this.current || !this.bitmaps) return;
     const colours = getComputedStyle(document.documentElement);
-    drawMasks(by("masks"), this.current, this.bitmaps, this.shown, ({ hue }) => colours.getPropertyValue(`--hue-${hue}`).trim());
+    drawMasks(by("masks"), this.current, this.bitmaps, this.shown, ({ hue }) =>
+      colours.getPropertyValue(`--hue-${hue}`).trim(),
+    );
   }
 
   #hover(event) {
@@ -226,7 +263,10 @@ export class Viewer {
     if (!current) return;
     const [x, y] = probe ?? [];
     const told = current.weights ? "Point at the picture: who shapes that pixel" : "This picture came without weights";
-    setText(by("probe-place"), shares ? `Weights at ${Math.floor(x * current.width)}, ${Math.floor(y * current.height)}` : told);
+    setText(
+      by("probe-place"),
+      shares ? `Weights at ${Math.floor(x * current.width)}, ${Math.floor(y * current.height)}` : told,
+    );
   }
 
   #drawDivider() {
