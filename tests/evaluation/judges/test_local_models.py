@@ -40,7 +40,7 @@ def test_every_local_judge_knows_exactly_what_it_was_loaded_from(folders: dict[s
         judge = load_judge(f"{name}:{folder}")
         assert isinstance(judge, Judge)
         assert judge.identity["revision"].startswith("sha256:")
-        assert judge.identity["model"] == str(folder)
+        assert judge.identity["model"] == folder.name
         canonical(judge.identity)
 
 

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.evaluation.running.standins import toy_benchmark
 
 ROOT = Path(__file__).parents[3]
@@ -72,6 +74,7 @@ def written(out: Path) -> int:
     return lines + len(list(out.glob("pictures/*.png")))
 
 
+@pytest.mark.slow
 def test_killing_and_going_on_changes_nothing(tmp_path: Path):
     toy_benchmark(tmp_path, COUNT)
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -43,6 +43,7 @@ def scene_picture(values: object, path: Path) -> None:
     Image.fromarray(values).save(path)
 
 
+@pytest.mark.slow
 def test_the_packaged_model_is_drawn_judged_scored_and_replayed(run: Command, tmp_path: Path):
     done = run("eval", "scenes-simple", "--judges", "art", "--steps", "2", "--out", tmp_path / "run", "--json")
     assert done.code == 0, done.err

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from occlusionformer.evaluation.benchmark import QuestionKind
 from occlusionformer.evaluation.judgement import Identity, Inquiry, JudgementError, Verdict
-from occlusionformer.evaluation.judges.weights import best_device, revision
+from occlusionformer.evaluation.judges.weights import best_device, revision, short_name
 
 PUBLISHED_MODEL = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 OPEN_CLIP_MODEL, OPEN_CLIP_WEIGHTS = "ViT-B-32", "laion2b_s34b_b79k"
@@ -137,7 +137,7 @@ def load_clip(argument: str | None) -> ClipJudge:
     path = PUBLISHED_MODEL if argument is None else argument
     device = best_device()
     model = CLIPModel.from_pretrained(path).to(device)
-    identity = _identity("clip", path, revision(path, model.config), device)
+    identity = _identity("clip", short_name(path), revision(path, model.config), device)
     return ClipJudge(TransformersEncoder(model, AutoTokenizer.from_pretrained(path), identity))
 
 
@@ -148,7 +148,7 @@ def load_open_clip(argument: str | None) -> ClipJudge:
     weights = OPEN_CLIP_WEIGHTS if argument is None else argument
     device = best_device()
     model, _, preprocess = open_clip.create_model_and_transforms(OPEN_CLIP_MODEL, pretrained=weights, device=device)
-    identity = _identity("open-clip", OPEN_CLIP_MODEL, f"{weights} {revision(weights)}", device)
+    identity = _identity("open-clip", OPEN_CLIP_MODEL, f"{short_name(weights)} {revision(weights)}", device)
     return ClipJudge(OpenClipEncoder(model, preprocess, open_clip.get_tokenizer(OPEN_CLIP_MODEL), identity))
 
 

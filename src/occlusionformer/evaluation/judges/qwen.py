@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from occlusionformer.evaluation.judgement import Identity, JudgementError
 from occlusionformer.evaluation.judges.speaking import SpeakingJudge
-from occlusionformer.evaluation.judges.weights import best_device, best_dtype, revision
+from occlusionformer.evaluation.judges.weights import best_device, best_dtype, revision, short_name
 from occlusionformer.evaluation.judges.wording import SYSTEM
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def load_qwen(argument: str | None) -> SpeakingJudge:
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=best_dtype(device), device_map=device.type)
     identity: Identity = {
         "name": "qwen",
-        "model": path,
+        "model": short_name(path),
         "revision": revision(path, model.config),
         "settings": {"dtype": str(model.dtype), "device": device.type},
     }

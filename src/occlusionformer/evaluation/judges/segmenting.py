@@ -16,7 +16,7 @@ from transformers import Sam2Model
 
 from occlusionformer.evaluation.benchmark import QuestionKind
 from occlusionformer.evaluation.judgement import Identity, Inquiry, Json, Verdict
-from occlusionformer.evaluation.judges.weights import best_device, revision
+from occlusionformer.evaluation.judges.weights import best_device, revision, short_name
 from occlusionformer.evaluation.masks import decode_mask, encode_mask
 
 PUBLISHED_MODEL = "facebook/sam2.1-hiera-large"
@@ -98,7 +98,7 @@ def load_sam2(argument: str | None) -> Segmenter:
     model = Sam2Model.from_pretrained(path).to(device)
     identity: Identity = {
         "name": "sam2",
-        "model": path,
+        "model": short_name(path),
         "revision": revision(path, model.config),
         "settings": {"threshold": 0.0, "told_logit": TOLD_LOGIT, "device": device.type},
     }

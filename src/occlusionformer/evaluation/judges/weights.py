@@ -22,6 +22,11 @@ def best_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
+def short_name(path: str) -> str:
+    """A model's name without the place it lies in on this machine; names on a hub stay whole."""
+    return Path(path).name if Path(path).exists() else path
+
+
 def revision(path: str, config: Any = None) -> str:
     """The digest of a file, or of a folder's weights and settings; for a hub model the commit it was loaded from."""
     place = Path(path)

@@ -15,6 +15,12 @@ from occlusionformer.evaluation.scores import Score
 from occlusionformer.layout import write_atomic
 from occlusionformer.reporting import Section, figure, gallery, line_chart, page, table, text
 
+DIFFICULTIES = {
+    "instances": "number of instances",
+    "overlapping_pairs": "number of overlapping pairs",
+    "total_iou": "sum of the overlaps of all pairs (IoU)",
+}
+
 CASES = 8
 """Pictures shown at either end."""
 BINS = 5
@@ -55,16 +61,16 @@ def _report(result: Result, items: Mapping[str, Item], transcript: Transcript) -
 
 
 def _curves(result: Result) -> list[Section]:
+    """For every measure of difficulty one chart, with the first number of every metric."""
     sections = []
     difficulty = result.document["difficulty"]
-    for measure in ("overlapping_pairs", "total_iou", "instances"):
+    first = {score.metric: score for score in reversed(result.scores) if len(score.keys) >= LEAST_PICTURES}
+    for measure, label in DIFFICULTIES.items():
         series = {
             score.column.title: _binned(per_picture(score), {key: difficulty[key][measure] for key in score.keys})
-            for score in result.scores
-            if len(score.keys) >= LEAST_PICTURES
+            for score in reversed(first.values())
         }
-        if series and any(len(points) > 1 for points in series.values()):
-            label = measure.replace("_", " ")
+        if any(len(points) > 1 for points in series.values()):
             sections.append(Section(f"By {label}", line_chart(series, label, "score")))
     return sections
 
