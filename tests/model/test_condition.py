@@ -69,8 +69,9 @@ def test_the_layout_tokens_position_is_the_twins_in_any_dtype(dtype, grid):
     condition = prepare([picture], random_texts([picture]), PUBLISHED, grid=grid, dtype=dtype)
     state = begin(flux, cast(random_inputs(1, grid), dtype), condition)
     expected = torch.tensor([center_id(box, grid.height, grid.width) for box in picture.boxes])
-    for actual, table in zip(state.step.token_rotary, flux.backbone.pos_embed(expected), strict=True):
-        torch.testing.assert_close(actual.float(), table.float(), rtol=0, atol=1e-6)
+    actual, (cos, sin) = state.step.rotation_JC[: len(expected)], flux.backbone.pos_embed(expected)
+    torch.testing.assert_close(actual.real.float(), cos[:, ::2].float(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(actual.imag.float(), sin[:, ::2].float(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("preset", ["published", "paper"])

@@ -3,6 +3,8 @@
 N instances, L image tokens, D channels. `occluders[i]` lists the instances in front of i.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,11 +77,11 @@ def declares_order(pixel: int, masks_NL: Tensor, occluders: list[list[int]]) -> 
     return any(masks_NL[i, pixel] > 0 and masks_NL[j, pixel] > 0 for i, front in enumerate(occluders) for j in front)
 
 
-def presence(pixel: int, footprints: list[list[int]], opacities: list[float]) -> float:
-    """1 - product of (1 - opacity) over the instances that cover the pixel."""
+def presence(pixel: int, cover: Cover, rendered: bool) -> float:
+    """1 - product of (1 - opacity) over the instances that attend at the pixel and, if rendered, weigh anything."""
     through = 1.0
-    for tokens, opacity in zip(footprints, opacities, strict=True):
-        if pixel in tokens:
+    for tokens, mask_L, opacity in zip(cover.footprints, cover.masks, cover.opacities, strict=True):
+        if pixel in tokens and (mask_L[pixel] > 0 or not rendered):
             through *= 1 - opacity
     return 1 - through
 
@@ -127,5 +129,5 @@ def blend(features_NLD: Tensor, density_ND: Tensor | None, cover: Cover, hybrid:
         blend_D = average(pixel, features_NLD, cover.footprints, shares)
         if rendered_LD is not None and renders[hybrid]:
             blend_D = rendered_LD[pixel]
-        pixels.append(blend_D * presence(pixel, cover.footprints, cover.opacities))
+        pixels.append(blend_D * presence(pixel, cover, renders[hybrid]))
     return torch.stack(pixels)

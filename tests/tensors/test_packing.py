@@ -24,9 +24,21 @@ def bucket_pairs(packed: PackedInstances) -> list[tuple[int, int]]:
     for bucket in packed.buckets:
         rows_nS = bucket.source_nS[:, 1:] - packed.num_instances
         owner_nS = bucket.instance_n[:, None].expand_as(rows_nS)
-        flat = torch.stack([owner_nS, rows_nS], -1).flatten(0, 1)
-        found += (flat if bucket.kept_t is None else flat[bucket.kept_t]).tolist()
+        flat = torch.stack([owner_nS, rows_nS], -1)
+        whole = torch.cat([torch.full((len(flat), 1, 2), -1), flat], 1)
+        found += whole.flatten(0, 1)[bucket.kept_t].tolist()
     return [tuple(pair) for pair in found]
+
+
+def attended(packed: PackedInstances) -> list[tuple[int, int]]:
+    """(instance, pixel) of every image token that attends."""
+    found = []
+    for bucket in packed.buckets:
+        pixel_nS = packed.pixel_R[bucket.source_nS[:, 1:] - packed.num_instances]
+        real_nS = torch.ones_like(pixel_nS, dtype=torch.bool) if bucket.valid_nS is None else bucket.valid_nS[:, 1:]
+        owner_nS = bucket.instance_n[:, None].expand_as(pixel_nS)
+        found += zip(owner_nS[real_nS].tolist(), pixel_nS[real_nS].tolist(), strict=True)
+    return found
 
 
 @pytest.mark.parametrize(("rasteriser", "hybrid"), RULES)
@@ -40,9 +52,15 @@ def test_pairs_are_exactly_the_covered_tokens(rasteriser, hybrid, scenes):
         for instance, covered in enumerate(one.footprints(rasteriser)):
             expected |= {(first + instance, sample * tokens + token) for token in covered}
         first += len(one.boxes)
-    found = list(zip(packed.owner_T.tolist(), packed.pixel_T.tolist(), strict=True))
+    found = attended(packed)
     assert len(found) == len(set(found))
     assert set(found) == expected
+    pairs = list(zip(packed.owner_T.tolist(), packed.pixel_T.tolist(), strict=True))
+    assert len(pairs) == len(set(pairs))
+    coverage_NP = torch.block_diag(*[geometry(one, rasteriser).coverage_KL for one in scenes])
+    assert (packed.coverage_T == coverage_NP[packed.owner_T, packed.pixel_T]).all()
+    assert all(coverage_NP[pair] == 0 for pair in expected - set(pairs))
+    assert set(pairs) >= {pair for pair in expected if coverage_NP[pair] > 0}
     assert packed.sample_N.tolist() == [s for s, one in enumerate(scenes) for _ in one.boxes]
 
 
@@ -58,7 +76,7 @@ def test_buckets_hold_every_pair_once_in_the_order_of_the_pairs(scenes):
         assert bucket.source_nS[:, 0].tolist() == bucket.instance_n.tolist()
         if bucket.valid_nS is not None:
             assert bucket.valid_nS[:, 0].all()
-            assert bucket.valid_nS[:, 1:].flatten().nonzero()[:, 0].tolist() == bucket.kept_t.tolist()
+            assert bucket.valid_nS.flatten()[bucket.kept_t].all()
 
 
 def test_rows_of_their_own_for_every_pair_when_rows_are_not_shared():

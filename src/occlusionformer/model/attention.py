@@ -52,5 +52,4 @@ def attend(joint: QueryKeyValue, packed: PackedInstances) -> Iterator[tuple[Atte
         )
         mask = None if bucket.valid_nS is None else bucket.valid_nS[:, None, None, :]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
-        pairs = out[:, 1:].flatten(0, 1)
-        yield bucket, out[:, 0], pairs if bucket.kept_t is None else pairs[bucket.kept_t]
+        yield bucket, out[:, 0], out.flatten(0, 1).index_select(0, bucket.kept_t)

@@ -184,7 +184,7 @@ class DualLayoutBlock(LayoutBlock):
         def layer_of(out_tD: Tensor, pairs: slice) -> Tensor:
             layers_tD = projected(out_tD)
             if self.instance_mlp is not None:
-                layers_tD = layers_tD + self.instance_mlp(rows_RD[pairs])
+                layers_tD = layers_tD + self.instance_mlp(rows_RD[packed.row_T[pairs]])
             return layers_tD * gate[packed.owner_T[pairs]] if config.instance_modulation else layers_tD
 
         out_ND, composed = self.composed(joint, Layers(layer_of), step)

@@ -59,7 +59,7 @@ class LayerWeights:
             self.shift_PD = self._highest()
 
     def of(self, pairs: slice) -> Tensor:
-        """Weights of some pairs, (t, D), or (t, 1) if all channels weigh alike; void where target_T is out."""
+        """Weights of some pairs, (t, D), or (t, 1) if all channels weigh alike."""
         plain_t1 = self._plain(pairs) if self.rendering != "all" else None
         if self.rendering == "none":
             assert plain_t1 is not None
@@ -130,19 +130,18 @@ def composite_parts(
         return _present(blend_PD, packed)
     weights = LayerWeights(density_ND, packed)
     wide = torch.promote_types(like.dtype, weights.precise)
-    blend_PD = like.new_zeros(packed.num_pixels + 1, like.shape[-1], dtype=wide)
+    blend_PD = like.new_zeros(packed.num_pixels, like.shape[-1], dtype=wide)
     total_PD = blend_PD[:, :1].clone() if weights.rendering == "none" else torch.zeros_like(blend_PD)
     for pairs, layers_tD in parts:
         weight_tD = weights.of(pairs).to(wide)
-        target_t = packed.target_T[pairs]
-        total_PD.index_add_(0, target_t, weight_tD)
-        blend_PD.index_add_(0, target_t, weight_tD * layers_tD)
+        pixel_t = packed.pixel_T[pairs]
+        total_PD.index_add_(0, pixel_t, weight_tD)
+        blend_PD.index_add_(0, pixel_t, weight_tD * layers_tD)
     if shared_RD is not None:
         blend_PD.index_add_(0, packed.pixel_R, total_PD[packed.pixel_R] * shared_RD)
     ghost_GD = weights.of_ghosts()
     if ghost_GD is not None:
         total_PD.index_add_(0, packed.ghost_pixel_G, ghost_GD.to(wide))
-    blend_PD, total_PD = blend_PD[:-1], total_PD[:-1]
     blend_PD = blend_PD / torch.where(total_PD > 0, total_PD, 1.0)
     return _present(blend_PD, packed).to(like.dtype)
 
@@ -156,7 +155,6 @@ def pair_weights(density_ND: Tensor | None, packed: PackedInstances) -> Tensor:
     """Normalised weight of every pair's layer at its pixel, (T, D) in 0..1 ((T, 1) where nothing is rendered)."""
     weights = LayerWeights(density_ND, packed)
     weight_TD = weights.of(slice(0, len(packed.pixel_T)))
-    weight_TD = torch.where((packed.target_T < packed.num_pixels)[:, None], weight_TD, 0.0)
     total_PD = weight_TD.new_zeros(packed.num_pixels, weight_TD.shape[1]).index_add(0, packed.pixel_T, weight_TD)
     ghost_GD = weights.of_ghosts()
     if ghost_GD is not None:

@@ -101,19 +101,23 @@ class AttentionBucket:
 
     pairs: where its pairs stand among all; instance_n: which instances; source_nS: index into the stacked
     [layout tokens (N); rows (R)], column 0 being the layout token; valid_nS: False on padding, None when nothing is
-    padded; kept_t: flat positions in (n, S - 1) of the real pairs, None when nothing is padded.
+    padded; kept_t: flat positions in (n, S) of the pairs.
     """
 
     pairs: slice
     instance_n: Tensor
     source_nS: Tensor
     valid_nS: Tensor | None
-    kept_t: Tensor | None
+    kept_t: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackedInstances:
-    """Index tensors of a batch of layouts. Batch size and number of instances are not special cases."""
+    """Index tensors of a batch of layouts. Batch size and number of instances are not special cases.
+
+    A pair is an instance and a pixel to which it contributes. A token that is attended but carries no weight (coverage
+    0) has a row, for others attend to it, and no pair.
+    """
 
     grid: TokenGrid
     num_samples: int
@@ -129,8 +133,6 @@ class PackedInstances:
     depth_TM: Tensor
     """Optical depth of a pair is depth_TM @ [density; 1]: how much (0..1) of each instance lies in front of it at its
     pixel, and last -log(coverage), M = N + 1."""
-    target_T: Tensor
-    """The pair's pixel, or num_pixels for a pair that is attended but carries no weight (coverage 0)."""
     plain_T: Tensor
     """Weight of the pair where layers are averaged instead of rendered."""
     rendered_T: Tensor
@@ -193,20 +195,15 @@ def pack(
     joined = _join(samples, grid)
     attends_NP, coverage_NP = joined.attends_NP, joined.coverage_NP
     order_N, sizes_N = _by_size(attends_NP)
-    rank, pixel_T = attends_NP[order_N].nonzero(as_tuple=True)
-    owner_T = order_N[rank]
-    pixel_R, row_T = pixel_T.unique(return_inverse=True) if share_rows else (pixel_T, torch.arange(len(pixel_T)))
-    ghost_owner_G, ghost_pixel_G = ((coverage_NP > 0) & ~attends_NP).nonzero(as_tuple=True)
+    rank, pixel_A = attends_NP[order_N].nonzero(as_tuple=True)
+    owner_A = order_N[rank]
+    pixel_R, row_A = pixel_A.unique(return_inverse=True) if share_rows else (pixel_A, torch.arange(len(pixel_A)))
     rendered_P = _rendered_pixels(joined, hybrid)
+    weighty_A = (coverage_NP[owner_A, pixel_A] > 0) | ~rendered_P[pixel_A]
+    owner_T, pixel_T = owner_A[weighty_A], pixel_A[weighty_A]
     rendered_T = rendered_P[pixel_T]
-    if not rendered_P.any():
-        ghost_owner_G, ghost_pixel_G = ghost_owner_G[:0], ghost_pixel_G[:0]
-    else:
-        keep = rendered_P[ghost_pixel_G]
-        ghost_owner_G, ghost_pixel_G = ghost_owner_G[keep], ghost_pixel_G[keep]
+    ghost_owner_G, ghost_pixel_G = ((coverage_NP > 0) & ~attends_NP & rendered_P).nonzero(as_tuple=True)
     coverage_T = coverage_NP[owner_T, pixel_T]
-    hidden_T = (coverage_T == 0) & rendered_T
-    seams = len(ghost_owner_G) > 0 or bool(hidden_T.any())
     plain_T = torch.ones_like(coverage_T) if hybrid != "per_pixel" else coverage_T
     return PackedInstances(
         grid=grid,
@@ -218,20 +215,19 @@ def pack(
         owner_T=owner_T,
         pixel_T=pixel_T,
         coverage_T=coverage_T,
-        row_T=row_T,
+        row_T=row_A[weighty_A],
         depth_TM=_depth(joined, owner_T, pixel_T),
-        target_T=torch.where(hidden_T, len(samples) * grid.num_tokens, pixel_T),
         plain_T=plain_T,
         rendered_T=rendered_T,
         pixel_R=pixel_R,
-        owner_R=None if share_rows else owner_T,
+        owner_R=None if share_rows else owner_A,
         ghost_owner_G=ghost_owner_G,
         ghost_pixel_G=ghost_pixel_G,
         ghost_depth_GM=_depth(joined, ghost_owner_G, ghost_pixel_G),
-        buckets=_buckets(order_N, sizes_N, row_T),
+        buckets=_buckets(order_N, sizes_N, row_A, weighty_A),
         layout_slot_N=torch.argsort(order_N),
         rendering=_rendering(rendered_T),
-        overlapping=seams or bool((attends_NP.sum(0) > 1).any()),
+        overlapping=len(ghost_owner_G) > 0 or bool((attends_NP.sum(0) > 1).any()),
         cyclic=_has_cycle(joined.in_front_NN > 0),
     )
 
@@ -306,16 +302,18 @@ def _by_size(attends_NP: Tensor) -> tuple[Tensor, list[int]]:
     return order_N, sizes_N[order_N].tolist()
 
 
-def _buckets(order_N: Tensor, sizes: list[int], row_T: Tensor) -> tuple[AttentionBucket, ...]:
-    buckets, start, pairs = [], 0, 0
+def _buckets(order_N: Tensor, sizes: list[int], row_A: Tensor, weighty_A: Tensor) -> tuple[AttentionBucket, ...]:
+    buckets, start, first, pairs = [], 0, 0, 0
     while start < len(sizes):
         stop = start + 1
         while stop < len(sizes) and _fits(sizes[start : stop + 1]):
             stop += 1
-        size = torch.tensor(sizes[start:stop])
-        buckets.append(_bucket(order_N[start:stop], size, pairs, row_T, num_instances=len(sizes)))
-        pairs += int(size.sum())
-        start = stop
+        last = first + sum(sizes[start:stop])
+        bucket = _bucket(
+            order_N[start:stop], sizes[start:stop], row_A[first:last] + len(sizes), weighty_A[first:last], pairs
+        )
+        buckets.append(bucket)
+        start, first, pairs = stop, last, bucket.pairs.stop
     return tuple(buckets)
 
 
@@ -324,16 +322,22 @@ def _fits(sizes: list[int]) -> bool:
     return smallest >= SIZE_SLACK * largest - 8 and len(sizes) * (largest + 1) <= CHUNK_TOKENS
 
 
-def _bucket(instance_n: Tensor, size_n: Tensor, first: int, row_T: Tensor, *, num_instances: int) -> AttentionBucket:
-    longest = int(size_n.max())
-    offset_n = first + size_n.cumsum(0) - size_n
-    column = torch.arange(longest)
+def _bucket(
+    instance_n: Tensor, sizes: list[int], source_a: Tensor, weighty_a: Tensor, first_pair: int
+) -> AttentionBucket:
+    """source_a and weighty_a belong to the attended tokens of these instances, one instance after the other."""
+    size_n = torch.tensor(sizes)
+    offset_n = size_n.cumsum(0) - size_n
+    column = torch.arange(max(sizes))
     real_nS = column < size_n[:, None]
-    pair_nS = torch.where(real_nS, offset_n[:, None] + column, first)
-    source_nS = torch.cat([instance_n[:, None], num_instances + row_T[pair_nS]], 1)
-    pairs = slice(first, first + int(size_n.sum()))
-    if bool(real_nS.all()):
-        return AttentionBucket(pairs=pairs, instance_n=instance_n, source_nS=source_nS, valid_nS=None, kept_t=None)
-    valid_nS = torch.cat([torch.ones(len(size_n), 1, dtype=torch.bool), real_nS], 1)
-    kept_t = real_nS.flatten().nonzero()[:, 0]
-    return AttentionBucket(pairs=pairs, instance_n=instance_n, source_nS=source_nS, valid_nS=valid_nS, kept_t=kept_t)
+    token_nS = torch.where(real_nS, offset_n[:, None] + column, 0)
+    weighty_nS = real_nS & weighty_a[token_nS]
+    beside = torch.ones(len(sizes), 1, dtype=torch.bool)
+    kept_t = torch.cat([~beside, weighty_nS], 1).flatten().nonzero()[:, 0]
+    return AttentionBucket(
+        pairs=slice(first_pair, first_pair + len(kept_t)),
+        instance_n=instance_n,
+        source_nS=torch.cat([instance_n[:, None], source_a[token_nS]], 1),
+        valid_nS=None if bool(real_nS.all()) else torch.cat([beside, real_nS], 1),
+        kept_t=kept_t,
+    )
