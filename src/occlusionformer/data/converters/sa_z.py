@@ -187,8 +187,8 @@ class _Reader:
 
 def _size(value: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> tuple[int, int]:
     """Height and width: of the masks, or beside them for records without."""
-    masks = [row["segmentation"] for row in rows if "segmentation" in row]
-    height, width = masks[0]["size"] if masks else (value["height"], value["width"])
+    mask = next((row["segmentation"] for row in rows if "segmentation" in row), None)
+    height, width = (value["height"], value["width"]) if mask is None else mask["size"]
     if type(height) is not int or type(width) is not int:
         raise _UnfitError
     return height, width

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ TEXT_COLUMNS = ("image_path", "image_file", "image_sha256")
 MATRIX_COLUMNS = ("order", "order_confidence", "depth", "depth_confidence")
 
 
+@lru_cache(maxsize=1)
 def schema() -> pa.Schema:
     """The columns, in the order of the fields of a record; what may be missing is nullable."""
     arrow: Any = from_extra("pyarrow")
@@ -75,6 +77,7 @@ def bare_type(kind: Any) -> str:
     return f"list of {bare_type(kind.value_type)}" if types.is_list(kind) else str(kind)
 
 
+@lru_cache(maxsize=1)
 def _instance_type() -> Any:
     arrow: Any = from_extra("pyarrow")
     text, box = arrow.string(), arrow.list_(arrow.float64())
@@ -121,13 +124,20 @@ def _column(instances: Sequence[RecordInstance], field: Any) -> Any:
 
 def _masks(masks: Sequence[Mask | None], kind: Any) -> Any:
     arrow: Any = from_extra("pyarrow")
-    missing = np.fromiter((mask is None for mask in masks), dtype=bool, count=len(masks))
-    sides = np.array([(0, 0) if mask is None else (mask.height, mask.width) for mask in masks], dtype=np.int32)
+    known = [mask for mask in masks if mask is not None]
+    missing = np.zeros(len(masks), dtype=bool)
+    if len(known) < len(masks):
+        missing[:] = [mask is None for mask in masks]
+    sides = np.zeros((len(masks), 2), dtype=np.int32)
+    sides[~missing, 0] = list(map(attrgetter("height"), known))
+    sides[~missing, 1] = list(map(attrgetter("width"), known))
     offsets = arrow.array(np.arange(0, 2 * len(masks) + 1, 2, dtype=np.int32))
-    sizes = arrow.ListArray.from_arrays(offsets, arrow.array(sides.reshape(-1)))
-    counts = arrow.array(["" if mask is None else mask.counts for mask in masks], type=arrow.string())
+    texts = np.full(len(masks), "", dtype=object)
+    texts[~missing] = list(map(attrgetter("counts"), known))
     return arrow.StructArray.from_arrays(
-        [sizes, counts], fields=list(kind), mask=arrow.array(missing) if missing.any() else None
+        [arrow.ListArray.from_arrays(offsets, arrow.array(sides.reshape(-1))), arrow.array(texts, type=arrow.string())],
+        fields=list(kind),
+        mask=arrow.array(missing) if missing.any() else None,
     )
 
 

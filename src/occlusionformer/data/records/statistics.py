@@ -53,7 +53,9 @@ def _add(count: _Count, shard: Shard) -> None:
     table = shard.columns(names).combine_chunks()
     lengths_R = _array(compute.list_value_length(table["instances"]))
     instances = compute.list_flatten(table["instances"]).combine_chunks()
-    words = compute.count_substring_regex(instances.field("caption"), r"\S+")
+    captions = compute.utf8_trim_whitespace(instances.field("caption"))
+    has_words = _array(compute.utf8_length(captions)) > 0
+    words = _array(compute.list_value_length(compute.utf8_split_whitespace(captions)))
     count.per_record.update(lengths_R.tolist())
     count.datasets.update(compute.struct_field(table["provenance"], "dataset").to_pylist())
     for name, sides in (("width", count.widths), ("height", count.heights)):
@@ -63,8 +65,8 @@ def _add(count: _Count, shard: Shard) -> None:
         records=len(table),
         instances=len(instances),
         shards=1,
-        words=compute.sum(words).as_py() or 0,
-        captions=int(np.count_nonzero(_array(words))),
+        words=int(words[has_words].sum()),
+        captions=int(np.count_nonzero(has_words)),
         prompts=int(np.count_nonzero(_array(compute.utf8_length(table["prompt"])))),
         **{name: len(table) - table[name].null_count for name in ("order", "depth", "image_file")},
         **{name: len(instances) - instances.field(name).null_count for name in ("visible_mask", "amodal_mask")},
