@@ -60,8 +60,7 @@ class Logbook:
             tracker.log_images({name: np.asarray(image)[None]}, step=step, **options)
 
     def close(self) -> None:
-        if self.trackers:
-            self.accelerator.end_training()
+        self.accelerator.end_training()
 
 
 def _lines_until(path: Path, step: int) -> list[str]:
