@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class _Case:
 
 
 def control_order(
-    scenes: Sequence[tuple[BenchScene, int]], *, limit: int, drawer: Drawer, progress: Progress
+    scenes: Iterable[tuple[BenchScene, int]], *, limit: int, drawer: Drawer, progress: Progress
 ) -> list[Swap]:
     """Swap one pair in each of the first `limit` scenes that have one; scenes come with their seeds."""
     cases = _cases(scenes, limit)
@@ -64,7 +64,7 @@ def control_order(
     return swaps
 
 
-def _cases(scenes: Sequence[tuple[BenchScene, int]], limit: int) -> list[_Case]:
+def _cases(scenes: Iterable[tuple[BenchScene, int]], limit: int) -> list[_Case]:
     cases: list[_Case] = []
     for scene, seed in scenes:
         if len(cases) == limit:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from occlusionformer.data.artwork import ArtObject
-from occlusionformer.evaluation.scenes.explain import Ground, first_ground, ground_around, shrink
+from occlusionformer.evaluation.scenes.explain import BLUR, Ground, first_ground, ground_around, shrink
 from occlusionformer.evaluation.scenes.search import FINE_STEPS, Found, Place, View, probe, refine, seen_cost
 from occlusionformer.evaluation.scenes.templates import Stamp, stamp
 
 COARSE, LESS_COARSE = 4, 2
 """Pixels of the picture to one of the small copy that is searched whole; weak objects are looked for in the other."""
-SOFTNESSES = (0.0, 1.0, 1.8, 2.6, 3.6)
-"""Radii of blur tried on a picture, in pixels; the one that explains most is kept."""
+SOFTNESSES = (BLUR, 1.2, 1.9, 2.7, 3.7)
+"""Radii of blur tried on a picture, in pixels, from that of reading it; the one that explains most is kept."""
 ROUNDS = 3
 """Fits of all objects among the others; all but the last look elsewhere, too."""
 FITTED = 4
@@ -86,10 +86,10 @@ class Fit:
 
 def fit(picture_HWC: np.ndarray, items: Sequence[ArtObject]) -> Fit:
     """Search the whole picture for each object, then fit all to the pixel; the best explained go first."""
-    canvas = Canvas(picture_HWC, first_ground(picture_HWC), 0.0)
+    canvas = Canvas(picture_HWC, first_ground(picture_HWC), SOFTNESSES[0])
     objects = _search_in_turn(canvas, items)
     softness = _softness(canvas, objects)
-    if softness > 0:
+    if softness != canvas.softness:
         canvas = replace(canvas, softness=softness)
         objects = _search_in_turn(canvas, items)
     for round_ in range(ROUNDS):

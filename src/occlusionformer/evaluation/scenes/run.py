@@ -32,6 +32,8 @@ FORMAT = 1
 """Of the results; raised when a key changes its meaning."""
 CONTROLLED = 200
 """Pairs of the order control."""
+CONTROLLED_SPLITS: tuple[Split, ...] = ("regular", "complex")
+"""Where they come from, in this order: one from every layout that has one which can be swapped alone."""
 ROBUSTNESS_LAYOUTS = 50
 """Complex layouts that are changed for the robustness table."""
 
@@ -78,8 +80,8 @@ def run_benchmark(painter: Painter, wishes: Wishes, *, progress: Progress) -> Re
     splits = {split: _judge_all(split, seeded, drawer, progress) for split, seeded in scenes.items()}
     control = robustness = None
     if wishes.control:
-        every = [one for split in reversed(SPLITS) for one in _seeded(split, LAYOUTS)]
-        control = control_order(every, limit=min(wishes.limit, CONTROLLED), drawer=drawer, progress=progress)
+        several = (one for split in CONTROLLED_SPLITS for one in _seeded(split, min(2 * wishes.limit, LAYOUTS)))
+        control = control_order(several, limit=min(wishes.limit, CONTROLLED), drawer=drawer, progress=progress)
     if wishes.robustness:
         robustness = measure_robustness(
             _seeded("complex", min(wishes.limit, ROBUSTNESS_LAYOUTS)),

@@ -155,6 +155,8 @@ def _neighbours(place: Place, step: int) -> Iterator[Place]:
         yield Place(left, top + sign, width, height - sign)
         yield Place(left, top, width, height + sign)
         yield Place(left - sign // 2, top - sign // 2, width + sign, height + sign)
+        yield Place(left + sign, top, width - 2 * sign, height)
+        yield Place(left, top + sign, width, height - 2 * sign)
 
 
 def _fits(place: Place, aspect: float, side: int) -> bool:

@@ -1,0 +1,130 @@
+"""The judge sees what is there, and only that: known pictures have known verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from occlusionformer.data.artwork import packaged_art
+from occlusionformer.data.placement import Rectangle
+from occlusionformer.evaluation.metrics.spatial import box_iou
+from occlusionformer.evaluation.scenes.explain import cost, first_ground, read_picture, shrink
+from occlusionformer.evaluation.scenes.judge import judge
+from occlusionformer.evaluation.scenes.layouts import bench_scenes
+from occlusionformer.evaluation.scenes.scoring import score
+from occlusionformer.evaluation.scenes.templates import stamp
+
+SIZE = 128
+
+
+def picture_of(*objects: tuple[str, Rectangle], ground: int = 235) -> Image.Image:
+    """Objects pasted one over another, the last in front."""
+    canvas = Image.new("RGB", (SIZE, SIZE), (ground, ground, ground))
+    for name, spot in objects:
+        shown = packaged_art().named(name).picture.resize((spot.width, spot.height), Image.Resampling.BICUBIC)
+        sheet = Image.new("RGBa", (SIZE, SIZE))
+        sheet.paste(shown, (spot.left, spot.top))
+        canvas.paste(sheet.convert("RGBA"), (0, 0), sheet.convert("RGBA").getchannel("A"))
+    return canvas
+
+
+DOG = ("dog", Rectangle(20, 30, 50, 46))
+PIZZA = ("pizza", Rectangle(52, 48, 48, 48))
+
+
+def test_true_renders_are_judged_right():
+    for scene in bench_scenes("regular", 2):
+        result = score(scene, judge(Image.fromarray(scene.render()), scene.names))
+        assert result.occ == 1
+        assert result.identity == 1
+        assert result.miou > 0.9
+
+
+def test_the_other_one_is_in_front_when_it_is_drawn_last():
+    one = judge(picture_of(DOG, PIZZA), ["dog", "pizza"])
+    other = judge(picture_of(PIZZA, DOG), ["dog", "pizza"])
+    assert one.order.tolist() == [[0, 0], [1, 0]]
+    assert other.order.tolist() == [[0, 1], [0, 0]]
+
+
+def test_soft_pictures_are_judged_too():
+    soft = picture_of(DOG, PIZZA).filter(ImageFilter.GaussianBlur(2.5))
+    verdict = judge(soft, ["dog", "pizza"])
+    assert verdict.order.tolist() == [[0, 0], [1, 0]]
+    for sighting, (name, spot) in zip(verdict.sightings, (DOG, PIZZA), strict=True):
+        truth = [edge / SIZE for edge in (spot.left, spot.top, spot.left + spot.width, spot.top + spot.height)]
+        assert sighting.nearest == name
+        assert box_iou(sighting.box, truth) > 0.8
+
+
+def test_boxes_follow_the_objects_wherever_they_are():
+    for left, top in ((0, 0), (78, 82), (30, 5)):
+        (sighting,) = judge(picture_of(("dog", Rectangle(left, top, 50, 46))), ["dog"]).sightings
+        truth = [edge / SIZE for edge in (left, top, left + 50, top + 46)]
+        assert box_iou(sighting.box, truth) > 0.9
+
+
+def test_names_in_another_order_give_the_same_verdict():
+    picture = picture_of(DOG, PIZZA)
+    one, other = judge(picture, ["dog", "pizza"]), judge(picture, ["pizza", "dog"])
+    assert one.sightings == other.sightings[::-1]
+    assert one.order.tolist() == other.order[::-1, ::-1].tolist()
+
+
+def test_absent_objects_are_not_seen():
+    verdict = judge(picture_of(DOG), ["dog", "alarm clock", "tractor"])
+    assert verdict.sightings[0].box is not None
+    assert [one.box for one in verdict.sightings[1:]] == [None, None]
+    assert not verdict.order.any()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noise_shows_nothing(seed):
+    noise = np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    verdict = judge(Image.fromarray(noise), ["dog", "pizza", "rocket", "zebra"])
+    assert [one.box for one in verdict.sightings] == [None] * 4
+
+
+def test_another_object_at_the_place_is_told():
+    """The tiger fits best where the lion is; it is still a lion."""
+    (sighting,) = judge(picture_of(("lion", Rectangle(30, 30, 60, 60))), ["tiger"]).sightings
+    assert sighting.nearest != "tiger"
+
+
+def test_the_same_object_twice_is_found_twice():
+    verdict = judge(picture_of(("dog", Rectangle(4, 10, 48, 44)), ("dog", Rectangle(70, 70, 50, 46))), ["dog", "dog"])
+    lefts = sorted(one.box[0] * SIZE for one in verdict.sightings)
+    assert lefts == pytest.approx([4, 70], abs=2)
+
+
+def test_larger_pictures_are_judged_at_the_same_size():
+    picture = picture_of(DOG, PIZZA)
+    large = judge(picture.resize((512, 512), Image.Resampling.BICUBIC), ["dog", "pizza"])
+    assert large.order.tolist() == judge(picture, ["dog", "pizza"]).order.tolist()
+
+
+def test_cost_runs_from_none_to_full():
+    seen = np.zeros((1, 3))
+    assert cost(seen, seen) == 0
+    assert cost(seen, np.ones((1, 3))) > 0.99
+    assert cost(seen, np.array([[0.18, 0, 0]])) == pytest.approx(1 - np.exp(-0.5))
+
+
+def test_the_ground_of_a_row_is_its_most_frequent_colour():
+    picture = read_picture(picture_of(("pizza", Rectangle(0, 40, 60, 60))))
+    rows = first_ground(picture).rows
+    assert np.abs(rows - 235 / 255).max() < 0.02
+
+
+def test_shrinking_takes_means():
+    values = np.arange(16.0).reshape(4, 4)
+    assert shrink(values, 2).tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert shrink(np.stack([values, -values], axis=-1), 4).tolist() == [[[7.5, -7.5]]]
+
+
+def test_softness_lowers_the_edge_and_keeps_the_size():
+    sharp, soft = stamp("pizza", 40, 40), stamp("pizza", 40, 40, 3.0)
+    assert soft.alpha.shape == sharp.alpha.shape
+    assert soft.alpha[:, :2].max() < 0.75
+    assert soft.alpha[20, 20] > 0.95

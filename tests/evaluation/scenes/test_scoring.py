@@ -1,0 +1,88 @@
+"""Scores of made-up verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from occlusionformer.evaluation.scenes.figures import decided_right, figures
+from occlusionformer.evaluation.scenes.judge import Sighting, Verdict
+from occlusionformer.evaluation.scenes.layouts import bench_scenes
+from occlusionformer.evaluation.scenes.scoring import score
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return next(one for one in bench_scenes("complex", 9) if len(one.truth.pairs) > 3)
+
+
+def seen(scene, order):
+    boxes = [tuple(box) for box in scene.layout.boxes]
+    return Verdict(
+        sightings=tuple(
+            Sighting(name=name, box=box, nearest=name, share=0.5) for name, box in zip(scene.names, boxes, strict=True)
+        ),
+        order=order,
+    )
+
+
+def test_seeing_everything_right_scores_one(scene):
+    result = score(scene, seen(scene, (scene.truth.order == 1).astype(int)))
+    assert (result.occ, result.dep, result.miou, result.o_miou, result.identity) == (1, 0, 1, 1, 1)
+    assert result.pairs == result.decided == result.right == len(scene.truth.pairs)
+
+
+def test_seeing_every_pair_reversed_scores_none(scene):
+    result = score(scene, seen(scene, (scene.truth.order.T == 1).astype(int)))
+    assert (result.occ, result.dep, result.right) == (0, 1, 0)
+    assert result.decided == result.pairs
+
+
+def test_pairs_that_do_not_count_are_ignored(scene):
+    order = (scene.truth.order == 1).astype(int)
+    order[scene.truth.order == -1] = 1
+    assert score(scene, seen(scene, order)) == score(scene, seen(scene, (scene.truth.order == 1).astype(int)))
+
+
+def test_seeing_nothing_scores_none(scene):
+    count = len(scene.names)
+    nothing = Verdict(
+        sightings=tuple(Sighting(name=name, box=None, nearest=None, share=0.0) for name in scene.names),
+        order=np.zeros((count, count), dtype=int),
+    )
+    result = score(scene, nothing)
+    assert (result.occ, result.dep, result.miou, result.o_miou, result.identity) == (0, 1, 0, 0, 0)
+    assert result.decided == 0
+
+
+def test_an_object_taken_for_another_costs_identity_alone(scene):
+    right = seen(scene, (scene.truth.order == 1).astype(int))
+    first = replace(right.sightings[0], nearest="something else")
+    result = score(scene, replace(right, sightings=(first, *right.sightings[1:])))
+    assert result.identity == pytest.approx(1 - 1 / len(scene.names))
+    assert (result.occ, result.miou) == (1, 1)
+
+
+def test_twins_are_told_apart_by_where_they_are(scene):
+    """Both sightings of a twin carry the same name; the verdict lists them the other way round."""
+    twins = replace(
+        scene, placed=(scene.placed[0], replace(scene.placed[1], item=scene.placed[0].item), *scene.placed[2:])
+    )
+    order = (scene.truth.order == 1).astype(int)
+    right = seen(twins, order)
+    places = [1, 0, *range(2, len(scene.names))]
+    listed = Verdict(sightings=tuple(right.sightings[place] for place in places), order=order[np.ix_(places, places)])
+    assert score(twins, listed) == score(twins, right)
+
+
+def test_figures_leave_out_pictures_without_pairs(scene):
+    right = score(scene, seen(scene, (scene.truth.order == 1).astype(int)))
+    alone = replace(right, occ=None, dep=None, o_miou=None, miou=0.5, pairs=0, decided=0, right=0)
+    found = figures([right, alone])
+    assert (found["occ"].value, found["occ"].pictures) == (1, 1)
+    assert (found["miou"].value, found["miou"].pictures) == (0.75, 2)
+    assert figures([alone])["occ"].value is None
+    assert decided_right([right, alone]) == 1
+    assert decided_right([alone]) is None
