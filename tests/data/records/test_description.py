@@ -12,11 +12,11 @@ import pytest
 
 from occlusionformer.data.records import (
     DataSetMaker,
+    Join,
     RecordFolder,
     RecordWriter,
     Splitting,
     check_folder,
-    join,
     sa_1b_pictures,
     sa_number,
     sacap_rows,
@@ -172,11 +172,11 @@ def test_joining_tells_what_found_no_partner(tmp_path: Path):
     for name in ("sa_1.jpg", "sa_3.jpg"):
         (tmp_path / "sa_000000").mkdir(exist_ok=True)
         (tmp_path / "sa_000000" / name).write_bytes(b"")
-    joined = join([record("1"), record("2")], sa_1b_pictures(tmp_path))
-    assert [(found.image_id, path.name) for found, path in joined.matched] == [("1", "sa_1.jpg")]
-    assert (joined.records_without, joined.others_without) == (("2",), ("sa_3.jpg",))
+    joined = Join([record("1"), record("2")], sa_1b_pictures(tmp_path))
+    assert [(found.image_id, path.name) for found, path in joined] == [("1", "sa_1.jpg")]
+    assert (joined.records_without, joined.others_without) == (["2"], ("sa_3.jpg",))
     with pytest.raises(ValueError, match=r"^expected every picture once, got 'sa_1.jpg' and '1'$"):
-        join([], [("sa_1.jpg", 0), ("1", 0)])
+        Join([], [("sa_1.jpg", 0), ("1", 0)])
 
 
 def test_captions_of_sacap(tmp_path: Path):
@@ -187,9 +187,10 @@ def test_captions_of_sacap(tmp_path: Path):
         "segments_info": [[{"anno_id": 7, "caption": "a cup"}, {"anno_id": 9, "caption": "a spoon"}], []],
     }
     pq.write_table(pa.table(rows), tmp_path / "anno.parquet")
-    joined = join([record("1")], sacap_rows(tmp_path / "anno.parquet"))
+    joined = Join([record("1")], sacap_rows(tmp_path / "anno.parquet"))
+    ((found, row),) = joined
     assert joined.others_without == ("sa_9.jpg",)
-    changed, unmatched = with_sacap(*joined.matched[0])
+    changed, unmatched = with_sacap(found, row)
     assert changed.prompt == "a long caption"
     assert [each.caption for each in changed.instances] == ["a cup", "thing 8", "a spoon"]
     assert unmatched == ("8",)

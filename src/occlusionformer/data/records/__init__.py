@@ -30,7 +30,7 @@ Checking: `check_record(record)` lists what is wrong with a record, `check_folde
 from occlusionformer.data.records.card import record_schema, write_descriptions
 from occlusionformer.data.records.checking import REQUIREMENTS, check_record
 from occlusionformer.data.records.folder import RecordFolder, RecordWriter
-from occlusionformer.data.records.joining import Joined, join, sa_1b_pictures, sa_number, sacap_rows, with_sacap
+from occlusionformer.data.records.joining import Join, sa_1b_pictures, sa_number, sacap_rows, with_sacap
 from occlusionformer.data.records.making import DataSetMaker, Making, bare, new_folder
 from occlusionformer.data.records.masks import box_of, decode_masks, encode_mask
 from occlusionformer.data.records.record import (
@@ -58,7 +58,7 @@ from occlusionformer.data.records.validation import Violation, check_folder
 __all__ = [
     "REQUIREMENTS",
     "DataSetMaker",
-    "Joined",
+    "Join",
     "Making",
     "Mask",
     "Provenance",
@@ -80,7 +80,6 @@ __all__ = [
     "decode_masks",
     "encode_mask",
     "from_plain",
-    "join",
     "layout_of_record",
     "new_folder",
     "png",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,17 +21,6 @@ SACAP_COLUMNS = ("imagename", "image_group", "caption", "segments_info")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Joined(Generic[T]):
-    """Records with what another data set has of the same picture, and what found no partner."""
-
-    matched: tuple[tuple[Record, T], ...]
-    records_without: tuple[str, ...]
-    """Image ids of records nobody matched."""
-    others_without: tuple[str, ...]
-    """Names from the other data set that no record matched."""
-
-
 def sa_number(name: str | int) -> str:
     """The number of a picture of SA-1B, however it is named. Raises ValueError for other names."""
     found = SA_NAME.fullmatch(str(name))
@@ -40,26 +29,36 @@ def sa_number(name: str | int) -> str:
     return found["number"]
 
 
-def join(records: Iterable[Record], others: Iterable[tuple[str, T]]) -> Joined[T]:
-    """Pairs of records and others with the same number, in the order of the records. The others are held in memory.
+class Join(Generic[T]):
+    """Records with what another data set has of the same picture, to be gone through once, in their order.
 
-    Raises ValueError when two others have the same number.
+    The others are held in memory, the records are not. What found no partner is known at the end. Raises
+    ValueError when two others have the same number.
     """
-    by_number: dict[str, tuple[str, T]] = {}
-    for name, value in others:
-        number = sa_number(name)
-        if number in by_number:
-            raise ValueError(f"expected every picture once, got {by_number[number][0]!r} and {name!r}")
-        by_number[number] = (name, value)
-    matched: list[tuple[Record, T]] = []
-    without: list[str] = []
-    for record in records:
-        partner = by_number.pop(sa_number(record.image_id), None)
-        if partner is None:
-            without.append(record.image_id)
-        else:
-            matched.append((record, partner[1]))
-    return Joined(tuple(matched), tuple(without), tuple(name for name, _ in by_number.values()))
+
+    def __init__(self, records: Iterable[Record], others: Iterable[tuple[str, T]]) -> None:
+        self._records = records
+        self._waiting: dict[str, tuple[str, T]] = {}
+        for name, value in others:
+            number = sa_number(name)
+            if number in self._waiting:
+                raise ValueError(f"expected every picture once, got {self._waiting[number][0]!r} and {name!r}")
+            self._waiting[number] = (name, value)
+        self.records_without: list[str] = []
+        """Image ids of records nobody matched."""
+
+    def __iter__(self) -> Iterator[tuple[Record, T]]:
+        for record in self._records:
+            partner = self._waiting.pop(sa_number(record.image_id), None)
+            if partner is None:
+                self.records_without.append(record.image_id)
+            else:
+                yield record, partner[1]
+
+    @property
+    def others_without(self) -> tuple[str, ...]:
+        """Names from the other data set that no record has matched."""
+        return tuple(name for name, _ in self._waiting.values())
 
 
 def sa_1b_pictures(folder: str | Path) -> Iterator[tuple[str, Path]]:
