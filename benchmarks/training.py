@@ -59,37 +59,46 @@ def products_of_a_step(trainer: Trainer, loader) -> Counter[Product]:
     return recorder.products
 
 
-def seconds_alone(product: Product, repeats: int) -> float:
-    """Median time of one product on fresh numbers."""
-    function, operands = product
-    tensors = [torch.empty_strided(shape, strides).normal_() for shape, strides in operands]
-    function(*tensors)
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function(*tensors)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+class Floor:
+    """The products of a step, ready to be run alone on numbers of their own."""
+
+    def __init__(self, products: Counter[Product]) -> None:
+        self.products = [
+            (count, function, [torch.empty_strided(shape, strides).normal_() for shape, strides in operands])
+            for (function, operands), count in products.items()
+        ]
+
+    def seconds(self) -> float:
+        """Each product timed once, times how often a step needs it."""
+        total = 0.0
+        for count, function, operands in self.products:
+            started = time.perf_counter()
+            function(*operands)
+            total += count * (time.perf_counter() - started)
+        return total
 
 
-def measure(trainer: Trainer, *, steps: int, repeats: int) -> dict[str, float]:
+def measure(trainer: Trainer, steps: int) -> dict[str, float]:
+    """Steps and floor by turns, so that both meet the same machine; medians."""
     loader = iter(trainer._loader())
     for _ in range(3):
         trainer._take_step(loader, Tally())
     products = products_of_a_step(trainer, loader)
-    tally, times = Tally(), []
+    floor = Floor(products)
+    floor.seconds()
+    tally, times, floors = Tally(), [], []
     for _ in range(steps):
         started = time.perf_counter()
         trainer._take_step(loader, tally)
         times.append(time.perf_counter() - started)
-    floor = sum(count * seconds_alone(product, repeats) for product, count in products.items())
-    step, batch = statistics.median(times), trainer.config.batch
+        floors.append(floor.seconds())
+    step = statistics.median(times)
     return {
-        "images_per_second": batch / step,
+        "images_per_second": trainer.config.batch / step,
         "step_seconds": step,
         "data_share": tally.waited / sum(times),
-        "floor_seconds": floor,
-        "ratio_to_floor": floor / step,
+        "floor_seconds": statistics.median(floors),
+        "ratio_to_floor": statistics.median(alone / whole for alone, whole in zip(floors, times, strict=True)),
         "products_per_step": sum(products.values()),
         "gigaflops_per_step": sum(count * flops(product) for product, count in products.items()) / 1e9,
     }
@@ -108,14 +117,13 @@ def main() -> None:
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="PATH=VALUE")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     config = override(recipe(arguments.recipe), ["logging.trackers=[]", *arguments.assignments])
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, Path(folder))
-        figures = measure(trainer, steps=arguments.steps, repeats=arguments.repeats)
+        figures = measure(trainer, arguments.steps)
     result = {
         "recipe": config.recipe,
         "optimizer": config.optimizer.name,
