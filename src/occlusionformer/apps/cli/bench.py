@@ -63,7 +63,7 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
         if out.exists() and not out.is_dir():
             raise RefusedError([f"out: expected a folder, got the file {out}"])
         wishes = Wishes(
-            splits=tuple(dict.fromkeys(part.strip() for part in split.split(","))),  # type: ignore[arg-type]
+            splits=tuple(dict.fromkeys(part.strip() for part in split.split(","))),  # type: ignore[misc]
             limit=limit,
             calibrate=calibrate,
             control=order_control,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Results:
     painter: Painter
     wishes: Wishes
     code: dict[str, Any]
-    splits: dict[str, list[Judged]]
+    splits: Mapping[Split, list[Judged]]
     calibration: Calibration | None
     control: list[Swap] | None
     robustness: list[Condition] | None
@@ -89,16 +89,13 @@ def run_benchmark(painter: Painter, wishes: Wishes, *, progress: Progress) -> Re
             drawer=drawer,
             progress=progress,
         )
-    if wishes.calibrate:
-        calibration = calibrate(bench_scenes("complex", wishes.limit), progress=progress)
-    else:
-        calibration = recorded_calibration()
+    known = calibrate(bench_scenes("complex", wishes.limit), progress=progress) if wishes.calibrate else None
     return Results(
         painter=painter,
         wishes=wishes,
         code=code_version(),
         splits=splits,
-        calibration=calibration,
+        calibration=known or recorded_calibration(),
         control=control,
         robustness=robustness,
     )
@@ -214,7 +211,7 @@ def _picture_as_json(one: Judged) -> dict[str, Any]:
 
 
 def _swap_as_json(one: Swap) -> dict[str, Any]:
-    return {**asdict(replace(one, pictures=())), "pictures": [f"{PICTURES}/{path.name}" for path in one.pictures]}
+    return {**asdict(one), "pictures": [f"{PICTURES}/{path.name}" for path in one.pictures]}
 
 
 def _count_group(count: int) -> str:
