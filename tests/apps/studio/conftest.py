@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -45,9 +45,9 @@ class Running:
 Serve = Callable[..., Running]
 
 
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Start studios; they stop when the test is over."""
+@contextmanager
+def serving() -> Iterator[Serve]:
+    """Start studios; they stop at the end."""
     with ExitStack() as stack:
 
         def start(generator: object | None = None, load: Callable | None = None, **config: object) -> Running:
@@ -59,3 +59,16 @@ def serve() -> Iterator[Serve]:
             return Running(studio, url, client)
 
         yield start
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with serving() as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def plain() -> Iterator[Running]:
+    """A studio for all tests that leave it as it was."""
+    with serving() as start:
+        yield start()

@@ -11,8 +11,8 @@ from tests.apps.studio.fake import fruit
 
 
 @pytest.fixture
-def client(serve):
-    return serve().client
+def client(plain):
+    return plain.client
 
 
 def check(client, **change) -> dict:
@@ -141,9 +141,8 @@ def test_schema_is_the_layouts(client):
     assert client.get("/api/layout.schema.json").json() == Layout.model_json_schema()
 
 
-def test_the_description_names_every_path_of_ours(serve):
-    studio = serve()
-    described = studio.client.get("/api/openapi.json").json()
+def test_the_description_names_every_path_of_ours(plain):
+    described = plain.client.get("/api/openapi.json").json()
     found = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
-    ours = {(route.method, route.path) for route in studio.studio.application.table.routes if "/api/" in route.path}
+    ours = {(route.method, route.path) for route in plain.studio.application.table.routes if "/api/" in route.path}
     assert found == ours

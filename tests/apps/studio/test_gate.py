@@ -18,7 +18,7 @@ from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.passwords import hash_password, new_token
 from occlusionformer.apps.studio.rates import Rate, Rates
 from occlusionformer.apps.studio.server import StudioConfig, UnsafeHostError, build_studio
-from tests.apps.studio.fake import FakeGenerator, fruit
+from tests.apps.studio.fake import fruit
 
 FILLED_IN = {
     "{job}": "A" * 22, "{picture}": "0", "{instance}": "0", "{file}": "index.html", "{session}": "s", "{event}": "e",
@@ -107,9 +107,9 @@ def test_guessing_passwords_is_slowed(serve, auth_file):
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "", "[::1", "a:b"]
 )
-def test_a_server_answers_to_its_own_names_only(serve, host):
+def test_a_server_answers_to_its_own_names_only(plain, host):
     """Else a page could reach it under a name of its own that points here."""
-    answer = serve().client.get("/api/health", headers={"Host": host})
+    answer = plain.client.get("/api/health", headers={"Host": host})
     assert answer.status_code == 400
     assert answer.json()["code"] == "malformed"
 
@@ -131,27 +131,24 @@ def test_its_own_names(serve, host):
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_pages_of_other_sites_are_refused(serve, headers):
-    studio = serve()
+def test_pages_of_other_sites_are_refused(plain, headers):
     for method, path in (("POST", "/api/generate"), ("GET", "/api/models"), ("POST", f"/api/jobs/{'A' * 22}/cancel")):
-        answer = studio.client.request(method, path, json={"layout": fruit(1)}, headers=headers)
+        answer = plain.client.request(method, path, json={"layout": fruit(1)}, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-    assert studio.client.get("/api/health").json()["queue"]["waiting"] == 0
+    assert plain.client.get("/api/health").json()["queue"]["waiting"] == 0
 
 
-def test_its_own_page_and_links_to_it_are_let_in(serve):
-    studio = serve()
-    own = {"Origin": studio.url, "Sec-Fetch-Site": "same-origin"}
-    assert studio.client.post("/api/validate", json={"layout": fruit()}, headers=own).status_code == 200
+def test_its_own_page_and_links_to_it_are_let_in(plain):
+    own = {"Origin": plain.url, "Sec-Fetch-Site": "same-origin"}
+    assert plain.client.post("/api/validate", json={"layout": fruit()}, headers=own).status_code == 200
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    assert studio.client.get("/", headers=link).status_code == 200
-    assert studio.client.post("/api/validate", json={"layout": fruit()}, headers=link).status_code == 403
+    assert plain.client.get("/", headers=link).status_code == 200
+    assert plain.client.post("/api/validate", json={"layout": fruit()}, headers=link).status_code == 403
 
 
-def test_every_answer_carries_the_security_headers(serve):
-    studio = serve()
+def test_every_answer_carries_the_security_headers(plain):
     for path in ("/", "/api/health", "/nothing", "/static/index.html"):
-        answer = studio.client.get(path)
+        answer = plain.client.get(path)
         assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
         assert "server" not in answer.headers
     assert "unsafe" not in SECURITY_HEADERS["content-security-policy"]
@@ -177,8 +174,8 @@ def raw(url: str, head: str, body: bytes = b"", *, pause: float = 0.0) -> tuple[
 POST = "POST /api/generate HTTP/1.1\r\nContent-Type: application/json"
 
 
-def test_a_body_declared_too_large_is_refused_before_any_of_it_is_sent(serve):
-    answer, _ = raw(serve().url, f"{POST}\r\nContent-Length: 1000000000000")
+def test_a_body_declared_too_large_is_refused_before_any_of_it_is_sent(plain):
+    answer, _ = raw(plain.url, f"{POST}\r\nContent-Length: 1000000000000")
     assert answer.startswith(b"HTTP/1.1 413")
 
 
@@ -198,8 +195,8 @@ def test_a_body_that_does_not_come_is_given_up(serve):
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "\u0662"])
-def test_a_length_that_is_no_number_is_refused(serve, length):
-    place = urlsplit(serve().url)
+def test_a_length_that_is_no_number_is_refused(plain, length):
+    place = urlsplit(plain.url)
     with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
         connection.sendall(f"{POST}\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n".encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 400")
@@ -214,7 +211,7 @@ def test_a_length_that_is_no_number_is_refused(serve, length):
         (b'{"layout": NaN}', "malformed"),
         (b'{"layout": 1e999}', "malformed"),
         (b'{"layout": {}, "layout": {}}', "malformed"),
-        (b"[" * 100_000, "malformed"),
+        (b"[" * 10_000, "malformed"),
         (b'{"layout": ' + b"[" * 40 + b"]" * 40 + b"}", "malformed"),
         (b"[]", "invalid"),
         (b'"text"', "invalid"),
@@ -223,33 +220,32 @@ def test_a_length_that_is_no_number_is_refused(serve, length):
         (b'{"\\ud800": 1}', "invalid"),
     ],
 )
-def test_what_is_no_layout_is_refused(serve, content, code):
-    studio = serve()
+def test_what_is_no_layout_is_refused(plain, content, code):
     for path in ("/api/generate", "/api/convert"):
-        answer = studio.client.post(path, content=content, headers={"Content-Type": "application/json"})
+        answer = plain.client.post(path, content=content, headers={"Content-Type": "application/json"})
         assert answer.json()["code"] == code
         assert answer.status_code == {"malformed": 400, "invalid": 422}[code]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_only_json_is_read(serve, kind):
+def test_only_json_is_read(plain, kind):
     """Forms can be sent by pages of other sites without asking."""
     content = json.dumps({"layout": fruit(1)})
-    answer = serve().client.post("/api/generate", content=content, headers={"Content-Type": kind})
+    answer = plain.client.post("/api/generate", content=content, headers={"Content-Type": kind})
     assert (answer.status_code, answer.json()["code"]) == (415, "content_type")
 
 
-def test_too_many_instances_are_refused_before_they_are_read(serve):
+def test_too_many_instances_are_refused_before_they_are_read(plain):
     """Even when they are no instances at all."""
-    studio = serve()
     for path in ("/api/generate", "/api/validate"):
-        answer = studio.client.post(path, json={"layout": {"instances": [None] * 65}})
+        answer = plain.client.post(path, json={"layout": {"instances": [None] * 65}})
         assert answer.json()["problems"] == [{"field": "layout.instances", "message": "expected at most 64, got 65"}]
 
 
 def test_a_client_that_comes_too_often_is_told_when_to_come_back(serve):
     studio = serve(rates=Rates(generate=Rate(3, 0.5)))
-    answers = [studio.client.post("/api/generate", json={"layout": fruit(1)}) for _ in range(5)]
+    forwarded = [{"X-Forwarded-For": f"10.0.0.{number}"} for number in range(5)]
+    answers = [studio.client.post("/api/generate", json={"layout": fruit(1)}, headers=each) for each in forwarded]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 429]
     assert answers[-1].json()["code"] == "rate_limited"
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 3
@@ -265,9 +261,8 @@ def test_a_client_that_comes_too_often_is_told_when_to_come_back(serve):
         "/gradio_api/component_server", "/api/jobs/../health", "/api/jobs/x", "/api//health", "/API/health",
     ],
 )  # fmt: skip
-def test_paths_that_are_not_in_the_table_do_not_exist(serve, path):
-    studio = serve()
-    place = urlsplit(studio.url)
+def test_paths_that_are_not_in_the_table_do_not_exist(plain, path):
+    place = urlsplit(plain.url)
     with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b""
@@ -276,35 +271,32 @@ def test_paths_that_are_not_in_the_table_do_not_exist(serve, path):
     assert answer.startswith(b"HTTP/1.1 404")
 
 
-def test_wrong_methods_are_told_the_right_one(serve):
-    studio = serve()
-    answer = studio.client.get("/api/generate")
+def test_wrong_methods_are_told_the_right_one(plain):
+    answer = plain.client.get("/api/generate")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"):
-        assert studio.client.request(method, "/api/health").status_code == 405
+        assert plain.client.request(method, "/api/health").status_code == 405
 
 
-def test_markup_in_a_caption_stays_text(serve):
+def test_markup_in_a_caption_stays_text(plain):
     """It comes back as JSON, under a type that no browser renders."""
     markup = "<img src=x onerror=alert(1)>"
     layout = fruit(1, instances=[{"id": markup, "caption": markup, "box": [0.5, 0.2, 0.1, 0.7]}], order=None)
-    answer = serve().client.post("/api/validate", json={"layout": layout})
+    answer = plain.client.post("/api/validate", json={"layout": layout})
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json()["valid"] is False
 
 
-def test_nobody_draws_while_bodies_are_awaited(serve):
-    """Many clients that never send their bodies do not keep others out."""
-    studio = serve(FakeGenerator())
-    place = urlsplit(studio.url)
+def test_clients_that_never_send_their_bodies_keep_nobody_out(plain):
+    place = urlsplit(plain.url)
     held = []
     try:
         for _ in range(40):
             connection = socket.create_connection((place.hostname, place.port), timeout=10)
             connection.sendall(f"{POST}\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n".encode())
             held.append(connection)
-        assert studio.draw(layout=fruit(4))["images"][0]["seed"] == 4
+        assert plain.draw(layout=fruit(4))["images"][0]["seed"] == 4
     finally:
         for connection in held:
             connection.close()

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from occlusionformer.apps.studio.server import StudioConfig, StudioServer, build_studio
-from tests.apps.studio.conftest import UNLIMITED
-from tests.apps.studio.fake import FakeGenerator, fruit
+from tests.apps.studio.fake import fruit
 
 SLOWEST_ANSWER = 20.0
 """Seconds; a second on a core of one's own, but tests share theirs."""
@@ -53,12 +51,8 @@ def spoilt_bodies(draw):
 
 
 @pytest.fixture(scope="module")
-def client():
-    studio = build_studio(
-        StudioConfig(port=0, rates=UNLIMITED, max_queue=100, serves_gradio=False), load=lambda spec: FakeGenerator()
-    )
-    with StudioServer(studio).running() as url, httpx.Client(base_url=url, timeout=SLOWEST_ANSWER) as client:
-        yield client
+def client(plain):
+    return plain.client
 
 
 @contextmanager

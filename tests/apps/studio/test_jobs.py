@@ -33,48 +33,45 @@ def events(stream) -> list[tuple[str, dict]]:
     return found
 
 
-def test_a_picture_is_that_of_its_seed_and_layout(serve, tmp_path):
-    studio = serve()
-    result = studio.draw(layout=fruit(), seed=7, images=3, model="embedded")
+def test_a_picture_is_that_of_its_seed_and_layout(plain, tmp_path):
+    result = plain.draw(layout=fruit(), seed=7, images=3, model="embedded")
     assert [image["seed"] for image in result["images"]] == [7, 8, 9]
     for image in result["images"]:
-        png = studio.client.get(image["png"])
+        png = plain.client.get(image["png"])
         assert png.headers["content-type"] == "image/png"
         np.testing.assert_array_equal(pixels(png.content), pixels_for(Layout.model_validate(fruit()), image["seed"]))
         (tmp_path / "picture.png").write_bytes(png.content)
         assert read_provenance(tmp_path / "picture.png") == image["provenance"]
 
 
-def test_the_record_names_the_model_as_clients_know_it(serve):
+def test_the_record_names_the_model_as_clients_know_it(plain):
     """And not where it lies on this machine."""
-    [image] = serve().draw(layout=fruit(1))["images"]
+    [image] = plain.draw(layout=fruit(1))["images"]
     assert image["provenance"]["model"] == "embedded"
 
 
-def test_seed_is_the_jobs_then_the_layouts_then_a_fresh_one(serve):
-    studio = serve()
-    assert studio.draw(layout=fruit(5))["images"][0]["seed"] == 5
-    assert studio.draw(layout=fruit(5), seed=6)["images"][0]["seed"] == 6
-    assert len({studio.draw(layout=fruit())["images"][0]["seed"] for _ in range(3)}) == 3
-    assert [i["seed"] for i in studio.draw(layout=fruit(), seed=2**63 - 1, images=2)["images"]] == [2**63 - 1, 0]
+def test_seed_is_the_jobs_then_the_layouts_then_a_fresh_one(plain):
+    assert plain.draw(layout=fruit(5))["images"][0]["seed"] == 5
+    assert plain.draw(layout=fruit(5), seed=6)["images"][0]["seed"] == 6
+    assert len({plain.draw(layout=fruit())["images"][0]["seed"] for _ in range(3)}) == 3
+    assert [i["seed"] for i in plain.draw(layout=fruit(), seed=2**63 - 1, images=2)["images"]] == [2**63 - 1, 0]
 
 
-def test_maps_come_where_asked(serve):
-    studio = serve()
-    [plain] = studio.draw(layout=fruit(1))["images"]
-    assert plain["weights"] is None
-    assert [instance["mask"] for instance in plain["instances"]] == [None, None]
+def test_maps_come_where_asked(plain):
+    [bare] = plain.draw(layout=fruit(1))["images"]
+    assert bare["weights"] is None
+    assert [instance["mask"] for instance in bare["instances"]] == [None, None]
 
-    [image] = studio.draw(layout=fruit(1), want_masks=True, want_weights=True)["images"]
+    [image] = plain.draw(layout=fruit(1), want_masks=True, want_weights=True)["images"]
     assert [instance["id"] for instance in image["instances"]] == ["apple", "pear"]
-    apple = pixels(studio.client.get(image["instances"][0]["mask"]).content)
+    apple = pixels(plain.client.get(image["instances"][0]["mask"]).content)
     assert apple.shape == (48, 64)
     assert apple[20, 20] == 204  # the fake is sure to 0.8
     assert apple[0, 0] == 0
-    cutout = pixels(studio.client.get(image["instances"][1]["cutout"]).content)
-    picture = pixels(studio.client.get(image["png"]).content)
+    cutout = pixels(plain.client.get(image["instances"][1]["cutout"]).content)
+    picture = pixels(plain.client.get(image["png"]).content)
     np.testing.assert_array_equal(cutout[..., :3], picture)
-    np.testing.assert_array_equal(cutout[..., 3], pixels(studio.client.get(image["instances"][1]["mask"]).content))
+    np.testing.assert_array_equal(cutout[..., 3], pixels(plain.client.get(image["instances"][1]["mask"]).content))
 
     weights = image["weights"]
     shares = np.frombuffer(base64.b64decode(weights["data"]), np.uint8).reshape(2, weights["rows"], weights["columns"])
@@ -82,11 +79,10 @@ def test_maps_come_where_asked(serve):
     np.testing.assert_array_equal(shares[0], apple[::16, ::16])
 
 
-def test_maps_that_are_not_there_are_not_found(serve):
-    studio = serve()
-    job = studio.draw(layout=fruit(1), want_masks=True)["job"]
+def test_maps_that_are_not_there_are_not_found(plain):
+    job = plain.draw(layout=fruit(1), want_masks=True)["job"]
     for path in ("images/1.png", "images/0/masks/2.png", "images/0/cutouts/2.png"):
-        answer = studio.client.get(f"/api/jobs/{job}/{path}")
+        answer = plain.client.get(f"/api/jobs/{job}/{path}")
         assert answer.status_code == 404
         assert answer.json()["code"] == "not_found"
 
@@ -167,13 +163,13 @@ def test_results_expire(serve):
     assert studio.client.get(f"/api/jobs/{job}").status_code == 404
 
 
-def test_a_wish_with_everything_wrong_lists_everything(serve):
+def test_a_wish_with_everything_wrong_lists_everything(plain):
     body = {
         "layout": fruit(width=4096, prompt="x" * 3000),
         "steps": 500,
         "model": "/etc/passwd",
     }
-    problems = serve().client.post("/api/generate", json=body).json()["problems"]
+    problems = plain.client.post("/api/generate", json=body).json()["problems"]
     assert {problem["field"] for problem in problems} == {"layout.width", "layout.prompt", "steps", "model"}
 
 
@@ -195,8 +191,8 @@ def test_a_wish_with_everything_wrong_lists_everything(serve):
         ({"layout": None}, "layout"),
     ],
 )
-def test_every_wrong_field_is_named(serve, change, field):
-    answer = serve().client.post("/api/generate", json={"layout": fruit(1), **change})
+def test_every_wrong_field_is_named(plain, change, field):
+    answer = plain.client.post("/api/generate", json={"layout": fruit(1), **change})
     assert answer.status_code == 422
     assert answer.json()["code"] == "invalid"
     assert [problem["field"] for problem in answer.json()["problems"]] == [field]

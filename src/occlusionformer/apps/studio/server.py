@@ -150,6 +150,7 @@ class StudioServer:
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # a client could choose the address it is counted by
                 limit_concurrency=MOST_CONNECTIONS,
                 timeout_keep_alive=10,
                 timeout_graceful_shutdown=3,
