@@ -35,6 +35,8 @@ LEAST_COLUMNS, MOST_COLUMNS = 60, 350
 EDGE_STEP = 3
 """Rows by which an outline moves from one column to the next."""
 CAPTION_WORDS = ("a", "small", "brown", "dog", "with", "red", "collar", "standing", "on", "the", "wet", "grass")
+WORDS = [CAPTION_WORDS[place] for place in np.random.default_rng(1).integers(0, len(CAPTION_WORDS), 100_000)]
+"""Captions and prompts are pieces of this."""
 PROMPT_WORDS = 58
 """As long as the captions of SACap-1M."""
 
@@ -94,7 +96,8 @@ def _counts(left: int, tops: np.ndarray, bottoms: np.ndarray) -> str:
 
 
 def _words(rng: np.random.Generator, count: int) -> str:
-    return " ".join(CAPTION_WORDS[place] for place in rng.integers(0, len(CAPTION_WORDS), count))
+    start = int(rng.integers(0, len(WORDS) - count))
+    return " ".join(WORDS[start : start + count])
 
 
 def parse_with_ijson(folder: Path) -> int:
