@@ -1,4 +1,4 @@
-"""Runs a plan with Ray Data: every stage in actors of its own, shards flowing from one to the next.
+"""Runs a plan with Ray Data: stages in pools of actors, shards flowing from one pool to the next.
 
 A row is a whole shard, so that batches are the same as in one process and every shard is written by one task.
 """
@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from occlusionformer.data.engine.item import Item, pack, unpack
@@ -25,8 +26,8 @@ SHARE = 0.8
 """Of the processors that stages may hold; the rest reads and writes."""
 SMALL = 0.05
 """Processors that reading and writing ask for: they mostly wait for the disk."""
-MOST_AT_DISKS = 8
-"""Actors that read, and actors that write."""
+SERVED = 8
+"""Actors of stages to one that reads and one that writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,44 +58,52 @@ class RayExecutor:
         rows = ray.data.from_items(
             [{"number": number} for number in numbers], override_num_blocks=min(len(numbers), MOST_BLOCKS)
         )
-        rows = _in_actors(rows, _Loader, job, scale)
-        for plan in job.plan.stages:
+        rows = _at_disks(rows, _Loader, job, scale)
+        for plans in groups(job.plan.stages):
             rows = rows.map_batches(
                 _Actor,
-                fn_constructor_args=(plan,),
+                fn_constructor_args=(plans,),
                 batch_size=1,
                 batch_format="pyarrow",
-                num_cpus=plan.cpus * scale,
-                num_gpus=plan.gpus or None,
-                concurrency=plan.actors,
+                num_cpus=plans[0].cpus * scale,
+                num_gpus=plans[0].gpus or None,
+                concurrency=plans[0].actors,
             )
-        return _in_actors(rows, _Writer, job, scale)
+        return _at_disks(rows, _Writer, job, scale)
 
 
-def _in_actors(rows: Any, kind: type[Any], job: Job, scale: float) -> Any:
-    """Shards through actors that wait for disks more than they reckon."""
+def groups(stages: Sequence[StageKind]) -> list[tuple[StageKind, ...]]:
+    """Stages that follow one another and ask for the same resources; they share their actors."""
+    found = groupby(stages, key=lambda plan: (plan.cpus, plan.gpus, plan.actors))
+    return [tuple(plans) for _, plans in found]
+
+
+def _at_disks(rows: Any, kind: type[Any], job: Job, scale: float) -> Any:
+    """Shards through actors that wait for disks more than they reckon: one for every few that reckon."""
+    actors = sum(plans[0].actors for plans in groups(job.plan.stages))
     return rows.map_batches(
         kind,
         fn_constructor_args=(job,),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=SMALL * scale,
-        concurrency=(1, MOST_AT_DISKS),
+        concurrency=-(-actors // SERVED),
     )
 
 
 class _Actor:
-    """One stage, set up where it runs."""
+    """Stages that are set up where they run."""
 
-    def __init__(self, plan: StageKind) -> None:
-        self.plan = plan
-        self.stage = make_stage(plan)
-        self.stage.setup()
+    def __init__(self, plans: Sequence[StageKind]) -> None:
+        self.stages = [(plan, make_stage(plan)) for plan in plans]
+        for _, stage in self.stages:
+            stage.setup()
 
     def __call__(self, row: Any) -> Any:
         number, inputs, items = _opened(row)
-        done = run_stage(self.stage, self.plan.stage, items, batch_size=self.plan.batch_size)
-        return _row(number, inputs, done)
+        for plan, stage in self.stages:
+            items = run_stage(stage, plan.stage, items, batch_size=plan.batch_size)
+        return _row(number, inputs, items)
 
 
 class _Loader:
@@ -135,7 +144,7 @@ def _opened(row: Any) -> tuple[int, str, list[Item]]:
 def _scale(ray: Any, job: Job) -> float:
     """What a processor counts, so that all actors fit at once: 1 unless there are fewer than the plan would like."""
     there = float(ray.cluster_resources().get("CPU", 1))
-    wanted = sum(stage.cpus * stage.actors for stage in job.plan.stages)
+    wanted = sum(plans[0].cpus * plans[0].actors for plans in groups(job.plan.stages))
     return min(1.0, SHARE * there / wanted) if wanted else 1.0
 
 
