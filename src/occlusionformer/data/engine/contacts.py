@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+Masks: TypeAlias = Sequence[np.ndarray] | np.ndarray
+"""N masks (H, W) bool, or one array (N, H, W)."""
 
 PixelBox = tuple[int, int, int, int]
 """x1, y1, x2, y2; the last row and column lie before y2 and x2."""
@@ -42,7 +43,7 @@ def grown(mask_HW: np.ndarray, reach: int) -> np.ndarray:
     return result
 
 
-def touching_pairs(masks: Sequence[np.ndarray], *, reach: int) -> np.ndarray:
+def touching_pairs(masks: Masks, *, reach: int) -> np.ndarray:
     """Pairs (first < second) of masks that lie at most `reach` pixels apart: (P, 2) int64."""
     boxes = [mask_box(mask) for mask in masks]
     spread = [grown(mask, reach) for mask in masks]

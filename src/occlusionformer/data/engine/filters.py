@@ -43,7 +43,7 @@ class FilterStage:
             return {}
         found = {}
         areas = item.visible().sum(axis=(1, 2))
-        is_hidden = item.in_front().any(axis=0)
+        is_hidden: np.ndarray = np.any(item.in_front(), axis=0)
         for place, instance in enumerate(item.known().instances):
             if json.loads(instance.extra).get("visible_recall", 1) < self.plan.min_visible_recall:
                 found[place] = "whole mask misses the visible part"

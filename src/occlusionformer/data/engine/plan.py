@@ -14,8 +14,6 @@ from occlusionformer.data.records.packages import from_extra
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import LayoutError, Problem, one_of, shown
 
-PLAN_VERSION = 1
-
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 
@@ -152,7 +150,7 @@ STAGES: dict[str, type[StageKind]] = {
 class Plan(Document):
     """A whole plan, read from YAML or JSON with `read_plan`."""
 
-    version: Literal[1] = PLAN_VERSION
+    version: Literal[1] = 1
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_]+$", description="Of the split that is written.")
     source: SourcePlan
     stages: tuple[StageKind, ...] = Field(min_length=1)

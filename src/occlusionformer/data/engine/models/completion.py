@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from occlusionformer.data.engine.contacts import PixelBox, join, mask_box
+from occlusionformer.data.engine.contacts import Masks, PixelBox, join, mask_box
 from occlusionformer.data.engine.models.crops import Window, crop, uncrop
 from occlusionformer.data.engine.models.hulls import filled_hull
 from occlusionformer.data.engine.models.patches import PatchConfig
@@ -31,7 +31,7 @@ def completion_window(visible_HW: np.ndarray, hiding: Sequence[np.ndarray]) -> W
 
 
 def completion_view(
-    image_HWC: np.ndarray, masks: Sequence[np.ndarray], instance: int, *, in_front: Collection[int], side: int
+    image_HWC: np.ndarray, masks: Masks, instance: int, *, in_front: Collection[int], side: int
 ) -> tuple[np.ndarray, Window]:
     """What the network sees of an instance: colours, its visible mask, the masks in front, all others, its hull."""
     occluders, others = np.zeros_like(masks[0]), np.zeros_like(masks[0])

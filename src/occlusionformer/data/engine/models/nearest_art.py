@@ -183,7 +183,7 @@ class _Comparison:
         while improved:
             improved = False
             for move in _moves(step):
-                candidate: PixelBox = tuple(edge + change for edge, change in zip(box, move, strict=True))
+                candidate = (box[0] + move[0], box[1] + move[1], box[2] + move[2], box[3] + move[3])
                 if _fits(candidate, item.aspect, self.visible.shape):
                     cost = self.cost(item.picture, candidate)
                     if cost < least:
@@ -234,12 +234,13 @@ def _rendered(drawing: Image.Image, width: int, height: int) -> np.ndarray:
     return np.concatenate([np.minimum(pixels[..., :3], pixels[..., 3:]), pixels[..., 3:]], axis=-1)
 
 
-def _moves(step: int) -> list[tuple[int, int, int, int]]:
-    edges = [
-        tuple(sign * step if place == edge else 0 for place in range(4)) for edge, sign in product(range(4), (-1, 1))
-    ]
-    shifts = [(dx, dy, dx, dy) for dx, dy in ((step, 0), (-step, 0), (0, step), (0, -step))]
-    return [*edges, *shifts]  # type: ignore[list-item]
+def _moves(step: int) -> list[PixelBox]:
+    """Each edge out and in, and the whole box to each side."""
+    found = []
+    for change in (-step, step):
+        found += [(change, 0, 0, 0), (0, change, 0, 0), (0, 0, change, 0), (0, 0, 0, change)]
+        found += [(change, 0, change, 0), (0, change, 0, change)]
+    return found
 
 
 def _fits(box: PixelBox, aspect: float, canvas: tuple[int, int]) -> bool:

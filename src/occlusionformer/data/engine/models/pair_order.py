@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from occlusionformer.data.engine.contacts import join, mask_box
+from occlusionformer.data.engine.contacts import Masks, join, mask_box
 from occlusionformer.data.engine.models.crops import Window, crop
 from occlusionformer.data.engine.models.hulls import filled_hull
 from occlusionformer.data.engine.models.patches import PatchConfig
@@ -20,7 +18,7 @@ MARGIN = 0.1
 """Share of the pair's longer side that is shown beyond it."""
 
 
-def pair_window(image_HWC: np.ndarray, masks: Sequence[np.ndarray], pair: tuple[int, int], *, side: int) -> np.ndarray:
+def pair_window(image_HWC: np.ndarray, masks: Masks, pair: tuple[int, int], *, side: int) -> np.ndarray:
     """What the network sees of a pair: colours, first mask, second mask, everybody else's, first hull, second hull."""
     first, second = pair
     window = Window.around(join(mask_box(masks[first]), mask_box(masks[second])), margin=MARGIN)
