@@ -48,8 +48,15 @@ def _is_inside(package: str, exports: dict[str, list[str] | None]) -> bool:
 
 def cli_options() -> dict[str, list[str]]:
     """Arguments and options by command, in their order."""
-    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    return {name: [_written(parameter) for parameter in command.params] for name, command in sorted(commands.items())}
+    return dict(sorted(_commands(typer.main.get_command(app), ()).items()))
+
+
+def _commands(command: Any, path: tuple[str, ...]) -> dict[str, list[str]]:
+    """A command by its full name, or all commands of a group."""
+    found = {" ".join(path): [_written(parameter) for parameter in command.params]} if path else {}
+    for name, inner in getattr(command, "commands", {}).items():
+        found |= _commands(inner, (*path, name))
+    return found
 
 
 def _written(parameter: Any) -> str:

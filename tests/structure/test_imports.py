@@ -9,17 +9,19 @@ from tests.structure.sources import Source, sources
 MAY_IMPORT = {
     "": set(),
     "layout": set(),
+    "reporting": set(),
     "tensors": {"layout"},
     "model": {"layout", "tensors"},
     "methods": {"layout", "tensors", "model"},
     "generation": {"layout"},
     "pipelines": {"layout", "tensors", "model", "methods", "generation"},
     "embedded": {"layout", "tensors", "model", "methods", "generation", "pipelines"},
-    "data": {"layout", "tensors"},
-    "training": {"layout", "tensors", "model", "methods", "generation", "pipelines", "embedded", "data"},
-    "evaluation": {"layout", "tensors", "generation", "data"},
+    "data": {"layout", "tensors", "reporting"},
+    "training": {"layout", "tensors", "model", "methods", "generation", "pipelines", "embedded", "data", "reporting"},
+    "evaluation": {"layout", "tensors", "generation", "data", "reporting"},
     "apps": {
-        "layout", "tensors", "model", "methods", "generation", "pipelines", "embedded", "data", "training", "evaluation"
+        "layout", "tensors", "model", "methods", "generation", "pipelines", "embedded", "data", "training",
+        "evaluation", "reporting",
     },
 }  # fmt: skip
 """For every part the parts it may import, beside itself. Generators reach `evaluation` through `generation` alone."""

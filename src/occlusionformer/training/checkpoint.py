@@ -122,7 +122,7 @@ def gathered(value: Tensor) -> Tensor:
     return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
-def scattered(value: Tensor, like: Tensor) -> Tensor:
+def scattered(value: Tensor, like: Any) -> Tensor:
     """A whole tensor, put where another is and spread as it is."""
     if value.ndim == 0 or not hasattr(like, "placements"):
         return value.to(like.device)

@@ -78,7 +78,7 @@ class Encoder:
             pooled = torch.stack([item.pooled_P for item in batch.encoded]).to(self.device)
             text_NP = torch.cat([item.captions_KP for item in batch.encoded]).to(self.device)
         count, grid = len(batch.draws), batch.packed.grid
-        guided = self.guidance is not None and self.pipeline.transformer.config.guidance_embeds
+        guidance = self.guidance if self.pipeline.transformer.config.guidance_embeds else None
         return Conditions(
             prompt_BSE=prompt.float(),
             pooled_BP=pooled.float(),
@@ -86,5 +86,5 @@ class Encoder:
             image_ids=self.pipeline._prepare_latent_image_ids(
                 count, grid.height, grid.width, self.device, torch.float32
             ),
-            guidance_B=torch.full((count,), self.guidance, device=self.device) if guided else None,
+            guidance_B=None if guidance is None else torch.full((count,), guidance, device=self.device),
         )

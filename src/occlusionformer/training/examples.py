@@ -190,13 +190,13 @@ def with_background(sample: Sample) -> Sample:
     if sample.in_front is not None:
         in_front[:count, :count] = sample.in_front
     in_front[:count, count] = True
-    taken = np.zeros(canvas, dtype=bool) if sample.visible is None else sample.visible.any(0)
+    taken: np.ndarray = np.zeros(canvas, dtype=bool) if sample.visible is None else sample.visible.any(axis=0)
     whole = np.ones((1, *canvas), dtype=bool)
     return replace(
         sample,
         captions=(*sample.captions, sample.prompt),
         boxes=np.concatenate([sample.boxes, np.array([[0, 0, 1, 1]], dtype=np.float32)]),
         amodal=None if sample.amodal is None else np.concatenate([sample.amodal, whole]),
-        visible=None if sample.visible is None else np.concatenate([sample.visible, ~taken[None]]),
+        visible=None if sample.visible is None else np.concatenate([sample.visible, np.logical_not(taken)[None]]),
         in_front=in_front,
     )

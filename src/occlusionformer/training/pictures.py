@@ -8,6 +8,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from occlusionformer.data.samples import Sample, sample_layout
 from occlusionformer.layout import Layout, Pair, Pairs
-from occlusionformer.pipelines import OcclusionFormerPipeline
+from occlusionformer.pipelines import OcclusionFormerPipeline, OcclusionFormerPipelineOutput
 
 SIDE = 192
 """Pixels of a picture's longer side on a sheet."""
@@ -45,8 +46,10 @@ def _drawn(pipeline: OcclusionFormerPipeline, layout: Layout, steps: int) -> Dra
         generator=[torch.Generator().manual_seed(SEED) for _ in range(2)],
         output_instance_masks=wants_masks,
     )
-    masks = output.instance_masks[0] if wants_masks else None
-    return Drawn(layout, output.images[0], output.images[1], masks)
+    assert isinstance(output, OcclusionFormerPipelineOutput)
+    images: Any = output.images
+    masks = None if output.instance_masks is None else output.instance_masks[0]
+    return Drawn(layout, images[0], images[1], masks)
 
 
 def reversed_layout(layout: Layout) -> Layout:

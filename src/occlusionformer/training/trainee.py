@@ -17,6 +17,7 @@ from occlusionformer.embedded.config import BACKBONE, SHIFT, STEPS, TEXT_TOKENS,
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
 from occlusionformer.model import BranchConfig, OcclusionBranch, backbone_shape, paper
 from occlusionformer.model.backbone import FluxTransformer2DModel, new_backbone
+from occlusionformer.model.block import LayoutBlock
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import DTYPE_KEYWORD, cast
 from occlusionformer.training.attention_maps import AttentionMapBranch
@@ -161,4 +162,5 @@ def initialise(backbone: FluxTransformer2DModel, branch: OcclusionBranch) -> Non
     nn.init.zeros_(backbone.proj_out.weight)
     nn.init.zeros_(backbone.proj_out.bias)
     for layout_block in [*branch.dual.values(), *branch.single.values()]:
+        assert isinstance(layout_block, LayoutBlock)
         nn.init.normal_(layout_block.project.weight, std=0.02)
