@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from occlusionformer.data.artwork import packaged_art
@@ -25,6 +25,8 @@ from occlusionformer.data.scenes import Scene, SceneSpec, make_scene
 
 SEED = 90_001
 """Of the scenes; plans and measurements use others."""
+LATER = 1_000_000
+"""First scene of a run that goes on from weights."""
 REACH = 2
 BATCH = 48
 PER_SCENE = 2
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=500, help="of each network")
     parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--start", type=Path, help="folder of weights to go on from, with scenes of their own")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
@@ -93,13 +96,16 @@ def main() -> None:
         "completion": PatchConfig(channels=completion.CHANNELS, outputs=0),
     }
     networks = {kind: PatchNetwork(config) for kind, config in configs.items()}
+    if options.start is not None:
+        for kind, network in networks.items():
+            network.load_state_dict(load_file(options.start / f"{kind}.safetensors"))
     optimisers = {
         kind: torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=0.02, betas=(0.9, 0.98))
         for kind, network in networks.items()
     }
     waiting: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {kind: [] for kind in networks}
     steps, means, began = dict.fromkeys(networks, 0), dict.fromkeys(networks, 0.0), time.process_time()
-    for kind, seen, answer in examples(0, configs["pair"].side):
+    for kind, seen, answer in examples(0 if options.start is None else LATER, configs["pair"].side):
         if steps[kind] < options.steps:
             waiting[kind].append((seen, answer))
         if len(waiting[kind]) == BATCH:
