@@ -190,7 +190,9 @@ def with_background(sample: Sample) -> Sample:
     if sample.in_front is not None:
         in_front[:count, :count] = sample.in_front
     in_front[:count, count] = True
-    taken: np.ndarray = np.zeros(canvas, dtype=bool) if sample.visible is None else sample.visible.any(axis=0)
+    taken: np.ndarray = (
+        np.zeros(canvas, dtype=bool) if sample.visible is None else np.asarray(np.any(sample.visible, axis=0))
+    )
     whole = np.ones((1, *canvas), dtype=bool)
     return replace(
         sample,
