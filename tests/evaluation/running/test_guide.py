@@ -11,12 +11,14 @@ from occlusionformer.evaluation import read_result
 from occlusionformer.evaluation.benchmarks.sources import scenes
 from occlusionformer.evaluation.scenes.layouts import bench_scenes
 
-GUIDE = Path(__file__).parents[3] / "docs" / "evaluation.md"
+ROOT = Path(__file__).parents[3]
+GUIDE = ROOT / "docs" / "evaluation.md"
+README = ROOT / "README.md"
 MOST_LINES = 10
 
 
 def example() -> str:
-    section = GUIDE.read_text(encoding="utf-8").split("## A method of your own in ten lines")[1]
+    section = README.read_text(encoding="utf-8").split("### A method of your own in ten lines")[1]
     return re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0]
 
 
@@ -26,7 +28,7 @@ def test_a_method_of_ones_own_is_evaluated_in_ten_lines(
     assert len([line for line in example().splitlines() if line.strip()]) <= MOST_LINES
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scenes, "bench_scenes", lambda split: bench_scenes(split, 2))  # 200 take their time
-    exec(compile(example(), str(GUIDE), "exec"), {})
+    exec(compile(example(), str(README), "exec"), {})
     assert float(capsys.readouterr().out) == 0.0
     assert {path.name for path in (tmp_path / "runs" / "grey").iterdir()} >= {"result.json", "table.md", "report.html"}
     result = read_result(tmp_path / "runs" / "grey")
