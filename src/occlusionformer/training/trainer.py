@@ -177,7 +177,7 @@ class Trainer:
             num_workers=settings.workers,
             prefetch_factor=settings.prefetch if settings.workers else None,
             worker_init_fn=ignore_signals,
-            generator=torch.Generator(),  # a loader seeds its workers; from the global generator a resumed run would draw twice
+            generator=torch.Generator(),  # from the global one, which a loader asks for a seed, a resumed run draws twice
         )
 
     def _take_step(self, loader: Iterator[Batch], tally: Tally) -> None:
