@@ -40,15 +40,31 @@ def read_picture(image: Image.Image) -> np.ndarray:
 
 def shrink(values: np.ndarray, factor: int) -> np.ndarray:
     """Means of squares of pixels: (H, W) or (H, W, C)."""
-    height, width = values.shape[0] // factor, values.shape[1] // factor
-    means: np.ndarray = values.reshape(height, factor, width, factor, *values.shape[2:]).mean(axis=(1, 3))
-    return means
+    total = values[::factor, ::factor].copy()
+    for row, column in list(np.ndindex(factor, factor))[1:]:
+        total += values[row::factor, column::factor]
+    return total / np.asarray(factor**2, dtype=values.dtype)
+
+
+def planes_of(picture_HWC: np.ndarray) -> np.ndarray:
+    """(C, H, W), in memory in this order."""
+    return np.ascontiguousarray(picture_HWC.transpose(2, 0, 1))
 
 
 def cost(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """0..1 for colours (..., C): 1 - exp(-d^2 / (2 SOFTNESS^2))."""
     difference = seen - expected
     return 1 - np.exp(np.einsum("...c,...c->...", difference, difference) * (-0.5 / SOFTNESS**2))
+
+
+def cost_of_planes(seen_CHW: np.ndarray, expected_CHW: np.ndarray) -> np.ndarray:
+    """(H, W): the same of pictures whose channels come first, which is several times as fast."""
+    difference_CHW = seen_CHW - expected_CHW
+    difference_CHW *= difference_CHW
+    squared_HW = difference_CHW[0] + difference_CHW[1]
+    squared_HW += difference_CHW[2]
+    squared_HW *= -0.5 / SOFTNESS**2
+    return 1 - np.exp(squared_HW, out=squared_HW)
 
 
 @dataclass(frozen=True, slots=True)

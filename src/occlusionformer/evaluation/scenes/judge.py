@@ -54,7 +54,7 @@ def judge(image: Image.Image, names: Sequence[str]) -> Verdict:
     for place, (name, one) in enumerate(zip(names, found.objects, strict=True)):
         nearest = None
         if present[place] is not None:
-            nearest = nearest_object(found.view_without(place), one.found.place, name)
+            nearest = nearest_object(found.views_without(place), one.found, name)
         box = None if present[place] is None else _box(one, len(picture_HWC))
         sightings.append(Sighting(name=name, box=box, nearest=nearest, share=_share(one)))
     return Verdict(sightings=tuple(sightings), order=order_NN)

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from occlusionformer.data.artwork import ArtObject, packaged_art
-from occlusionformer.evaluation.scenes.explain import cost
+from occlusionformer.evaluation.scenes.explain import cost_of_planes
 from occlusionformer.evaluation.scenes.templates import Stamp, layers, palette, stamp
 
 SHORTEST, LONGEST = 0.14, 0.78
@@ -22,7 +22,7 @@ SIZE_STEP = 1.16
 ASPECTS = (1 / 1.1, 1.1)
 MOST_STRETCH = 1.35
 """The fine fit changes an object's aspect ratio by at most this factor."""
-FINE_STEPS = (4, 2, 1)
+FINE_STEPS = (2, 1)
 """Pixels by which the fine fit moves edges, in turn."""
 CANDIDATES = 12
 """Places that a search hands on."""
@@ -59,23 +59,32 @@ class View:
     """A picture and what explains it so far."""
 
     picture: np.ndarray
-    """(H, W, C) float32 in 0..1."""
+    """(C, H, W) float32 in 0..1."""
     present: np.ndarray
     """(H, W): what each pixel costs now."""
-    covered: np.ndarray
-    """(H, W) bool: where objects are, behind which another may lie unseen."""
-
+    least: np.ndarray
+    """(H, W): the least that may be gained; 0 where objects are, behind which another may lie unseen, else -inf."""
     ground: np.ndarray
-    """(H, C): the background's colour of every row."""
+    """(C, H, 1): the background's colour of every row."""
     softness: float
     """Radius in pixels of the blur that objects in the picture are expected to have."""
 
+    @property
+    def side(self) -> int:
+        return len(self.present)
+
+    @property
+    def covered(self) -> np.ndarray:
+        """(H, W) bool: where objects are."""
+        return self.least == 0
+
     def gain(self, name: str, place: Place) -> float:
         """How much cheaper the picture becomes with the object there, in pixels."""
-        shown, window = stamp(name, place.width, place.height, self.softness), place.window
-        gain_HW = self.present[window] - seen_cost(self.picture[window], shown, self.ground[window[0]])
-        gain_HW = np.where(self.covered[window], np.maximum(gain_HW, 0), gain_HW)
-        return float(np.vdot(weight(shown), gain_HW))
+        shown, (rows, columns) = stamp(name, place.width, place.height, self.softness), place.window
+        gain_HW = seen_cost(self.picture[:, rows, columns], shown, self.ground[:, rows])
+        np.subtract(self.present[rows, columns], gain_HW, out=gain_HW)
+        np.maximum(gain_HW, self.least[rows, columns], out=gain_HW)
+        return float(np.vdot(shown.weight, gain_HW))
 
 
 @lru_cache(maxsize=READY)
@@ -99,8 +108,8 @@ class Probe:
 
     def search(self, view: View) -> list[Found]:
         """The places of greatest gain over the whole picture, as far as the main colours tell; the best comes first."""
-        gain_KHW = view.present - cost(view.picture, self.colours_KC[:, None, None])
-        gain_KHW = np.where(view.covered, np.maximum(gain_KHW, 0), gain_KHW)
+        costs = [cost_of_planes(view.picture, colour[:, None, None]) for colour in self.colours_KC]
+        gain_KHW = np.maximum(view.present - np.stack(costs), view.least)
         spectrum = np.fft.rfft2(gain_KHW.astype(np.float32))
         total_THW = np.fft.irfft2(np.einsum("tkhw,khw->thw", self._spectrum, spectrum), s=gain_KHW.shape[1:])
         found = []
@@ -118,27 +127,25 @@ class Probe:
         return apart
 
 
-def seen_cost(seen_HWC: np.ndarray, shown: Stamp, ground_HC: np.ndarray) -> np.ndarray:
+def seen_cost(seen_CHW: np.ndarray, shown: Stamp, ground_CH1: np.ndarray) -> np.ndarray:
     """(H, W): what each pixel costs if the object is seen there, its soft edge mixed with the background."""
-    alpha_HW1 = shown.alpha[..., None]
-    return cost(seen_HWC, alpha_HW1 * shown.colour + (1 - alpha_HW1) * ground_HC[:, None])
-
-
-def weight(shown: Stamp) -> np.ndarray:
-    """(H, W): how far a pixel is the object's business; fully from a third of its opacity on."""
-    return np.minimum(3 * shown.alpha, 1)
+    expected_CHW = shown.clear * ground_CH1
+    expected_CHW += shown.painted
+    return cost_of_planes(seen_CHW, expected_CHW)
 
 
 def refine(item: ArtObject, start: Place, view: View, steps: Sequence[int] = FINE_STEPS) -> Found:
     """Move the place and its edges while that explains more."""
-    side = len(view.picture)
+    side = view.side
     best = Found(start, view.gain(item.name, start))
+    tried = {start}
     for step in steps:
         improved = True
         while improved:
             improved = False
             for place in _neighbours(best.place, step):
-                if _fits(place, item.aspect, side):
+                if place not in tried and _fits(place, item.aspect, side):
+                    tried.add(place)
                     gain = view.gain(item.name, place)
                     if gain > best.gain:
                         best, improved = Found(place, gain), True

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.placement import OPAQUE
@@ -24,10 +23,20 @@ PALETTE_ROUNDS = 8
 class Stamp:
     """An object at a size in pixels."""
 
-    colour: np.ndarray
-    """(H, W, C) float32 in 0..1, not premultiplied."""
+    painted: np.ndarray
+    """(C, H, W) float32 in 0..1: the colour times alpha."""
     alpha: np.ndarray
     """(H, W) float32 in 0..1."""
+    clear: np.ndarray
+    """(H, W): 1 - alpha."""
+    weight: np.ndarray
+    """(H, W): how far a pixel is the object's business; fully from a third of its opacity on."""
+
+    @property
+    def colour(self) -> np.ndarray:
+        """(H, W, C) float32 in 0..1, not premultiplied."""
+        colour_CHW: np.ndarray = self.painted / np.maximum(self.alpha, 1 / 255)
+        return np.ascontiguousarray(colour_CHW.transpose(1, 2, 0))
 
     @property
     def tight(self) -> tuple[int, int, int, int] | None:
@@ -42,22 +51,45 @@ class Stamp:
 @lru_cache(maxsize=4096)
 def stamp(name: str, width: int, height: int, softness: float = 0.0) -> Stamp:
     """The object resized as a scene resizes it; `softness` is the radius in pixels of a Gaussian blur after that."""
-    picture = packaged_art().named(name).picture.resize((width, height), Image.Resampling.BICUBIC)
+    sheet_CHW = _sheet(name)
+    across = _resampling(sheet_CHW.shape[2], width, softness)
+    down = _resampling(sheet_CHW.shape[1], height, softness)
+    planes_CHW = down @ (sheet_CHW @ across.T)
+    np.clip(planes_CHW, 0, 1, out=planes_CHW)
+    alpha_HW = planes_CHW[3]
+    return Stamp(
+        painted=np.minimum(planes_CHW[:3], alpha_HW),
+        alpha=alpha_HW,
+        clear=1 - alpha_HW,
+        weight=np.minimum(3 * alpha_HW, 1),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _sheet(name: str) -> np.ndarray:
+    """(4, H, W): an object as it is packaged, red, green and blue times alpha, and alpha."""
+    pixels_HWC = np.asarray(packaged_art().named(name).picture, dtype=np.float32) / 255
+    return np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))
+
+
+@lru_cache(maxsize=4096)
+def _resampling(length: int, size: int, softness: float) -> np.ndarray:
+    """(size, length): resizes one side as Pillow's bicubic does, then blurs it together with the emptiness around it.
+
+    Two products of matrices make a stamp several times as fast as Pillow's own resizing and blurring.
+    """
+    scale = length / size
+    centres = (np.arange(size) + 0.5) * scale
+    distance = np.abs(np.arange(length) + 0.5 - centres[:, None]) / max(scale, 1.0)
+    near, far = 1.5 * distance**3 - 2.5 * distance**2 + 1, -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    resized = np.where(distance < 1, near, np.where(distance < 2, far, 0))
+    resized /= resized.sum(axis=1, keepdims=True)
     if softness:
-        picture = _blurred(picture, softness)
-    pixels_HWC = np.asarray(picture, dtype=np.float32) / 255
-    alpha_HW = pixels_HWC[..., 3]
-    premultiplied_HWC = np.minimum(pixels_HWC[..., :3], alpha_HW[..., None])
-    return Stamp(premultiplied_HWC / np.maximum(alpha_HW, 1 / 255)[..., None], alpha_HW)
-
-
-def _blurred(picture: Image.Image, radius: float) -> Image.Image:
-    """Blurred together with the emptiness around it, and cut back to its size."""
-    margin = math.ceil(2 * radius)
-    padded = Image.new("RGBa", (picture.width + 2 * margin, picture.height + 2 * margin))
-    padded.paste(picture, (margin, margin))
-    channels = [band.filter(ImageFilter.GaussianBlur(radius)) for band in padded.split()]
-    return Image.merge("RGBa", channels).crop((margin, margin, margin + picture.width, margin + picture.height))
+        reach = np.arange(-math.ceil(4 * softness) - size, math.ceil(4 * softness) + size + 1)
+        whole = np.exp(-0.5 * (reach / softness) ** 2).sum()
+        apart = np.arange(size) - np.arange(size)[:, None]
+        resized = np.exp(-0.5 * (apart / softness) ** 2) / whole @ resized
+    return resized.astype(np.float32)
 
 
 def palette(shown: Stamp) -> np.ndarray:
