@@ -31,6 +31,8 @@ FITTED = 4
 """Places of a search that are fitted; the others have only their promise compared."""
 WEAK = 0.2
 """An object that explains less than this share of its own size is looked for harder."""
+CLOSE = 0.5
+"""One of these is left out when it promises less than this share of what the best of those before it gives."""
 RIVAL = 0.6
 """Another place is fitted when it promises at least this share of the gain at the present one."""
 NEAR = 8
@@ -155,14 +157,20 @@ def fit(picture_HWC: np.ndarray, items: Sequence[ArtObject]) -> Fit:
         empty = canvas.views([])
         alone = [_best_elsewhere(item, empty) for item in items]
     objects = _search_in_turn(canvas, items, alone)
+    unsettled = set(range(len(items)))
     for round_ in range(ROUNDS):
         canvas = replace(canvas, ground=ground_around(picture_HWC, _claimed(objects, picture_HWC.shape[:2])))
-        for place in sorted(range(len(items)), key=lambda place: -objects[place].found.gain):
+        moved = set()
+        for place in sorted(unsettled, key=lambda place: -objects[place].found.gain):
+            before = objects[place].found.place
             views = canvas.views([one for other, one in enumerate(objects) if other != place])
-            best = refine(items[place], objects[place].found.place, views.full)
+            best = refine(items[place], before, views.full)
             if round_ < ROUNDS - 1:
                 best = max(best, _best_elsewhere(items[place], views, best), key=lambda one: one.gain)
             objects[place] = canvas.fitted(items[place], best)
+            if best.place != before:
+                moved |= {place, *_touching(objects, before), *_touching(objects, best.place)}
+        unsettled = moved
     return Fit(tuple(objects), canvas)
 
 
@@ -192,7 +200,10 @@ def _best_elsewhere(item: ArtObject, views: Views, here: Found | None = None) ->
     if not chosen:
         assert here is not None
         return here
-    best = max((refine(item, one.place, view) for one in chosen), key=lambda one: one.gain)
+    best = refine(item, chosen[0].place, view)
+    for one in chosen[1:]:
+        if one.gain >= CLOSE * best.gain:
+            best = max(best, refine(item, one.place, view), key=lambda one: one.gain)
     place = enlarged(best.place, side, HALF)
     return Found(place, views.full.gain(item.name, place))
 
@@ -215,6 +226,11 @@ def _search_in_turn(canvas: Canvas, items: Sequence[ArtObject], alone: Sequence[
 
 def _least(covered_HW: np.ndarray) -> np.ndarray:
     return np.where(covered_HW, np.float32(0), np.float32(-np.inf))
+
+
+def _touching(objects: Sequence[Fitted], place: Place) -> set[int]:
+    """The objects whose places have pixels in common with one."""
+    return {number for number, one in enumerate(objects) if one.found.place.touches(place)}
 
 
 def _claimed(objects: Sequence[Fitted], shape: tuple[int, ...]) -> np.ndarray:

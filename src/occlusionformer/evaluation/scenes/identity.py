@@ -20,6 +20,8 @@ CARD = 24
 """Side in pixels of the small square pictures by which all objects are compared."""
 SHORTLIST = 4
 """Nearest objects that are then fitted around the place, as the one asked for was."""
+ALIKE = 0.5
+"""Those that explain less than this share of what the one asked for does are not fitted."""
 PROMISING = 0.85
 """Share of the greatest gain so far that an object must promise on the half-size copy to be fitted to the pixel."""
 
@@ -32,9 +34,10 @@ def nearest_object(views: Views, found: Found, asked: str) -> str:
     art = packaged_art()
     stretched_A = _gains(views.full, found.place)
     nearest, most = asked, found.gain
+    least = ALIKE * stretched_A[[one.name for one in art.objects].index(asked)]
     for number in np.argsort(-stretched_A, kind="stable")[:SHORTLIST]:
         rival = art.objects[number]
-        if rival.name != asked:
+        if rival.name != asked and stretched_A[number] >= least:
             start = _inside(reduced(found.place, HALF), rival.aspect, views.half.side)
             rough = refine(rival, start, views.half)
             if rough.gain * HALF**2 >= PROMISING * most:

@@ -45,6 +45,12 @@ class Place:
     def window(self) -> tuple[slice, slice]:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
+    def touches(self, other: Place) -> bool:
+        """Whether the two have pixels in common."""
+        beside = self.left + self.width <= other.left or other.left + other.width <= self.left
+        above = self.top + self.height <= other.top or other.top + other.height <= self.top
+        return not (beside or above)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
