@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from occlusionformer.data.engine.models.protocol import Orderer, View
 from occlusionformer.evaluation.judgement import JudgementError, JudgeUnavailableError
-from occlusionformer.evaluation.judges.ordering import DepthJudge, OrderJudge
+from occlusionformer.evaluation.judges.ordering import DepthJudge, OrderJudge, load_order, load_orderer
 from occlusionformer.evaluation.judges.patches import Window, cut, mask_input, pair_window, picture_input, square_around
 from occlusionformer.evaluation.judges.registry import load_judge
 from occlusionformer.evaluation.judges.resnet import ResNet
@@ -227,3 +228,19 @@ def test_masks_are_resized_to_the_nearest_pixel():
     expected = np.kron(mask, np.ones((2, 2)))
     np.testing.assert_array_equal(mask_input(mask, 8), expected)
     assert mask_input(np.array(Image.new("1", (5, 5), 1)), 3).min() == 1
+
+
+def test_the_data_engine_asks_the_same_network(checkpoint: Path):
+    orderer, judge = load_orderer(str(checkpoint)), load_order(str(checkpoint))
+    image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    masks = np.zeros((3, 40, 48), dtype=bool)
+    masks[0, 5:20, 5:20] = masks[1, 10:30, 15:40] = masks[2, 25:38, 2:12] = True
+    view = View(key="a", ids=("a", "b", "c"), image=image, masks=masks)
+    assert isinstance(orderer, Orderer)
+    found = orderer.probabilities(view, np.array([[0, 1], [1, 0], [1, 2]]))
+    assert found.shape == (3, 2)
+    np.testing.assert_allclose(found[0], found[1][::-1], atol=1e-6)
+    given = {"segment": [encode_mask(mask) for mask in masks]}
+    answer = judge.judge(Image.fromarray(image), inquiry("order", given=given)).answer
+    assert [[answer[0][1], answer[1][0]], [answer[1][2], answer[2][1]]] == (found[[0, 2]] > 0.5).astype(int).tolist()
+    assert orderer.probabilities(view, np.zeros((0, 2), dtype=int)).shape == (0, 2)

@@ -17,6 +17,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from occlusionformer.data.engine.models.protocol import View
 from occlusionformer.evaluation.benchmark import QuestionKind
 from occlusionformer.evaluation.judgement import Identity, Inquiry, JudgementError, JudgeUnavailableError, Verdict
 from occlusionformer.evaluation.judges.patches import cut, mask_input, pair_window, picture_input, tight
@@ -101,8 +102,34 @@ class OrderJudge(PairJudge):
 
     def _decide(self, answer: list[list[int]], pair: Pair, forward: Tensor, backward: Tensor) -> None:
         i, j = pair
-        hides = (forward.sigmoid().flip(0) + backward.sigmoid()) / 2
+        hides = _hides(forward, backward)
         answer[i][j], answer[j][i] = int(hides[0] > THRESHOLD), int(hides[1] > THRESHOLD)
+
+    @torch.inference_mode()
+    def probabilities(self, image: np.ndarray, masks: np.ndarray, pairs_P2: np.ndarray) -> np.ndarray:
+        """(P, 2): that the first hides part of the second, and the reverse; masks are (N, H, W) bool, none empty."""
+        found = [np.zeros((0, 2))]
+        for start in range(0, len(pairs_P2), BATCH):
+            batch = pairs_P2[start : start + BATCH]
+            logits = self._logits([self._input(image, masks[i], masks[j]) for i, j in batch])
+            found.append(np.stack([_hides(*both).numpy() for both in zip(*logits, strict=True)]))
+        return np.concatenate(found)
+
+
+class InstaOrderer:
+    """InstaOrderNet_o as a model of the data engine: an Orderer."""
+
+    def __init__(self, judge: OrderJudge) -> None:
+        self._judge = judge
+        self.revision = f"{judge.identity['model']}@{judge.identity['revision']}"
+
+    def probabilities(self, view: View, pairs_P2: np.ndarray) -> np.ndarray:
+        return self._judge.probabilities(view.image, view.masks, pairs_P2)
+
+
+def _hides(forward: Tensor, backward: Tensor) -> Tensor:
+    """(A hides B, B hides A) from the logits of (A, B) and of (B, A)."""
+    return (forward.sigmoid().flip(0) + backward.sigmoid()) / 2
 
 
 class DepthJudge(PairJudge):
@@ -161,6 +188,11 @@ def load_order(argument: str | None) -> OrderJudge:
     network, identity = _load("instaorder-order", argument, 2)
     identity["settings"] |= {"side": ORDER_SIDE, "mode": "patch", "threshold": THRESHOLD}
     return OrderJudge(network, identity, side=ORDER_SIDE)
+
+
+def load_orderer(argument: str | None) -> InstaOrderer:
+    """The checkpoint of InstaOrderNet_o, for plans of the data engine: `instaorder:FILE`."""
+    return InstaOrderer(load_order(argument))
 
 
 def load_depth(argument: str | None) -> DepthJudge:
