@@ -16,6 +16,7 @@ from occlusionformer.evaluation.scenes.calibration import (
     calibration_of_json,
     judge_digest,
 )
+from occlusionformer.evaluation.scenes.jury import Jury
 from occlusionformer.evaluation.scenes.layouts import bench_scenes
 from occlusionformer.evaluation.scenes.pictures import Drawer, Painter, Wanted
 from occlusionformer.evaluation.scenes.report import report
@@ -121,7 +122,7 @@ def test_wrong_orders_are_obeyed_and_cost_what_they_should(tmp_path, monkeypatch
     counted = [robustness.with_instances(1, 0).scene]
     hire(monkeypatch, Artist([*scenes, *counted]))
     seeded = [(scene, number) for number, scene in enumerate(bench_scenes("regular", 3))]
-    rows = measure_robustness(seeded, per_count=1, drawer=Drawer(painter(tmp_path)), progress=silent)
+    rows = measure_robustness(seeded, per_count=1, drawer=Drawer(painter(tmp_path)), jury=Jury(), progress=silent)
     named = {row.name: row for row in rows}
     assert named["order right"].figures["occ"].value == 1
     half = named["order wrong for 50% of pairs"]
@@ -144,6 +145,20 @@ def test_calibration_tells_true_renders_from_reversed_ones_and_from_noise():
     assert calibration_of_json(json.loads(json.dumps(calibration_as_json(found)))) == found
     assert isinstance(found, Calibration)
     assert found.judge == judge_digest()
+
+
+def test_several_processes_judge_the_same_in_the_same_order(tmp_path):
+    scenes = bench_scenes("simple", 3)
+    path = tmp_path / "first.png"
+    Image.fromarray(scenes[0].render()).save(path)
+    shown = [(path, scenes[0].names), *((scene.render(), scene.names) for scene in scenes[1:])]
+    alone = list(Jury().verdicts(shown))
+    with Jury(2) as jury:
+        together = list(jury.verdicts(shown))
+    assert [one.sightings for one in together] == [one.sightings for one in alone]
+    assert [one.order.tolist() for one in together] == [one.order.tolist() for one in alone]
+    with pytest.raises(ValueError, match=r"^workers: expected at least 1, got 0$"):
+        Jury(0)
 
 
 def test_pictures_of_another_size_are_asked_for_and_judged(tmp_path, monkeypatch, scenes):

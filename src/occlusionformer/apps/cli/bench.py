@@ -53,6 +53,10 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Also judge known pictures, instead of showing the shipped calibration.")
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="Processes that judge pictures; the results are the same with any number."),
+    ] = 1,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw fixed layouts of known objects and judge them with a judge that knows what the objects look like."""
@@ -71,17 +75,17 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
         )
         name = DEFAULT_MODEL if model is None else model
         painter = Painter(model=name, weights=weights_digest(name), folder=out / PICTURES, steps=steps, size=size)
-        results = _measure(outcome, painter, wishes)
+        results = _measure(outcome, painter, wishes, workers)
         _write(results, out)
         _tell(outcome, results, out)
 
 
-def _measure(outcome: Outcome, painter: Painter, wishes: Wishes) -> Results:
+def _measure(outcome: Outcome, painter: Painter, wishes: Wishes, workers: int) -> Results:
     from occlusionformer.evaluation.scenes.run import run_benchmark
 
     try:
         with counting_progress() as progress:
-            return run_benchmark(painter, wishes, progress=progress)
+            return run_benchmark(painter, wishes, progress=progress, workers=workers)
     except KeyboardInterrupt:
         outcome.failure(
             f"interrupted: the pictures so far are in {painter.folder}; the same command goes on from there"

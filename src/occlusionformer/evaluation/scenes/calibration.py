@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from occlusionformer.evaluation.scenes.figures import Figure, decided_right, figures
-from occlusionformer.evaluation.scenes.judge import judge
+from occlusionformer.evaluation.scenes.jury import Jury
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.evaluation.scenes.pictures import Progress
 from occlusionformer.evaluation.scenes.scoring import score
@@ -45,17 +45,22 @@ class Calibration:
     trials: tuple[Trial, ...]
 
 
-def calibrate(scenes: Sequence[BenchScene], *, progress: Progress) -> Calibration:
-    """Judge known pictures of these layouts."""
+def calibrate(scenes: Sequence[BenchScene], *, progress: Progress, workers: int = 1) -> Calibration:
+    """Judge known pictures of these layouts; the figures do not depend on the number of processes that do."""
     trials = []
-    for kind, paint in KINDS.items():
-        scores = []
-        for number, scene in enumerate(scenes):
-            progress(f"calibration: {kind}", number, len(scenes))
-            rng = np.random.default_rng([number, len(kind)])
-            scores.append(score(scene, judge(Image.fromarray(paint(scene, rng)), scene.names)))
-        progress(f"calibration: {kind}", len(scenes), len(scenes))
-        trials.append(Trial(kind=kind, figures=figures(scores), decided_right=decided_right(scores)))
+    with Jury(workers) as jury:
+        for kind, paint in KINDS.items():
+            progress(f"calibration: {kind}", 0, len(scenes))
+            seeds = ([number, len(kind)] for number in range(len(scenes)))
+            painted = (
+                (paint(scene, np.random.default_rng(seed)), scene.names)
+                for scene, seed in zip(scenes, seeds, strict=True)
+            )
+            scores = []
+            for scene, verdict in zip(scenes, jury.verdicts(painted), strict=True):
+                scores.append(score(scene, verdict))
+                progress(f"calibration: {kind}", len(scores), len(scenes))
+            trials.append(Trial(kind=kind, figures=figures(scores), decided_right=decided_right(scores)))
     return Calibration(judge=judge_digest(), layouts=len(scenes), trials=tuple(trials))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from occlusionformer.evaluation.scenes.judge import judge
+from occlusionformer.evaluation.scenes.judge import Verdict
+from occlusionformer.evaluation.scenes.jury import Jury
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.evaluation.scenes.pictures import Drawer, Progress, Wanted
 from occlusionformer.evaluation.scenes.variants import Variant, with_swapped_pair
@@ -48,7 +49,7 @@ class _Case:
 
 
 def control_order(
-    scenes: Iterable[tuple[BenchScene, int]], *, limit: int, drawer: Drawer, progress: Progress
+    scenes: Iterable[tuple[BenchScene, int]], *, limit: int, drawer: Drawer, jury: Jury, progress: Progress
 ) -> list[Swap]:
     """Swap one pair in each of the first `limit` scenes that have one; scenes come with their seeds."""
     cases = _cases(scenes, limit)
@@ -56,11 +57,15 @@ def control_order(
     second = [Wanted(key=f"{case.scene.key}-swapped", scene=case.swapped.scene, seed=case.seed) for case in cases]
     before = drawer.draw(first, title="order control: as declared", progress=progress)
     after = drawer.draw(second, title="order control: swapped", progress=progress)
-    swaps = []
-    for number, (case, paths) in enumerate(zip(cases, zip(before, after, strict=True), strict=True)):
-        progress("order control: judging", number, len(cases))
-        swaps.append(_compare(case, paths))
-    progress("order control: judging", len(cases), len(cases))
+    pairs = list(zip(before, after, strict=True))
+    verdicts = jury.verdicts(
+        (path, case.scene.names) for case, paths in zip(cases, pairs, strict=True) for path in paths
+    )
+    progress("order control: judging", 0, len(cases))
+    swaps: list[Swap] = []
+    for case, paths in zip(cases, pairs, strict=True):
+        swaps.append(_compare(case, paths, (next(verdicts), next(verdicts))))
+        progress("order control: judging", len(swaps), len(cases))
     return swaps
 
 
@@ -75,13 +80,10 @@ def _cases(scenes: Iterable[tuple[BenchScene, int]], limit: int) -> list[_Case]:
     return cases
 
 
-def _compare(case: _Case, paths: tuple[Path, Path]) -> Swap:
+def _compare(case: _Case, paths: tuple[Path, Path], verdicts: tuple[Verdict, Verdict]) -> Swap:
     images = [Image.open(path).convert("RGB") for path in paths]
     front, behind = case.pair
-    winners = []
-    for image in images:
-        order_NN = judge(image, case.scene.names).order
-        winners.append(int(order_NN[front, behind]) - int(order_NN[behind, front]))
+    winners = [int(one.order[front, behind]) - int(one.order[behind, front]) for one in verdicts]
     first_HWC, second_HWC = (np.asarray(image, dtype=np.float32) / 255 for image in images)
     change_HW = np.abs(first_HWC - second_HWC).mean(axis=2)
     covered_HW, common_HW = _boxes(case, change_HW.shape)

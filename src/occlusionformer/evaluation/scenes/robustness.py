@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from occlusionformer.evaluation.scenes.figures import Figure, figures
-from occlusionformer.evaluation.scenes.judge import judge
+from occlusionformer.evaluation.scenes.jury import Jury
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.evaluation.scenes.pictures import Drawer, Progress, Wanted
 from occlusionformer.evaluation.scenes.scoring import score
@@ -55,7 +54,7 @@ CHANGES: dict[str, Change] = {
 
 
 def measure_robustness(
-    scenes: Sequence[tuple[BenchScene, int]], *, per_count: int, drawer: Drawer, progress: Progress
+    scenes: Sequence[tuple[BenchScene, int]], *, per_count: int, drawer: Drawer, jury: Jury, progress: Progress
 ) -> list[Condition]:
     """A row for every change of these scenes, and for every number of instances; scenes come with their seeds."""
     conditions = []
@@ -64,25 +63,24 @@ def measure_robustness(
             (change(scene, np.random.default_rng([number, place])), seed) for place, (scene, seed) in enumerate(scenes)
         ]
         cases = [(variant, seed) for variant, seed in changed if variant is not None]
-        conditions.append(_measure(name, f"change{number}", cases, drawer, progress))
+        conditions.append(_measure(name, f"change{number}", cases, drawer=drawer, jury=jury, progress=progress))
     for count in COUNTS:
         cases = [(with_instances(count, number), number) for number in range(per_count)]
         name = f"{count} instance{'s' if count > 1 else ''}"
-        conditions.append(_measure(name, "count", cases, drawer, progress))
+        conditions.append(_measure(name, "count", cases, drawer=drawer, jury=jury, progress=progress))
     return conditions
 
 
 def _measure(
-    name: str, prefix: str, cases: Sequence[tuple[Variant, int]], drawer: Drawer, progress: Progress
+    name: str, prefix: str, cases: Sequence[tuple[Variant, int]], *, drawer: Drawer, jury: Jury, progress: Progress
 ) -> Condition:
     wanted = [Wanted(key=f"{variant.scene.key}-{prefix}", scene=variant.scene, seed=seed) for variant, seed in cases]
     paths = drawer.draw(wanted, title=f"robustness: {name}", progress=progress)
+    verdicts = jury.verdicts((path, one.scene.names) for one, path in zip(wanted, paths, strict=True))
+    progress(f"judging: {name}", 0, len(cases))
     scores, obeyed = [], []
-    for number, ((variant, _), path) in enumerate(zip(cases, paths, strict=True)):
-        progress(f"judging: {name}", number, len(cases))
-        with Image.open(path) as image:
-            verdict = judge(image, variant.scene.names)
+    for (variant, _), verdict in zip(cases, verdicts, strict=True):
         scores.append(score(variant.scene, verdict))
         obeyed.append(score(variant.scene, verdict, variant.declared))
-    progress(f"judging: {name}", len(cases), len(cases))
+        progress(f"judging: {name}", len(scores), len(cases))
     return Condition(name=name, layouts=len(cases), figures=figures(scores), obeyed=figures(obeyed)["occ"])

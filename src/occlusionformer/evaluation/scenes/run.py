@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from occlusionformer.evaluation.running.code import code_version
 from occlusionformer.evaluation.scenes.calibration import (
     Calibration,
@@ -20,7 +18,7 @@ from occlusionformer.evaluation.scenes.calibration import (
 )
 from occlusionformer.evaluation.scenes.control import Swap, control_order
 from occlusionformer.evaluation.scenes.figures import Judged, figures, grouped
-from occlusionformer.evaluation.scenes.judge import judge
+from occlusionformer.evaluation.scenes.jury import Jury
 from occlusionformer.evaluation.scenes.layouts import LAYOUTS, SEED, SPLITS, BenchScene, Split, bench_scenes
 from occlusionformer.evaluation.scenes.pictures import Drawer, Painter, Progress, Wanted
 from occlusionformer.evaluation.scenes.robustness import PER_COUNT, Condition, measure_robustness
@@ -73,23 +71,30 @@ class Results:
     robustness: list[Condition] | None
 
 
-def run_benchmark(painter: Painter, wishes: Wishes, *, progress: Progress) -> Results:
-    """Pictures go to the painter's folder as they are drawn; a run that was stopped goes on there."""
+def run_benchmark(painter: Painter, wishes: Wishes, *, progress: Progress, workers: int = 1) -> Results:
+    """Pictures go to the painter's folder as they are drawn; a run that was stopped goes on there.
+
+    workers: processes that judge; the results are the same with any number.
+    """
     drawer = Drawer(painter)
-    scenes = {split: _seeded(split, wishes.limit) for split in wishes.splits}
-    splits = {split: _judge_all(split, seeded, drawer, progress) for split, seeded in scenes.items()}
-    control = robustness = None
-    if wishes.control:
-        several = (one for split in CONTROLLED_SPLITS for one in _seeded(split, min(2 * wishes.limit, LAYOUTS)))
-        control = control_order(several, limit=min(wishes.limit, CONTROLLED), drawer=drawer, progress=progress)
-    if wishes.robustness:
-        robustness = measure_robustness(
-            _seeded("complex", min(wishes.limit, ROBUSTNESS_LAYOUTS)),
-            per_count=min(wishes.limit, PER_COUNT),
-            drawer=drawer,
-            progress=progress,
-        )
-    known = calibrate(bench_scenes("complex", wishes.limit), progress=progress) if wishes.calibrate else None
+    control = robustness = known = None
+    with Jury(workers) as jury:
+        scenes = {split: _seeded(split, wishes.limit) for split in wishes.splits}
+        splits = {split: _judge_all(split, seeded, drawer, jury, progress) for split, seeded in scenes.items()}
+        if wishes.control:
+            several = (one for split in CONTROLLED_SPLITS for one in _seeded(split, min(2 * wishes.limit, LAYOUTS)))
+            limit = min(wishes.limit, CONTROLLED)
+            control = control_order(several, limit=limit, drawer=drawer, jury=jury, progress=progress)
+        if wishes.robustness:
+            robustness = measure_robustness(
+                _seeded("complex", min(wishes.limit, ROBUSTNESS_LAYOUTS)),
+                per_count=min(wishes.limit, PER_COUNT),
+                drawer=drawer,
+                jury=jury,
+                progress=progress,
+            )
+    if wishes.calibrate:
+        known = calibrate(bench_scenes("complex", wishes.limit), progress=progress, workers=workers)
     return Results(
         painter=painter,
         wishes=wishes,
@@ -184,17 +189,17 @@ def _seeded(split: Split, limit: int) -> list[tuple[BenchScene, int]]:
 
 
 def _judge_all(
-    split: str, seeded: Sequence[tuple[BenchScene, int]], drawer: Drawer, progress: Progress
+    split: str, seeded: Sequence[tuple[BenchScene, int]], drawer: Drawer, jury: Jury, progress: Progress
 ) -> list[Judged]:
     wanted = [Wanted(key=scene.key, scene=scene, seed=seed) for scene, seed in seeded]
+    paths = drawer.draw(wanted, title=split, progress=progress)
+    verdicts = jury.verdicts((path, one.scene.names) for one, path in zip(wanted, paths, strict=True))
+    progress(f"judging: {split}", 0, len(wanted))
     judged = []
-    for number, (one, path) in enumerate(zip(wanted, drawer.draw(wanted, title=split, progress=progress), strict=True)):
-        progress(f"judging: {split}", number, len(wanted))
-        with Image.open(path) as image:
-            verdict = judge(image, one.scene.names)
+    for one, path, verdict in zip(wanted, paths, verdicts, strict=True):
         result = score(one.scene, verdict)
         judged.append(Judged(key=one.key, scene=one.scene, verdict=verdict, score=result, picture=path))
-    progress(f"judging: {split}", len(wanted), len(wanted))
+        progress(f"judging: {split}", len(judged), len(wanted))
     return judged
 
 
