@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
+from occlusionformer.evaluation import Plan
 from occlusionformer.evaluation.benchmark import Question
 from occlusionformer.evaluation.benchmarks import load_benchmark
 from occlusionformer.evaluation.judges.artwork import load_art
@@ -13,7 +16,7 @@ from occlusionformer.evaluation.scores import score
 def few(monkeypatch):
     """Three layouts of a split."""
     monkeypatch.setattr(
-        "occlusionformer.evaluation.benchmarks.sources.scenes.bench_scenes",
+        "occlusionformer.evaluation.benchmarks.sources.scenes.bench_series",
         lambda split: layouts.bench_scenes(split, 3),
     )
     return load_benchmark("scenes-regular").items
@@ -34,6 +37,23 @@ def test_scenes_say_what_is_true_of_them(few):
 
 def test_another_run_has_the_same_scenes(few):
     assert [item.layout for item in load_benchmark("scenes-regular").items] == [item.layout for item in few]
+
+
+def test_only_items_that_are_taken_are_made(monkeypatch):
+    series = layouts.BenchSeries("regular")
+    monkeypatch.setattr("occlusionformer.evaluation.benchmarks.sources.scenes.bench_series", lambda split: series)
+    drawn = []
+    draw = layouts.draw_scene
+    monkeypatch.setattr(layouts, "draw_scene", lambda index, **rest: drawn.append(index) or draw(index, **rest))
+    benchmark = load_benchmark("scenes-regular")
+    assert len(benchmark.items) == benchmark.settings["num_items"] == layouts.LAYOUTS
+    assert drawn == []
+    assert [item.key for item in Plan(benchmark=benchmark, method="x", limit=2).items_of(benchmark)] == [
+        "regular-000",
+        "regular-001",
+    ]
+    assert 2 <= len(drawn) < 20
+    assert pickle.loads(pickle.dumps(benchmark.items)) == benchmark.items
 
 
 def test_metrics_take_the_truth_for_perfect(few):

@@ -18,7 +18,7 @@ COUNT = 2
 
 @pytest.fixture(autouse=True)
 def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "bench_scenes", lambda split: bench_scenes(split, COUNT))
+    monkeypatch.setattr(scenes, "bench_series", lambda split: bench_scenes(split, COUNT))
 
 
 def test_true_pictures_score_one_and_exchanged_ones_do_not(tmp_path: Path):

@@ -51,7 +51,7 @@ def load_benchmark(
     problems = reading.problems + _repeated(reading.items)
     if problems and unreadable == "error":
         raise BenchmarkError(_shortened(problems))
-    items = _first_of_each(reading.items)
+    items = _first_of_each(reading.items) if reading.made_later is None else reading.made_later
     if not items:
         raise BenchmarkError([f"{root}: expected items of {definition.name}, found none", *_shortened(problems)])
     return Benchmark(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ class Reading:
     """Items as they are read, and the rows that are none."""
 
     items: list[Item] = field(default_factory=list)
+    made_later: Sequence[Item] | None = None
+    """In place of all these: items that are made when they are taken, every key once."""
     problems: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Places of the rows that are none, each once."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal, get_args
+from typing import Literal, get_args, overload
 
 import numpy as np
 
@@ -85,10 +85,38 @@ class BenchScene:
         return composite(self.background.pixels, [self.placed[place] for place in order])
 
 
-@lru_cache(maxsize=8)
+class BenchSeries(Sequence[BenchScene]):
+    """The layouts of a split; each is made when it, or a later one, is first asked for."""
+
+    def __init__(self, split: Split) -> None:
+        self._made: list[BenchScene] = []
+        self._coming = _series(split)
+
+    def __len__(self) -> int:
+        return LAYOUTS
+
+    @overload
+    def __getitem__(self, place: int) -> BenchScene: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[BenchScene]: ...
+    def __getitem__(self, place: int | slice) -> BenchScene | list[BenchScene]:
+        wanted = range(LAYOUTS)[place]
+        if isinstance(wanted, range):
+            return [self[one] for one in wanted]
+        while len(self._made) <= wanted:
+            self._made.append(next(self._coming))
+        return self._made[wanted]
+
+
+@lru_cache(maxsize=len(SPLITS))
+def bench_series(split: Split) -> Sequence[BenchScene]:
+    """All layouts of a split."""
+    return BenchSeries(split)
+
+
 def bench_scenes(split: Split, limit: int = LAYOUTS) -> tuple[BenchScene, ...]:
     """The first layouts of a split."""
-    return tuple(scene for scene, _ in zip(_series(split), range(limit), strict=False))
+    return tuple(bench_series(split)[:limit])
 
 
 def _series(split: Split) -> Iterator[BenchScene]:

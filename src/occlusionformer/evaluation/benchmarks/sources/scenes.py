@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from PIL import Image
@@ -14,7 +17,7 @@ from occlusionformer.evaluation.benchmarks.source import Reading, Source
 from occlusionformer.evaluation.benchmarks.truths import pixels
 from occlusionformer.evaluation.metrics.depth import FARTHER, NEARER
 from occlusionformer.evaluation.metrics.matrices import UNKNOWN
-from occlusionformer.evaluation.scenes.layouts import BenchScene, Split, bench_scenes
+from occlusionformer.evaluation.scenes.layouts import BenchScene, Split, bench_series
 from occlusionformer.layout.document import Document
 
 
@@ -24,7 +27,25 @@ class ScenesSettings(Document):
 
 def read(settings: ScenesSettings, folder: Path) -> Reading:
     """`folder` is not looked at."""
-    return Reading(items=[_item(scene) for scene in bench_scenes(settings.split)])
+    return Reading(made_later=SceneItems(settings.split))
+
+
+@dataclass(frozen=True)
+class SceneItems(Sequence[Item]):
+    """The items of a split; a layout takes its time to be made, so it is when its item is taken."""
+
+    split: Split
+
+    def __len__(self) -> int:
+        return len(bench_series(self.split))
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Item]: ...
+    def __getitem__(self, place: int | slice) -> Item | list[Item]:
+        found = bench_series(self.split)[place]
+        return _item(found) if isinstance(found, BenchScene) else [_item(one) for one in found]
 
 
 def _item(scene: BenchScene) -> Item:
