@@ -12,7 +12,9 @@ from occlusionformer.apps.cli import app
 from tests.apps.conftest import Command
 from tests.apps.examples import TWO_FRUITS
 
-COMMANDS = ["generate", "orders", "validate", "convert", "inspect", "schema"]
+COMMANDS = ["generate", "orders", "validate", "convert", "inspect", "schema", "train"]
+WITHOUT_RESULT = ["studio"]
+"""Commands that run until they are stopped."""
 
 
 def test_help_lists_the_commands(run: Command):
@@ -53,4 +55,4 @@ def test_light_commands_load_no_torch(arguments: list[str]):
 
 
 def test_commands_are_all_registered():
-    assert {command.callback.__name__ for command in app.registered_commands} == set(COMMANDS)
+    assert {command.callback.__name__ for command in app.registered_commands} == {*COMMANDS, *WITHOUT_RESULT}

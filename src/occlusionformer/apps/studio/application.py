@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from occlusionformer.apps.studio.body import ClientLeftError, parse_body, read_body
+from occlusionformer.apps.studio.body import ClientLeftError, drop_rest, parse_body, read_body
 from occlusionformer.apps.studio.gate import SECURITY_HEADERS, Gate, Visitor
 from occlusionformer.apps.studio.gradio_bodies import ENDPOINTS, OWNER_HEADER, ROUTES, check_endpoint, clean_body
 from occlusionformer.apps.studio.limits import Limits
@@ -58,6 +58,8 @@ class Application:
             else:
                 response = await route.answer(Call(parameters, value, visitor.name, headers))
         except RefusalError as refusal:
+            if unread:
+                await drop_rest(receive)
             response = refusal.response(close=unread)
         except ClientLeftError:
             return

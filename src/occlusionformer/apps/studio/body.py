@@ -14,6 +14,9 @@ from occlusionformer.apps.studio.refusal import RefusalError, problems_under
 from occlusionformer.layout import LayoutError
 from occlusionformer.layout.text import parse_json, text_of, unfit_parts
 
+DROPPED_BYTES, DROPPED_SECONDS = 65_536, 0.2
+"""How much of a refused body is taken, and how long that may last."""
+
 
 class ClientLeftError(Exception):
     """The client hung up before its body was there."""
@@ -46,6 +49,22 @@ async def _collect(receive: Receive, limits: Limits) -> bytes:
             raise _too_large(limits)
         parts.append(part)
     return b"".join(parts)
+
+
+async def drop_rest(receive: Receive) -> None:
+    """Take what is already on its way of a refused body, within bounds.
+
+    A connection that is closed over unread bytes is reset, and a client still sending may never see the answer.
+    """
+    deadline = asyncio.get_running_loop().time() + DROPPED_SECONDS
+    size, more = 0, True
+    while more and size < DROPPED_BYTES:
+        try:
+            message = await asyncio.wait_for(receive(), deadline - asyncio.get_running_loop().time())
+        except asyncio.TimeoutError:
+            return
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 def _too_large(limits: Limits) -> RefusalError:
