@@ -26,7 +26,8 @@ places are fitted before they are to the pixel."""
 SOFTNESSES = (BLUR, 1.2, 1.9, 2.7, 3.7)
 """Radii of blur tried on a picture, in pixels, from that of reading it; the one that explains most is kept."""
 ROUNDS = 3
-"""Fits of all objects among the others; all but the last look elsewhere, too."""
+"""Fits of the objects among the others, after the first of those around which something moved; all but the last look
+elsewhere, too."""
 FITTED = 4
 """Places of a search that are fitted; the others have only their promise compared."""
 WEAK = 0.2

@@ -20,9 +20,9 @@ CARD = 24
 """Side in pixels of the small square pictures by which all objects are compared."""
 SHORTLIST = 4
 """Nearest objects that are then fitted around the place, as the one asked for was."""
-ALIKE = 0.5
+ALIKE = 0.25
 """Those that explain less than this share of what the one asked for does are not fitted."""
-PROMISING = 0.85
+PROMISING = 0.7
 """Share of the greatest gain so far that an object must promise on the half-size copy to be fitted to the pixel."""
 
 
