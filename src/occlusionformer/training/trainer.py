@@ -177,7 +177,7 @@ class Trainer:
             num_workers=settings.workers,
             prefetch_factor=settings.prefetch if settings.workers else None,
             worker_init_fn=ignore_signals,
-            generator=torch.Generator(),  # from the global one, which a loader asks for a seed, a resumed run draws twice
+            generator=torch.Generator(),  # it draws a seed, which a resumed run would draw twice from the global one
         )
 
     def _take_step(self, loader: Iterator[Batch], tally: Tally) -> None:
