@@ -42,6 +42,7 @@ def embedded(browser, address: str) -> Iterator[Editor]:
     assert editor.strangers() == []
 
 
+@pytest.mark.timing
 def test_from_opening_the_page_to_the_first_picture(embedded: Editor) -> None:
     wait_until_loaded(embedded)
     start = time.monotonic()
