@@ -40,6 +40,7 @@ def test_commands_of_the_readme_exist():
     text = (ROOT / "README.md").read_text()
     options = cli_options()
     for line in re.findall(r"^occlusionformer .*$", text, re.M):
-        _, command, *words = line.split()
+        words = line.partition("#")[0].split()[1:]
+        command = next(name for name in (" ".join(words[:2]), words[0]) if name in options)
         names = {name for joined in options[command] for name in joined.split("/")}
         assert [word for word in words if word.startswith("-") and word not in names] == [], line

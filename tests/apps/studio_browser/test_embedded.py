@@ -17,6 +17,13 @@ from tests.apps.studio_browser.test_screens import EXAMPLES, faults, keep
 pytestmark = pytest.mark.slow
 
 OVERLAP = (0.58, 0.58)
+WATCH_FORMING = """() => {
+  window.sawForming = false;
+  const forming = "#frame.forming #picture[src^='data:image/png']";
+  new MutationObserver(() => { window.sawForming ||= Boolean(document.querySelector(forming)); })
+    .observe(document.body, { subtree: true, attributes: true, childList: true });
+}"""
+"""Notes a preview however briefly it is there."""
 """Where both fruits would be seen, whichever is in front: inside the pear, inside the round of the apple."""
 
 
@@ -63,9 +70,10 @@ def test_two_boxes_drawn_by_mouse_and_their_order_turned(embedded: Editor) -> No
     embedded.draw((0.36, 0.28, 0.92, 0.88), "a green pear", holding="Control")
     embedded.at("seed").fill("7")
     embedded.keys("Tab")
+    embedded.page.evaluate(WATCH_FORMING)
     embedded.press("generate")
-    embedded.page.wait_for_selector("#frame.forming #picture[src^='data:image/png']")
     embedded.wait_for_picture(0)
+    assert embedded.page.evaluate("window.sawForming")
     red, green, _ = embedded.pixel(OVERLAP)
     assert green > red
     drag_layer(embedded, "a green pear", "a red apple")
