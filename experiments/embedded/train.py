@@ -35,6 +35,7 @@ from occlusionformer.tensors import flow
 from occlusionformer.tensors.alignment import mask_cross_entropy
 from occlusionformer.tensors.grid import TokenGrid, area_coverage
 from occlusionformer.tensors.packing import MIN_COVERAGE, InstanceGeometry
+from occlusionformer.training.trainee import initialise
 
 GRID = TokenGrid.from_pixels(CANVAS, CANVAS)
 TRAIN_SEED, PROBE_SEED = 1, 2
@@ -165,19 +166,6 @@ class Model(nn.Module):
             txt_ids=self.text_ids,
         )
         return self.both(inputs, layout, return_masks=masks)
-
-
-def initialise(backbone: FluxTransformer2DModel, branch: OcclusionBranch) -> None:
-    """Zero-initialise modulation and output of the backbone; let the branch, which carries the work, speak early."""
-    for block in [*backbone.transformer_blocks, *backbone.single_transformer_blocks]:
-        for name, module in block.named_modules():
-            if name in {"norm1.linear", "norm1_context.linear", "norm.linear"}:
-                nn.init.normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-    nn.init.zeros_(backbone.proj_out.weight)
-    nn.init.zeros_(backbone.proj_out.bias)
-    for block in [*branch.dual.values(), *branch.single.values()]:
-        nn.init.normal_(block.project.weight, std=0.02)
 
 
 def batch_loss(model: Model, text: Text, batch: list[Example], settings: Settings, step: int):
