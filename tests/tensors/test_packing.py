@@ -22,9 +22,9 @@ def bucket_pairs(packed: PackedInstances) -> list[tuple[int, int]]:
     """(instance, row) of every real place in the attention buckets, in the order in which pairs come out."""
     found = []
     for bucket in packed.buckets:
-        rows_nS = bucket.source_nS[:, 1:] - packed.num_instances
-        owner_nS = bucket.instance_n[:, None].expand_as(rows_nS)
-        flat = torch.stack([owner_nS, rows_nS], -1)
+        rows_nQ = bucket.query_nQ[:, 1:] - packed.num_instances
+        owner_nQ = bucket.instance_n[:, None].expand_as(rows_nQ)
+        flat = torch.stack([owner_nQ, rows_nQ], -1)
         whole = torch.cat([torch.full((len(flat), 1, 2), -1), flat], 1)
         found += whole.flatten(0, 1)[bucket.kept_t].tolist()
     return [tuple(pair) for pair in found]
@@ -74,9 +74,13 @@ def test_buckets_hold_every_pair_once_in_the_order_of_the_pairs(scenes):
     assert [layout_order[slot] for slot in packed.layout_slot_N.tolist()] == list(range(packed.num_instances))
     for bucket in packed.buckets:
         assert bucket.source_nS[:, 0].tolist() == bucket.instance_n.tolist()
+        assert bucket.query_nQ[:, 0].tolist() == bucket.instance_n.tolist()
         if bucket.valid_nS is not None:
             assert bucket.valid_nS[:, 0].all()
-            assert bucket.valid_nS.flatten()[bucket.kept_t].all()
+        padding_nQ = torch.ones_like(bucket.query_nQ, dtype=torch.bool)
+        padding_nQ.view(-1)[bucket.kept_t] = False
+        assert (bucket.query_nQ == bucket.instance_n[:, None])[padding_nQ].all()
+        assert bucket.query_nQ.shape[1] == 1 + max(packed.owner_T.tolist().count(i) for i in bucket.instance_n.tolist())
 
 
 def test_rows_of_their_own_for_every_pair_when_rows_are_not_shared():

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from occlusionformer.model.backbone import DualLayers, SingleLayers
+from occlusionformer.model.delta import WeightProducts
 from occlusionformer.tensors.packing import PackedInstances
 
 
@@ -18,6 +19,8 @@ class LayoutCondition:
 
     packed: PackedInstances
     text_NP: Tensor
+    products: WeightProducts = field(default_factory=WeightProducts, compare=False)
+    """Of the weights that its steps use."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

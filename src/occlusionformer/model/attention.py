@@ -1,6 +1,6 @@
 """Instance-local attention: every instance's layout token and box tokens attend to one another and to nothing else.
 
-Legend: N instances, R rows, H heads, E channels of a head, D = H * E, T pairs, n instances of a bucket, S its tokens.
+Legend: N instances, R rows, H heads, E channels of a head, D = H * E, T pairs, n instances of a bucket, S its tokens, Q those asked.
 """
 
 from __future__ import annotations
@@ -45,11 +45,13 @@ def attend(joint: QueryKeyValue, packed: PackedInstances) -> Iterator[tuple[Atte
     kernels without mask support remain usable.
     """
     for bucket in packed.buckets:
-        source, shape = bucket.source_nS.flatten(), bucket.source_nS.shape
-        q, k, v = (
-            part.index_select(0, source).unflatten(0, shape).transpose(1, 2)
-            for part in (joint.query, joint.key, joint.value)
-        )
+        query = _gathered(joint.query, bucket.query_nQ)
+        key, value = _gathered(joint.key, bucket.source_nS), _gathered(joint.value, bucket.source_nS)
         mask = None if bucket.valid_nS is None else bucket.valid_nS[:, None, None, :]
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
         yield bucket, out[:, 0], out.flatten(0, 1).index_select(0, bucket.kept_t)
+
+
+def _gathered(x_JHE: Tensor, index_nS: Tensor) -> Tensor:
+    """Rows by instance, heads first, (n, H, S, E)."""
+    return x_JHE.index_select(0, index_nS.flatten()).unflatten(0, index_nS.shape).transpose(1, 2)

@@ -16,7 +16,7 @@ from occlusionformer.model.align import MaskHead
 from occlusionformer.model.attention import QueryKeyValue, attend, rotate
 from occlusionformer.model.backbone import DUAL_PATHS, SINGLE_PATHS, DualLayers, SingleLayers
 from occlusionformer.model.config import BranchConfig
-from occlusionformer.model.delta import Deltas, delta, dense, fold, plain, precise
+from occlusionformer.model.delta import Deltas, WeightProducts, delta, dense, fold, plain, precise
 from occlusionformer.model.density import Density
 from occlusionformer.tensors.alignment import query_cosine
 from occlusionformer.tensors.compositing import composite_parts, weight_maps
@@ -33,6 +33,7 @@ class BranchStep:
     """
 
     packed: PackedInstances
+    products: WeightProducts
     time_BD: Tensor
     time_ND: Tensor
     condition_CD: Tensor
@@ -99,8 +100,10 @@ class LayoutBlock(nn.Module):
         self.mask_head = MaskHead(config) if config.mask_head else None
         self.coordinates = nn.Linear(8 * config.fourier_frequencies, config.width) if config.box_coordinates else None
 
-    def modulation(self, layer: nn.Module, name: str, condition_CD: Tensor, parts: int) -> tuple[Tensor, ...]:
-        return self.deltas[name](layer, F.silu(condition_CD)).chunk(parts, dim=-1)
+    def modulation(
+        self, layer: nn.Module, name: str, condition_CD: Tensor, parts: int, step: BranchStep
+    ) -> tuple[Tensor, ...]:
+        return self.deltas[name](layer, F.silu(condition_CD), step.products).chunk(parts, dim=-1)
 
     def rows(self, image_BLD: Tensor, step: BranchStep) -> Tensor:
         """The covered image tokens."""
@@ -110,9 +113,12 @@ class LayoutBlock(nn.Module):
         """Rows with their place in their own box, where the branch uses it."""
         return rows_RD if self.coordinates is None else rows_RD + self.coordinates(step.coordinates_RF)
 
-    def qkv(self, x_RD: Tensor, names: str, layers: DualLayers | SingleLayers) -> tuple[Tensor, Tensor, Tensor]:
+    def qkv(
+        self, x_RD: Tensor, names: str, layers: DualLayers | SingleLayers, step: BranchStep
+    ) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = (
-            heads(self.deltas[names + part](getattr(layers, names + part), x_RD), self.config) for part in "qkv"
+            heads(self.deltas[names + part](getattr(layers, names + part), x_RD, step.products), self.config)
+            for part in "qkv"
         )
         return query, key, value
 
@@ -172,13 +178,13 @@ class DualLayoutBlock(LayoutBlock):
 
     def forward(self, layers: DualLayers, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep) -> LayoutBlockOutput:
         packed, config = step.packed, self.config
-        shift, scale, gate, *_ = mod = self.modulation(layers.modulation, "modulation", step.condition_CD, 6)
+        shift, scale, gate, *_ = mod = self.modulation(layers.modulation, "modulation", step.condition_CD, 6, step)
         rows_RD = layers.norm(self.rows(image_BLD, step))
         rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
         rows_RD = self.located(rows_RD, step)
-        token_mod = self.modulation(layers.context_modulation, "context_modulation", step.condition_CD, 6)
+        token_mod = self.modulation(layers.context_modulation, "context_modulation", step.condition_CD, 6, step)
         token_mod = tuple(spread(part, step.token_index) for part in token_mod)
-        joint = self._joint(layers, rows_RD, self._token_qkv(layers, tokens_ND, token_mod), step)
+        joint = self._joint(layers, rows_RD, self._token_qkv(layers, tokens_ND, token_mod, step), step)
         projected = self._projection(layers.out, rows_RD, step)
 
         def layer_of(out_tD: Tensor, pairs: slice) -> Tensor:
@@ -194,20 +200,22 @@ class DualLayoutBlock(LayoutBlock):
             image_BLD = torch.addcmul(image_BLD, composed.update_BLD, gate[:, None], value=step.strength)
         if config.second_feed_forward != "none":
             image_BLD = self._fed_forward(layers, image_BLD, mod, step)
-        tokens_ND = self._token_update(layers, tokens_ND, out_ND, token_mod)
+        tokens_ND = self._token_update(layers, tokens_ND, out_ND, token_mod, step)
         return LayoutBlockOutput(
             image=image_BLD, tokens=tokens_ND, mask_logits=composed.mask_logits, weights=composed.weights
         )
 
-    def _token_qkv(self, layers: DualLayers, tokens_ND: Tensor, mod: tuple[Tensor, ...]) -> QueryKeyValue:
+    def _token_qkv(
+        self, layers: DualLayers, tokens_ND: Tensor, mod: tuple[Tensor, ...], step: BranchStep
+    ) -> QueryKeyValue:
         shift, scale, *_ = mod
-        query, key, value = self.qkv(layers.context_norm(tokens_ND) * (1 + scale) + shift, "context_", layers)
+        query, key, value = self.qkv(layers.context_norm(tokens_ND) * (1 + scale) + shift, "context_", layers, step)
         if self.config.double_qk_norm:
             query, key = layers.norm_q(query), layers.norm_k(key)
         return QueryKeyValue(layers.context_norm_q(query), layers.context_norm_k(key), value)
 
     def _joint(self, layers: DualLayers, rows_RD: Tensor, tokens: QueryKeyValue, step: BranchStep) -> QueryKeyValue:
-        query, key, value = self.qkv(rows_RD, "", layers)
+        query, key, value = self.qkv(rows_RD, "", layers, step)
         query = torch.cat([tokens.query, layers.norm_q(query)])
         key = torch.cat([tokens.key, layers.norm_k(key)])
         return QueryKeyValue(
@@ -218,28 +226,32 @@ class DualLayoutBlock(LayoutBlock):
         """project(out(attention)), as one matrix where that pays."""
         readable = dense(out, like) if self.folds(step, like) else None
         if readable is None:
-            return lambda out_tD: self.project(self.deltas["out"](out, out_tD))
+            return lambda out_tD: self.project(self.deltas["out"](out, out_tD, step.products))
         weight, bias = readable
-        folded = fold(self.project, self.deltas.of("out").merged(weight), bias)
+        delta_out = self.deltas.of("out")
+        used = (weight, bias, self.project.weight, self.project.bias, *delta_out.weights)
+        folded = step.products.of(self, used, lambda: fold(self.project, delta_out.merged(weight), bias))
         return lambda out_tD: F.linear(out_tD, *folded)
 
     def _fed_forward(self, layers: DualLayers, image_BLD: Tensor, mod: tuple[Tensor, ...], step: BranchStep) -> Tensor:
         if self.config.instance_modulation:
-            mod = self.modulation(layers.modulation, "modulation", step.time_BD, 6)
+            mod = self.modulation(layers.modulation, "modulation", step.time_BD, 6, step)
         shift, scale, gate = (part[:, None] for part in mod[3:])
         if self.ff_gate is not None:
             gate = gate * self.ff_gate
         if step.packed.num_samples > 1:
             gate = gate * step.packed.populated_B[:, None, None]
         hidden = layers.ff_in(torch.addcmul(shift, layers.ff_norm(image_BLD), 1 + scale))
-        update = self.deltas["ff_out"](layers.ff_out, hidden)
+        update = self.deltas["ff_out"](layers.ff_out, hidden, step.products)
         return torch.addcmul(image_BLD, update, gate, value=step.strength)
 
-    def _token_update(self, layers: DualLayers, tokens_ND: Tensor, out_ND: Tensor, mod: tuple[Tensor, ...]) -> Tensor:
+    def _token_update(
+        self, layers: DualLayers, tokens_ND: Tensor, out_ND: Tensor, mod: tuple[Tensor, ...], step: BranchStep
+    ) -> Tensor:
         _, _, gate, ff_shift, ff_scale, ff_gate = mod
-        tokens_ND = tokens_ND + gate * self.deltas["context_out"](layers.context_out, out_ND)
+        tokens_ND = tokens_ND + gate * self.deltas["context_out"](layers.context_out, out_ND, step.products)
         hidden = layers.context_ff_in(layers.context_ff_norm(tokens_ND) * (1 + ff_scale) + ff_shift)
-        return tokens_ND + ff_gate * self.deltas["context_ff_out"](layers.context_ff_out, hidden)
+        return tokens_ND + ff_gate * self.deltas["context_ff_out"](layers.context_ff_out, hidden, step.products)
 
 
 class SingleLayoutBlock(LayoutBlock):
@@ -254,15 +266,17 @@ class SingleLayoutBlock(LayoutBlock):
     def forward(
         self, layers: SingleLayers, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep
     ) -> LayoutBlockOutput:
-        shift, scale, gate_CD = self.modulation(layers.modulation, "modulation", step.condition_CD, 3)
+        shift, scale, gate_CD = self.modulation(layers.modulation, "modulation", step.condition_CD, 3, step)
         joint_JD, num_tokens = self._joint(layers.norm, image_BLD, tokens_ND, (shift, scale), step), len(tokens_ND)
-        query, key, value = self.qkv(joint_JD, "", layers)
+        query, key, value = self.qkv(joint_JD, "", layers, step)
         joint = QueryKeyValue(
             rotate(layers.norm_q(query), step.rotation_JC), rotate(layers.norm_k(key), step.rotation_JC), value
         )
-        mlp_JH = layers.mlp_act(self.deltas["mlp"](layers.mlp, joint_JD))
+        mlp_JH = layers.mlp_act(self.deltas["mlp"](layers.mlp, joint_JD, step.products))
         out_ND, composed = self.composed(joint, self._projection(layers, mlp_JH[num_tokens:], gate_CD, step), step)
-        token_update_ND = self.deltas["out"](layers.out, torch.cat([out_ND, mlp_JH[:num_tokens]], -1))
+        token_update_ND = self.deltas["out"](
+            layers.out, torch.cat([out_ND, mlp_JH[:num_tokens]], -1), step.products
+        )
         return LayoutBlockOutput(
             image=torch.add(image_BLD, composed.update_BLD, alpha=step.strength),
             tokens=tokens_ND + spread(gate_CD, step.token_index) * token_update_ND,
@@ -293,7 +307,8 @@ class SingleLayoutBlock(LayoutBlock):
 
         def whole(out_tD: Tensor, pairs: slice) -> Tensor:
             row_t = row_T[pairs]
-            return self.project(gate_of(row_t) * delta_out(layers.out, torch.cat([out_tD, mlp_RH[row_t]], -1)))
+            joint_tD = torch.cat([out_tD, mlp_RH[row_t]], -1)
+            return self.project(gate_of(row_t) * delta_out(layers.out, joint_tD, step.products))
 
         readable = dense(layers.out, mlp_RH)
         if readable is None or not delta_out.readable(mlp_RH):
@@ -303,7 +318,9 @@ class SingleLayoutBlock(LayoutBlock):
         shared_RD = mlp_half(mlp_RH) + bias
         if gate_CD.shape[0] == 1 and self.folds(step, mlp_RH):
             shared_RD = self.project(gate_CD * shared_RD)
-            folded = (self.project.weight * gate_CD) @ delta_out.merged(weight, slice(width))
+            used = (weight, *delta_out.weights)
+            merged = step.products.of(self, used, lambda: delta_out.merged(weight, slice(width)))
+            folded = (self.project.weight * gate_CD) @ merged
             return Layers(lambda out_tD, _: F.linear(out_tD, folded), shared_RD)
 
         def halved(out_tD: Tensor, pairs: slice) -> Tensor:

@@ -73,6 +73,7 @@ class OcclusionBranch(ModelMixin, ConfigMixin):
         one_sample = packed.num_samples == 1
         step = BranchStep(
             packed=packed,
+            products=inputs.condition.products,
             time_BD=time_BD,
             time_ND=time_ND,
             condition_CD=time_ND if own else time_BD,

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 Half = Callable[[Tensor], Tensor]
+Product = TypeVar("Product")
+
+
+class WeightProducts:
+    """Products of weight matrices, formed once per request and again when one of the weights has changed.
+
+    Nothing is kept while gradients are recorded, nor of weights whose changes cannot be seen (inference tensors).
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, tuple[tuple[Tensor, ...], tuple[int, ...], Any]] = {}
+
+    def of(self, owner: Hashable, weights: Sequence[Tensor], form: Callable[[], Product]) -> Product:
+        """form(), which depends on nothing but `weights`; at most one product is kept for an owner."""
+        if torch.is_grad_enabled() or any(weight.is_inference() for weight in weights):
+            return form()
+        versions = tuple(weight._version for weight in weights)
+        known = self._kept.get(owner)
+        if known is not None and known[1] == versions and all(a is b for a, b in zip(known[0], weights, strict=True)):
+            kept: Product = known[2]
+            return kept
+        product = form()
+        self._kept[owner] = (tuple(weights), versions, product)
+        return product
 
 
 class LowRankDelta(nn.Module):
@@ -22,12 +46,18 @@ class LowRankDelta(nn.Module):
         self.up = nn.Linear(rank, out_features, bias=False)
         nn.init.zeros_(self.up.weight)
 
-    def forward(self, base: nn.Module, x: Tensor) -> Tensor:
+    def forward(self, base: nn.Module, x: Tensor, products: WeightProducts) -> Tensor:
         rows, width = x.numel() // x.shape[-1], x.shape[-1]
         if not torch.is_grad_enabled() and 2 * rows > width and precise(x) and plain(base, x) and self.readable(x):
             assert isinstance(base, nn.Linear)
-            return F.linear(x, self.merged(base.weight), base.bias)
+            weight = base.weight
+            merged = products.of(self, (weight, *self.weights), lambda: self.merged(weight))
+            return F.linear(x, merged, base.bias)
         return base(x) + self.up(self.down(x)) * self.scale
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        return self.up.weight, self.down.weight
 
     def readable(self, like: Tensor) -> bool:
         return plain(self.down, like) and plain(self.up, like)
@@ -53,8 +83,12 @@ def _half(weight: Tensor, down: Tensor, up: Tensor) -> Half:
 class NoDelta(nn.Module):
     """A borrowed layer used as it is."""
 
-    def forward(self, base: nn.Module, x: Tensor) -> Tensor:
+    def forward(self, base: nn.Module, x: Tensor, products: WeightProducts) -> Tensor:
         return base(x)
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        return ()
 
     def readable(self, like: Tensor) -> bool:
         return True

@@ -101,13 +101,15 @@ class AttentionBucket:
 
     pairs: where its pairs stand among all; instance_n: which instances; source_nS: index into the stacked
     [layout tokens (N); rows (R)], column 0 being the layout token; valid_nS: False on padding, None when nothing is
-    padded; kept_t: flat positions in (n, S) of the pairs.
+    padded; query_nQ: those of the source whose output is of use, the layout token and the pairs, padded with the
+    former; kept_t: flat positions in (n, Q) of the pairs.
     """
 
     pairs: slice
     instance_n: Tensor
     source_nS: Tensor
     valid_nS: Tensor | None
+    query_nQ: Tensor
     kept_t: Tensor
 
 
@@ -333,11 +335,15 @@ def _bucket(
     token_nS = torch.where(real_nS, offset_n[:, None] + column, 0)
     weighty_nS = real_nS & weighty_a[token_nS]
     beside = torch.ones(len(sizes), 1, dtype=torch.bool)
-    kept_t = torch.cat([~beside, weighty_nS], 1).flatten().nonzero()[:, 0]
+    token_nQ = token_nS.gather(1, weighty_nS.sort(stable=True, dim=1, descending=True).indices)
+    kept_nQ = torch.arange(int(weighty_nS.sum(1).amax())) < weighty_nS.sum(1, keepdim=True)
+    query_nQ = torch.where(kept_nQ, source_a[token_nQ[:, : kept_nQ.shape[1]]], instance_n[:, None])
+    kept_t = torch.cat([~beside, kept_nQ], 1).flatten().nonzero()[:, 0]
     return AttentionBucket(
         pairs=slice(first_pair, first_pair + len(kept_t)),
         instance_n=instance_n,
         source_nS=torch.cat([instance_n[:, None], source_a[token_nS]], 1),
         valid_nS=None if bool(real_nS.all()) else torch.cat([beside, real_nS], 1),
+        query_nQ=torch.cat([instance_n[:, None], query_nQ], 1),
         kept_t=kept_t,
     )
