@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 pytest.importorskip("pyarrow")
 
+from occlusionformer.data.held_out import is_held_out_image
 from occlusionformer.data.records import RecordWriter, scene_items
 from occlusionformer.data.scenes import SceneDataset
 
@@ -44,3 +46,23 @@ def test_a_record_is_trained_on_as_its_scene_is(tmp_path: Path):
     assert kept
     assert not kept & shown
     assert kept | shown == set(range(10))
+
+
+@pytest.mark.parametrize("dataset", ["SA-Z", "scenes"])
+def test_pictures_of_sa_z_that_are_for_evaluation_are_never_drawn(tmp_path: Path, dataset: str):
+    held_out = [f"sa_{number}" for number in range(2000) if is_held_out_image(f"sa_{number}")][:3]
+    ids = [*held_out, *(f"sa_{number}" for number in range(9) if not is_held_out_image(f"sa_{number}"))]
+    scenes = SceneDataset(seed=1, length=len(ids), spec=tiny_config().data.scenes)
+    with RecordWriter(tmp_path / "set", "train") as writer:
+        for image_id, (record, image) in zip(ids, scene_items(scenes), strict=True):
+            writer.add(
+                replace(record, image_id=image_id, provenance=replace(record.provenance, dataset=dataset)), image
+            )
+    material = tiny_trainer(
+        tmp_path / "run", "data.source=records", f"data.path={tmp_path / 'set'}", "data.count=9"
+    ).material
+    drawn = {material.source.records[draw.index].image_id for draw in material.draws}
+    assert len(drawn) == 9
+    assert bool(drawn & set(held_out)) == (dataset != "SA-Z")
+    shown = {draw.index for step in range(10) for draw in material.plan.draws(step)}
+    assert shown | {draw.index for draw in material.probe_draws} == {draw.index for draw in material.draws}

@@ -9,6 +9,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+SA_Z = "SA-Z"
+"""Name of the data set in the provenance of its records."""
 SALT = "occlusionformer sa-z eval"
 SHARE = 0.005
 """Of all pictures: five thousand of the million."""

@@ -69,12 +69,6 @@ class SampleSource(Protocol):
     def __getitem__(self, index: int) -> Sample: ...
 
 
-class ShapedSource(SampleSource, Protocol):
-    """A source that knows the shape of a sample without reading it, as buckets need it."""
-
-    def shape_of(self, index: int) -> SampleShape: ...
-
-
 @dataclass(frozen=True)
 class SceneSamples:
     """Procedural scenes as samples."""

@@ -1,6 +1,7 @@
 """Instance-local attention: every instance's layout token and box tokens attend to one another and to nothing else.
 
-Legend: N instances, R rows, H heads, E channels of a head, D = H * E, T pairs, n instances of a bucket, S its tokens, Q those asked.
+Legend: N instances, R rows, H heads, E channels of a head, D = H * E, T pairs, n instances of a
+bucket, S its tokens, Q those that ask.
 """
 
 from __future__ import annotations

@@ -274,9 +274,7 @@ class SingleLayoutBlock(LayoutBlock):
         )
         mlp_JH = layers.mlp_act(self.deltas["mlp"](layers.mlp, joint_JD, step.products))
         out_ND, composed = self.composed(joint, self._projection(layers, mlp_JH[num_tokens:], gate_CD, step), step)
-        token_update_ND = self.deltas["out"](
-            layers.out, torch.cat([out_ND, mlp_JH[:num_tokens]], -1), step.products
-        )
+        token_update_ND = self.deltas["out"](layers.out, torch.cat([out_ND, mlp_JH[:num_tokens]], -1), step.products)
         return LayoutBlockOutput(
             image=torch.add(image_BLD, composed.update_BLD, alpha=step.strength),
             tokens=tokens_ND + spread(gate_CD, step.token_index) * token_update_ND,

@@ -50,7 +50,7 @@ class EncodedSamples:
 
     def __getitem__(self, draw: Draw) -> Encoded:
         """ValueError if the shard was made from other samples or by other encoders."""
-        file = self._shard(draw.index // SHARD)
+        file = self._shard(shard_of(draw))
         return Encoded(**{name: file.get_tensor(f"{draw.index}.{name}") for name in Encoded.__slots__})
 
     def _shard(self, shard: int) -> Any:
@@ -62,9 +62,9 @@ class EncodedSamples:
             self._open[shard] = file
         return self._open[shard]
 
-    def missing(self, count: int) -> list[int]:
-        """Shards that have yet to be written."""
-        return [shard for shard in range((count + SHARD - 1) // SHARD) if not self.path(shard).is_file()]
+    def missing(self, draws: Sequence[Draw]) -> list[int]:
+        """Shards that these samples need and that have yet to be written."""
+        return [shard for shard in sorted({shard_of(draw) for draw in draws}) if not self.path(shard).is_file()]
 
     def __getstate__(self) -> dict:
         return {"folder": self.folder, "origin": self.origin, "_open": {}}
@@ -72,6 +72,10 @@ class EncodedSamples:
     def __setstate__(self, state: dict) -> None:
         for name, value in state.items():
             object.__setattr__(self, name, value)
+
+
+def shard_of(draw: Draw) -> int:
+    return draw.index // SHARD
 
 
 def origin_of(config: RunConfig, pipeline_settings: dict[str, object]) -> str:
@@ -84,11 +88,11 @@ def origin_of(config: RunConfig, pipeline_settings: dict[str, object]) -> str:
 def fill(
     cache: EncodedSamples, examples: Examples, encoder: Encoder, draws: Sequence[Draw], shards: Iterable[int]
 ) -> None:
-    """Encode the samples of some shards; `draws` is the whole source, in order. Every file appears whole."""
+    """Encode the samples of some shards; `draws` is the whole source. Every file appears whole."""
     cache.folder.mkdir(parents=True, exist_ok=True)
     for shard in shards:
         tensors: dict[str, Tensor] = {}
-        for draw in draws[shard * SHARD : (shard + 1) * SHARD]:
+        for draw in (draw for draw in draws if shard_of(draw) == shard):
             encoded = _encode(examples, encoder, draw)
             tensors |= {f"{draw.index}.{name}": getattr(encoded, name) for name in Encoded.__slots__}
         write_atomic(cache.path(shard), save(tensors, metadata={"origin": cache.origin}))

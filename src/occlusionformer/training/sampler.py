@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,7 +98,12 @@ class Buckets:
 
 
 def bucketed(
-    shapes: Sequence[SampleShape], buckets: Buckets, indices: Sequence[int], *, batch: int, seed: int
+    shapes: Mapping[int, SampleShape] | Sequence[SampleShape],
+    buckets: Buckets,
+    indices: Sequence[int],
+    *,
+    batch: int,
+    seed: int,
 ) -> Shuffled:
     """The plan for those of some samples that have instances."""
     members: dict[tuple[int, int], list[list[int]]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from occlusionformer.data.records import RecordSource
-from occlusionformer.data.samples import SampleSource, SceneSamples, ShapedSource
+from occlusionformer.data.samples import SampleSource, SceneSamples
 from occlusionformer.data.scenes import SceneDataset
 from occlusionformer.training.config import DataConfig, RunConfig
 from occlusionformer.training.sampler import Buckets, Draw, InTurn, Plan, Shuffled, bucketed
@@ -54,15 +54,18 @@ def _scenes(config: RunConfig) -> Material:
 def _records(config: RunConfig) -> Material:
     data = config.data
     assert data.path is not None
-    source: ShapedSource = RecordSource(data.path, data.split, masks=data.extent, image_root=data.images)
-    count = min(len(source), data.count or len(source))
+    source = RecordSource(data.path, data.split, masks=data.extent, image_root=data.images)
+    usable = [index for index in range(len(source)) if not source.is_for_evaluation(index)][: data.count]
+    count = len(usable)
     kept = min(config.logging.probe_count, max(1, count // 20))
     if count <= kept:
-        raise ValueError(f"data.path: expected at least two samples in {data.path}, got {count}")
-    shapes = [source.shape_of(index) for index in range(count)]
+        unused = len(source) - count
+        beside = f" beside {unused} of SA-Z that are for evaluation alone" if unused and data.count is None else ""
+        raise ValueError(f"data.path: expected at least two samples in {data.path}, got {count}{beside}")
+    shapes = {index: source.shape_of(index) for index in usable}
     buckets = buckets_of(data)
-    plan = bucketed(shapes, buckets, range(kept, count), batch=config.batch, seed=config.seed)
-    draws = tuple(Draw(index, index, buckets.canvas(shape)) for index, shape in enumerate(shapes))
+    plan = bucketed(shapes, buckets, usable[kept:], batch=config.batch, seed=config.seed)
+    draws = tuple(Draw(index, index, buckets.canvas(shape)) for index, shape in shapes.items())
     return Material(source=source, plan=plan, count=count, probe_source=source, probe_draws=draws[:kept], draws=draws)
 
 

@@ -137,7 +137,7 @@ class Trainer:
             return plain
         origin = origin_of(config, {"text_tokens": pipeline.config.max_sequence_length})
         cache = EncodedSamples(config.data.cache, origin)
-        missing = cache.missing(len(self.material.draws))
+        missing = cache.missing(self.material.draws)
         share = missing[self.division.process :: self.division.processes]
         fill(cache, plain, self.encoder, self.material.draws, share)
         self.accelerator.wait_for_everyone()

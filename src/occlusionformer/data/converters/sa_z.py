@@ -16,6 +16,7 @@ from typing import Any
 from occlusionformer.data.converters.json_stream import JsonStream
 from occlusionformer.data.converters.refusal import BadRecordError
 from occlusionformer.data.converters.sa_z_problems import row_problems
+from occlusionformer.data.held_out import SA_Z
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Box, Mask, Matrix, Provenance, Record, RecordInstance, Step
 from occlusionformer.data.records.staging import replaced
@@ -38,7 +39,7 @@ def read_sa_z(path: str | Path) -> Iterator[Record | BadRecordError]:
     """All records of a file, one in memory at a time; BadRecordError in the place of those that cannot be read."""
     source = Path(path)
     provenance = Provenance(
-        dataset="SA-Z",
+        dataset=SA_Z,
         source=source.name,
         license="other",
         steps=(Step(stage="caption", model="nvidia/DAM-3B"), Step(stage="order", model="InstaOrder")),

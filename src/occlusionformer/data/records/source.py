@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from occlusionformer.data.held_out import SA_Z, is_held_out_image
 from occlusionformer.data.records.folder import RecordFolder
 from occlusionformer.data.records.masks import decode_masks, encode_mask
 from occlusionformer.data.records.packages import from_extra
@@ -68,6 +69,10 @@ class RecordSource:
         width, height, instances = self._shapes[index]
         return SampleShape(width=int(width), height=int(height), instances=int(instances))
 
+    def is_for_evaluation(self, index: int) -> bool:
+        """Whether the picture is of the part of SA-Z that nothing is trained on."""
+        return bool(self._for_evaluation[index])
+
     @cached_property
     def records(self) -> RecordFolder:
         return RecordFolder(self.folder, self.split)
@@ -83,6 +88,16 @@ class RecordSource:
             columns = (table["width"], table["height"], counts)
             pieces.append(np.stack([column.to_numpy() for column in columns], axis=1))
         return np.concatenate(pieces)
+
+    @cached_property
+    def _for_evaluation(self) -> np.ndarray:
+        """(records,): whether each is kept for evaluation."""
+        known = []
+        for shard in self.records.shards:
+            table = shard.columns(["image_id", "provenance.dataset"])
+            rows = zip(table["image_id"].to_pylist(), table["provenance"].to_pylist(), strict=True)
+            known += [of["dataset"] == SA_Z and is_held_out_image(image_id) for image_id, of in rows]
+        return np.array(known, dtype=bool)
 
     def _image_outside(self, record: Record) -> bytes:
         if self.image_root is None:
