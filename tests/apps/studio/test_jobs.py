@@ -125,7 +125,7 @@ def test_jobs_are_drawn_one_at_a_time_in_their_order(serve):
         told = events(stream)
     positions = [value["position"] for name, value in told if name == "queued"]
     assert positions == sorted(positions, reverse=True)
-    assert positions[-1] == 1
+    assert positions[-1] in (0, 1), "0 when the stream is told between the end of one job and the start of the next"
     assert told[-1][0] == "done"
     assert generator.most_at_once == 1
     assert {studio.client.get(f"/api/jobs/{state['job']}").json()["status"] for state in started} == {"done"}

@@ -224,14 +224,14 @@ class Line:
                 return not job.stopping
 
         def on_preview(forming: FormingPictures) -> None:
-            if not job.stopping and forming.step % wish.preview_every == 0 and forming.step < forming.total:
+            if not job.stopping and wish.shows(forming.step, forming.total):
                 preview = keep_preview(forming)
                 with self._changed:
                     job.change(preview=preview)
 
         if job.stopping:
             raise GenerationInterruptedError(0, 0)
-        if isinstance(generator, PreviewingGenerator) and wish.preview_every:
+        if isinstance(generator, PreviewingGenerator) and wish.wants_previews:
             return generator.generate_watched(wish.requests, on_step=on_step, on_preview=on_preview)
         return generator.generate(wish.requests, on_step=on_step)
 

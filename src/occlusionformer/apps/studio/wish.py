@@ -23,6 +23,8 @@ FormatName = Literal["native", "published", "sa-z", "overlaybench", "coco", "gli
 
 MOST_GUIDANCE = 100.0
 MOST_STRENGTH = 10.0
+PREVIEWS = 6
+"""About how many a job shows unless told otherwise."""
 
 
 class GenerateBody(Document):
@@ -46,8 +48,8 @@ class GenerateBody(Document):
     )
     want_masks: Flag = False
     want_weights: Flag = False
-    preview_every: Annotated[int, Field(strict=True, ge=0, le=1000)] = Field(
-        4, description="A preview after every so many steps; 0 for none."
+    preview_every: Annotated[int, Field(strict=True, ge=0, le=1000)] | None = Field(
+        None, description="A preview after every so many steps; 0 for none, null for about six in all."
     )
     keep: Flag = Field(False, description="Go on when nobody listens to the events any more.")
 
@@ -99,8 +101,17 @@ class Wish:
 
     requests: tuple[GenerationRequest, ...]
     model: str
-    preview_every: int
+    preview_every: int | None
     keep: bool
+
+    @property
+    def wants_previews(self) -> bool:
+        return self.preview_every != 0
+
+    def shows(self, step: int, total: int) -> bool:
+        """Whether there is a preview after this step; the last one is followed by the picture itself."""
+        every = max(1, total // (PREVIEWS + 1)) if self.preview_every is None else self.preview_every
+        return self.wants_previews and step % every == 0 and step < total
 
 
 def parse_wish(value: Any, limits: Limits, models: Collection[str], default_model: str) -> Wish:

@@ -5,8 +5,6 @@ import { inLayers, label, problemsOf, toLayout } from "./document.js";
 import { findLoop, edges, reversed } from "./order.js";
 import { Job } from "./job.js";
 
-const PREVIEW_EVERY = 2; // steps
-
 const inSeconds = (seconds) =>
   seconds >= 90 ? `${Math.round(seconds / 60)} min` : `${Math.max(1, Math.round(seconds))} s`;
 
@@ -46,7 +44,7 @@ export class Generation {
   #ask(doc, settings, [width, height], compareWith) {
     this.#complain([]);
     const layout = { ...toLayout(doc, { hidden: false, seed: settings.seed }), width, height };
-    const request = { layout, ...settings, want_masks: true, want_weights: true, preview_every: PREVIEW_EVERY };
+    const request = { layout, ...settings, want_masks: true, want_weights: true };
     this.job.start(request, { doc, compareWith, model: settings.model, width, height });
   }
 
