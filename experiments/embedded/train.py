@@ -28,7 +28,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.scenes import Scene, SceneSpec, make_scene
-from occlusionformer.embedded.config import BACKBONE, CANVAS, PIXELS_PER_TOKEN, TEXT_TOKENS, embedded_branch
+from occlusionformer.embedded.config import (
+    BACKBONE,
+    CANVAS,
+    PIXELS_PER_TOKEN,
+    SHIFT,
+    STEPS,
+    TEXT_TOKENS,
+    embedded_branch,
+)
 from occlusionformer.embedded.text import StaticTextModel, packaged_text_model, packaged_tokenizer
 from occlusionformer.model import FluxInputs, LayoutCondition, LayoutFlux, OcclusionBranch, condition
 from occlusionformer.tensors import flow
@@ -47,7 +55,7 @@ class Settings:
     batch: int = 8
     lr: float = 1.2e-3
     warmup: int = 300
-    decay_share: float = 0.4
+    decay_share: float = 0.1
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -208,7 +216,7 @@ def probe(model: Model, text: Text, batch: list[Example]) -> float:
 
 
 @torch.no_grad()
-def sample(model: Model, text: Text, batch: list[Example], steps: int = 16, shift: float = 3.0) -> Tensor:
+def sample(model: Model, text: Text, batch: list[Example], steps: int = STEPS, shift: float = SHIFT) -> Tensor:
     generator = torch.Generator().manual_seed(11)
     x = torch.randn((len(batch), GRID.num_tokens, BACKBONE["in_channels"]), generator=generator)
     words, layout = text.both([item.prompt for item in batch]), condition_of(batch, text, model)

@@ -98,7 +98,7 @@ def embedded_finetune() -> RunConfig:
             "recipe": "embedded-finetune",
             "steps": 12_500,
             "model": scratch.model.model_copy(update={"init_from": "packaged"}),
-            "data": scratch.data.model_copy(update={"seed": 3}),
+            "data": scratch.data.model_copy(update={"seed": 5}),
             "optimizer": scratch.optimizer.model_copy(update={"lr": 2e-4, "decay_share": 1.0}),
         }
     )
