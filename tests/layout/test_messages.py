@@ -239,3 +239,8 @@ def test_a_problem_without_a_path_is_its_text():
 )
 def test_values_are_shown_briefly(value, text):
     assert shown(value) == text
+
+
+def test_a_text_is_one_problem():
+    """Worker processes build errors anew from their text."""
+    assert LayoutError("prompt: expected some text, got ''").problems == ["prompt: expected some text, got ''"]

@@ -66,3 +66,17 @@ def test_pictures_of_sa_z_that_are_for_evaluation_are_never_drawn(tmp_path: Path
     assert bool(drawn & set(held_out)) == (dataset != "SA-Z")
     shown = {draw.index for step in range(10) for draw in material.plan.draws(step)}
     assert shown | {draw.index for draw in material.probe_draws} == {draw.index for draw in material.draws}
+
+
+@pytest.mark.parametrize("extent", ["amodal", "visible"])
+def test_pictures_that_nobody_described_are_trained_on(tmp_path: Path, extent: str):
+    scenes = SceneDataset(seed=1, length=4, spec=tiny_config().data.scenes)
+    with RecordWriter(tmp_path / "set", "train") as writer:
+        for record, image in scene_items(scenes):
+            bare = tuple(replace(instance, caption="") for instance in record.instances)
+            writer.add(replace(record, prompt="", instances=bare), image)
+    trainer = tiny_trainer(
+        tmp_path / "run", "data.source=records", f"data.path={tmp_path / 'set'}", f"data.extent={extent}"
+    )
+    example = trainer.examples[trainer.material.draws[0]]
+    assert set(example.prompt.split(", ")) == set(example.captions) == {"-"}

@@ -14,6 +14,10 @@ from occlusionformer.data.scenes import Scene, SceneDataset
 from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs
 
 
+NOT_DESCRIBED = "-"
+"""Prompt or caption in a layout where nobody described what is there: layouts need some text."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sample:
     """One picture with its layout. ValueError lists everything that does not fit together."""
@@ -21,6 +25,7 @@ class Sample:
     image: np.ndarray
     """(H, W, C) uint8."""
     prompt: str
+    """Empty where nobody described it, as are captions."""
     captions: tuple[str, ...]
     boxes: np.ndarray
     """(N, 4) float32: normalised x1, y1, x2, y2, amodal."""
@@ -106,11 +111,11 @@ def sample_layout(sample: Sample) -> Layout:
         relations = np.argwhere(sample.in_front)
         order = Pairs(pairs=tuple(Pair(front=names[front], behind=names[behind]) for front, behind in relations))
     return Layout(
-        prompt=sample.prompt,
+        prompt=sample.prompt or NOT_DESCRIBED,
         width=width,
         height=height,
         instances=tuple(
-            Instance(id=name, caption=caption, box=Box(*(float(edge) for edge in box)))
+            Instance(id=name, caption=caption or NOT_DESCRIBED, box=Box(*(float(edge) for edge in box)))
             for name, caption, box in zip(names, sample.captions, sample.boxes, strict=True)
         ),
         order=order,

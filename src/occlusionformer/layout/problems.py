@@ -36,9 +36,13 @@ class Problem(NamedTuple):
 
 
 class LayoutError(ValueError):
-    """Everything that is wrong with a layout; `problems` holds one line for each."""
+    """Everything that is wrong with a layout; `problems` holds one line for each.
 
-    def __init__(self, problems: Iterable[str | Problem]) -> None:
+    A text is one problem: that is how worker processes hand an error on.
+    """
+
+    def __init__(self, problems: str | Iterable[str | Problem]) -> None:
+        problems = [problems] if isinstance(problems, str) else problems
         lines = (line if isinstance(line, Problem) else Problem((), line) for line in problems)
         self.details = tuple(dict.fromkeys(lines))
         assert self.details, "an error without a problem"

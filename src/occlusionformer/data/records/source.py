@@ -27,7 +27,7 @@ from occlusionformer.data.records.record import (
     normalised,
 )
 from occlusionformer.data.records.record import Box as PixelBox
-from occlusionformer.data.samples import Sample, SampleShape
+from occlusionformer.data.samples import NOT_DESCRIBED, Sample, SampleShape
 from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs, RunLength
 from occlusionformer.layout.problems import shown
 
@@ -177,13 +177,13 @@ def layout_of_record(record: Record) -> Layout:
     ids = [instance.id for instance in record.instances]
     pairs = tuple(Pair(front=ids[front], behind=ids[behind]) for front, behind in record.edges)
     return Layout(
-        prompt=record.prompt,
+        prompt=record.prompt or NOT_DESCRIBED,
         width=record.width,
         height=record.height,
         instances=tuple(
             Instance(
                 id=instance.id,
-                caption=instance.caption or "-",
+                caption=instance.caption or NOT_DESCRIBED,
                 category=instance.category,
                 box=Box(*normalised(_known_box(record, place, "amodal"), record.width, record.height)),
                 region=_region(instance.visible_mask),
