@@ -13,7 +13,6 @@ import numpy as np
 from occlusionformer.data.scenes import Scene, SceneDataset
 from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs
 
-
 NOT_DESCRIBED = "-"
 """Prompt or caption in a layout where nobody described what is there: layouts need some text."""
 
