@@ -68,9 +68,9 @@ def embedded() -> RunConfig:
 
     Hardware: one CPU core (11 images a second; 16 on two). Hours: 26 for a million images.
     Expected, measured: probe error 0.162 after 4,000 images, 0.083 after 16,000, 0.057 after 32,000, 0.043 after
-    56,000: it falls with the square root of the images. Objects are recognisable and obey their order from 40,000 on. Times near noise,
-    where a layout decides, make up most of the loss. While averaged weights are what counts, lowering the rate
-    before the end gains nothing.
+    56,000: it falls with the square root of the images. Objects are recognisable and obey their order from 40,000 on.
+    Times near noise, where a layout decides, make up most of the loss. While averaged weights are what counts, lowering
+    the rate before the end gains nothing.
     """
     return RunConfig(
         recipe="embedded",
