@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -65,6 +65,9 @@ class Settings:
     time_floor: float = 0.5
     align: float = 0.05
     dropped_order: float = 0.05
+    caption_noise: float = 0.0
+    """Deviation of what is added to the captions' vectors (entries of unit variance), so that words never seen are
+    read as those beside them."""
     seed: int = 0
 
 
@@ -183,6 +186,9 @@ def batch_loss(model: Model, text: Text, batch: list[Example], settings: Setting
     noise = torch.randn(clean.shape, generator=generator)
     noisy = flow.interpolate(clean, noise, time_B)
     layout = condition_of(batch, text, model)
+    if settings.caption_noise:
+        blur_NP = settings.caption_noise * torch.randn(layout.text_NP.shape, generator=generator)
+        layout = replace(layout, text_NP=layout.text_NP + blur_NP)
     out = model(noisy, time_B, text.both([item.prompt for item in batch]), layout, masks=True)
     weight_B = time_B.clamp_min(settings.time_floor) ** -2
     flow_loss = ((out.sample - clean).square().mean((1, 2)) * weight_B).mean()
@@ -231,8 +237,6 @@ def sample(model: Model, text: Text, batch: list[Example], steps: int = STEPS, s
 
 
 def reversed_order(item: Example) -> Example:
-    from dataclasses import replace
-
     return replace(item, geometry=replace(item.geometry, in_front_KK=item.geometry.in_front_KK.T))
 
 
@@ -338,11 +342,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--caption-noise", type=float, default=0.0)
     parser.add_argument("--report-every", type=int, default=500)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    settings = Settings(images=arguments.images)
+    settings = Settings(images=arguments.images, caption_noise=arguments.caption_noise)
     run = Run(settings, arguments.out)
     run.load()
     text = Text()
