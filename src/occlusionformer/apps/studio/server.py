@@ -140,6 +140,7 @@ class StudioServer:
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((host, studio.config.port))
+            self._socket.listen(MOST_CONNECTIONS)  # whoever is told the address may come before the server runs
         except OSError:
             self._socket.close()
             raise
