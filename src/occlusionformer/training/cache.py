@@ -90,9 +90,13 @@ def fill(
 ) -> None:
     """Encode the samples of some shards; `draws` is the whole source. Every file appears whole."""
     cache.folder.mkdir(parents=True, exist_ok=True)
-    for shard in shards:
+    members: dict[int, list[Draw]] = {shard: [] for shard in shards}
+    for draw in draws:
+        if shard_of(draw) in members:
+            members[shard_of(draw)].append(draw)
+    for shard, its_draws in members.items():
         tensors: dict[str, Tensor] = {}
-        for draw in (draw for draw in draws if shard_of(draw) == shard):
+        for draw in its_draws:
             encoded = _encode(examples, encoder, draw)
             tensors |= {f"{draw.index}.{name}": getattr(encoded, name) for name in Encoded.__slots__}
         write_atomic(cache.path(shard), save(tensors, metadata={"origin": cache.origin}))

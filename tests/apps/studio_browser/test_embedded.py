@@ -17,6 +17,7 @@ from tests.apps.studio_browser.test_screens import EXAMPLES, faults, keep
 pytestmark = pytest.mark.slow
 
 OVERLAP = (0.58, 0.58)
+"""Where both fruits would be seen, whichever is in front: inside the pear, inside the round of the apple."""
 WATCH_FORMING = """() => {
   window.sawForming = false;
   const forming = "#frame.forming #picture[src^='data:image/png']";
@@ -24,7 +25,6 @@ WATCH_FORMING = """() => {
     .observe(document.body, { subtree: true, attributes: true, childList: true });
 }"""
 """Notes a preview however briefly it is there."""
-"""Where both fruits would be seen, whichever is in front: inside the pear, inside the round of the apple."""
 
 
 @pytest.fixture(scope="module")
