@@ -12,18 +12,19 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.multiprocessing
 import torch.nn.functional as F
 from diffusers import FluxPipeline, FluxTransformer2DModel
 from PIL import Image
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader, Dataset
 
 from occlusionformer.data.artwork import packaged_art
@@ -65,9 +66,15 @@ class Settings:
     time_floor: float = 0.5
     align: float = 0.05
     dropped_order: float = 0.05
-    caption_noise: float = 0.0
-    """Deviation of what is added to the captions' vectors (entries of unit variance), so that words never seen are
-    read as those beside them."""
+    least_likeness: float = 1.0
+    """Captions' vectors are turned away from what they are, towards random words and anywhere, until the cosine is as
+    low as this: a word never seen lies as far from those that were, and is to be read as the nearest of them. 1: not
+    at all."""
+    few: float = 1.5
+    """Power of the count of objects (SceneSpec.few): below 1 crowded scenes are the most frequent."""
+    hidden: float = 0.0
+    """Weight, in tokens, that is given to every object's visible part whatever its size, so that what little is seen
+    of a hidden object counts as much as a whole one. 0: every token counts the same."""
     seed: int = 0
 
 
@@ -84,15 +91,15 @@ class Example:
 class Examples(Dataset):
     """Scenes by index, with geometry and token masks ready."""
 
-    def __init__(self, seed: int, first: int, count: int) -> None:
-        self.seed, self.first, self.count = seed, first, count
-        self.spec, self.art = SceneSpec(size=CANVAS), packaged_art()
+    def __init__(self, seed: int, indices: Sequence[int], few: float = 1.5) -> None:
+        self.seed, self.indices = seed, indices
+        self.spec, self.art = SceneSpec(size=CANVAS, few=few), packaged_art()
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.indices)
 
     def __getitem__(self, position: int) -> Example:
-        return example(make_scene(self.first + position, seed=self.seed, spec=self.spec, art=self.art))
+        return example(make_scene(self.indices[position], seed=self.seed, spec=self.spec, art=self.art))
 
 
 def example(scene: Scene) -> Example:
@@ -179,22 +186,50 @@ class Model(nn.Module):
         return self.both(inputs, layout, return_masks=masks)
 
 
-def batch_loss(model: Model, text: Text, batch: list[Example], settings: Settings, step: int):
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+def batch_loss(model: Model, text: Text, batch: list[Example], settings: Settings, number: int):
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
     clean = patches(torch.stack([item.pixels for item in batch]))
     time_B = flow.sample_timesteps(len(batch), mean=settings.time_mean, std=settings.time_std, generator=generator)
     noise = torch.randn(clean.shape, generator=generator)
     noisy = flow.interpolate(clean, noise, time_B)
     layout = condition_of(batch, text, model)
-    if settings.caption_noise:
-        blur_NP = settings.caption_noise * torch.randn(layout.text_NP.shape, generator=generator)
-        layout = replace(layout, text_NP=layout.text_NP + blur_NP)
+    if settings.least_likeness < 1:
+        rows_VP = text.model.table[2:] * text.model.scale[2:]
+        turned_NP = turned_away(layout.text_NP, rows_VP, settings.least_likeness, generator)
+        layout = replace(layout, text_NP=turned_NP)
     out = model(noisy, time_B, text.both([item.prompt for item in batch]), layout, masks=True)
     weight_B = time_B.clamp_min(settings.time_floor) ** -2
-    flow_loss = ((out.sample - clean).square().mean((1, 2)) * weight_B).mean()
+    error_BL = (out.sample - clean).square().mean(2)
+    if settings.hidden:
+        error_BL = error_BL * torch.stack([token_weight(item.visible_KL, settings.hidden) for item in batch])
+    flow_loss = (error_BL.mean(1) * weight_B).mean()
     target = torch.cat([item.mask_KL for item in batch])
     align = torch.stack([mask_cross_entropy(logits, target).mean() for logits in out.mask_logits]).mean()
     return flow_loss + settings.align * align, flow_loss.detach(), align.detach()
+
+
+UNTURNED = 0.3
+"""Share of the captions that are left as they are."""
+
+
+def turned_away(text_NP: Tensor, rows_VP: Tensor, least: float, generator: torch.Generator) -> Tensor:
+    """Vectors of the same length at a cosine of `least` to 1, half towards two random words, half anywhere."""
+    count = len(text_NP)
+    own_NP = F.normalize(text_NP, dim=-1)
+    words_NP = F.normalize(rows_VP[torch.randint(len(rows_VP), (count, 2), generator=generator)], dim=-1).sum(1)
+    away_NP = F.normalize(words_NP, dim=-1) + F.normalize(torch.randn(own_NP.shape, generator=generator), dim=-1)
+    away_NP = F.normalize(away_NP - (away_NP * own_NP).sum(-1, keepdim=True) * own_NP, dim=-1)
+    cosine_N1 = 1 - (1 - least) * torch.rand((count, 1), generator=generator)
+    cosine_N1[torch.rand((count, 1), generator=generator) < UNTURNED] = 1.0
+    turned_NP = cosine_N1 * own_NP + (1 - cosine_N1.square()).clamp_min(0).sqrt() * away_NP
+    return turned_NP * text_NP.norm(dim=-1, keepdim=True)
+
+
+def token_weight(visible_KL: Tensor, hidden: float) -> Tensor:
+    """One for every token, and `hidden` tokens' worth for every object, spread over what is seen of it; mean one."""
+    share_KL = visible_KL / visible_KL.sum(1, keepdim=True).clamp_min(1.0)
+    weight_L = 1 + hidden * share_KL.sum(0)
+    return weight_L / weight_L.mean()
 
 
 def condition_of(batch: list[Example], text: Text, model: Model) -> LayoutCondition:
@@ -246,9 +281,20 @@ def picture(path: Path, rows: list[Tensor]) -> None:
     Image.fromarray(array).save(path)
 
 
-def learning_rate(step: int, total: int, settings: Settings) -> float:
-    left = (total - step) / (settings.decay_share * total)
-    return settings.lr * min(1.0, (step + 1) / settings.warmup, max(left, 0.01))
+def learning_rate(run: Run, processes: int) -> float:
+    """Warm-up by steps, decay by images; the root of the number of processes, as the batch grows with it."""
+    settings = run.settings
+    left = (settings.images - run.images) / (settings.decay_share * settings.images)
+    return settings.lr * processes**0.5 * min(1.0, (run.step + 1) / settings.warmup, max(left, 0.01))
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter)
 
 
 def save_atomically(path: Path, save) -> None:
@@ -268,7 +314,7 @@ class Run:
         others = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True)
-        self.step = 0
+        self.step = self.images = 0
 
     def save(self) -> None:
         state = {
@@ -276,6 +322,7 @@ class Run:
             "ema": self.ema,
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "images": self.images,
         }
         save_atomically(self.out / "checkpoint.pt", lambda path: torch.save(state, path))
 
@@ -285,7 +332,7 @@ class Run:
             return False
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
-        self.ema, self.step = state["ema"], state["step"]
+        self.ema, self.step, self.images = state["ema"], state["step"], state["images"]
         self.optimizer.load_state_dict(state["optimizer"])
         return True
 
@@ -318,7 +365,7 @@ def report(run: Run, text: Text, probes: list[Example], log, speed: float, losse
     for model in run.with_ema():
         line = {
             "step": run.step,
-            "images": run.step * run.settings.batch,
+            "images": run.images,
             "speed": round(speed, 2),
             "flow": round(float(torch.stack([loss[0] for loss in losses]).mean()), 5),
             "align": round(float(torch.stack([loss[1] for loss in losses]).mean()), 5),
@@ -342,43 +389,90 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--caption-noise", type=float, default=0.0)
-    parser.add_argument("--report-every", type=int, default=500)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--least-likeness", type=float, default=1.0)
+    parser.add_argument("--few", type=float, default=1.5)
+    parser.add_argument("--hidden", type=float, default=0.0)
+    parser.add_argument("--report-every", type=int, default=4000, help="images")
+    parser.add_argument("--processes", type=int, default=1, help="each takes a batch of its own and one core")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    settings = Settings(images=arguments.images, caption_noise=arguments.caption_noise)
+    if arguments.processes == 1:
+        train(0, arguments)
+        return
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29531")
+    context = torch.multiprocessing.start_processes(
+        train, args=(arguments,), nprocs=arguments.processes, join=False, start_method="spawn"
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: [os.kill(process, signal.SIGTERM) for process in context.pids()])
+    while not context.join():
+        pass
+
+
+def batches(run: Run, rank: int, processes: int) -> DataLoader:
+    """What is left for this process: of every step's scenes, its own batch."""
+    size = run.settings.batch
+    together = size * processes
+    indices = [
+        start + rank * size + place
+        for start in range(run.images, run.settings.images - together + 1, together)
+        for place in range(size)
+    ]
+    data = Examples(TRAIN_SEED, indices, run.settings.few)
+    return DataLoader(data, batch_size=size, num_workers=1, collate_fn=list, prefetch_factor=8)
+
+
+def take_step(run: Run, text: Text, batch: list[Example], rank: int, processes: int) -> list[Tensor]:
+    """One step of all processes together; the losses of this one."""
+    settings, parameters = run.settings, list(run.model.parameters())
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(run, processes)
+    loss, *parts = batch_loss(run.model, text, batch, settings, run.images // settings.batch + rank)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if processes > 1:
+        average_gradients(parameters)
+    nn.utils.clip_grad_norm_(parameters, settings.clip)
+    run.optimizer.step()
+    run.step += 1
+    run.images += settings.batch * processes
+    run.update_ema()
+    return parts
+
+
+def train(rank: int, arguments: argparse.Namespace) -> None:
+    processes = arguments.processes
+    if processes > 1:
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[rank]})
+        distributed.init_process_group("gloo", rank=rank, world_size=processes)
+    settings = Settings(
+        images=arguments.images,
+        least_likeness=arguments.least_likeness,
+        few=arguments.few,
+        hidden=arguments.hidden,
+    )
     run = Run(settings, arguments.out)
     run.load()
     text = Text()
-    probes = [Examples(PROBE_SEED, 0, 64)[i] for i in range(64)]
-    total = settings.images // settings.batch
-    data = Examples(TRAIN_SEED, run.step * settings.batch, (total - run.step) * settings.batch)
-    loader = DataLoader(
-        data, batch_size=settings.batch, num_workers=arguments.workers, collate_fn=list, prefetch_factor=8
-    )
-    stopping = []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
-    started, first, losses = time.monotonic(), run.step, []
+    probes = list(Examples(PROBE_SEED, range(64))) if rank == 0 else []
+    together = settings.batch * processes
+    stopping = torch.zeros(1)
+    signal.signal(signal.SIGTERM, lambda *_: stopping.fill_(1))
+    started, first, losses = time.monotonic(), run.images, []
     with (arguments.out / "log.jsonl").open("a") as log:
-        for batch in loader:
-            for group in run.optimizer.param_groups:
-                group["lr"] = learning_rate(run.step, total, settings)
-            loss, *parts = batch_loss(run.model, text, batch, settings, run.step)
-            losses.append(parts)
-            run.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip)
-            run.optimizer.step()
-            run.step += 1
-            run.update_ema()
-            if run.step % arguments.report_every == 0 or run.step == total or stopping:
-                speed = (run.step - first) * settings.batch / (time.monotonic() - started)
+        for batch in batches(run, rank, processes):
+            losses.append(take_step(run, text, batch, rank, processes))
+            stop = stopping.clone()
+            if processes > 1:
+                distributed.all_reduce(stop)
+            due = run.images % arguments.report_every < together or run.images > settings.images - together
+            if rank == 0 and (due or stop):
+                speed = (run.images - first) / (time.monotonic() - started)
                 report(run, text, probes, log, speed, losses)
                 run.save()
                 run.export()
                 losses = []
-            if stopping:
+            if stop:
                 break
 
 

@@ -1,6 +1,6 @@
 """The embedded text encoder: one fixed vector per word piece, distilled from a sentence encoder.
 
-Arrays: B texts, S tokens, V word pieces, D channels.
+Arrays: B texts, S tokens, V word pieces, D channels, M known phrases.
 """
 
 from __future__ import annotations
@@ -22,9 +22,17 @@ class StaticTextConfig(PretrainedConfig):
     model_type = "static_text"
 
     def __init__(
-        self, vocab_size: int = 32, hidden_size: int = 256, pad_token_id: int = 0, **transformers_settings: Any
+        self,
+        vocab_size: int = 32,
+        hidden_size: int = 256,
+        pad_token_id: int = 0,
+        num_known: int = 0,
+        sharpness: float = 25.0,
+        **transformers_settings: Any,
     ) -> None:
         super().__init__(**transformers_settings)
+        self.num_known = num_known
+        self.sharpness = sharpness
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.pad_token_id = pad_token_id
@@ -33,8 +41,11 @@ class StaticTextConfig(PretrainedConfig):
 class StaticTextModel(PreTrainedModel):
     """Looks tokens up; serves a Flux pipeline as both of its text encoders.
 
-    The sequence is the second encoder's output and the mean over real tokens is the first one's. There is no
-    attention: a token's vector does not depend on its neighbours. The rows are never trained.
+    The sequence is the second encoder's output and the weighted mean over real tokens is the first one's. There is no
+    attention: a token's vector does not depend on its neighbours. `weight` says how much a token counts in the mean:
+    "rucksack" far more than "red". With `known` phrases, those that the image model was trained on, the mean is
+    expressed by them: attention over the known phrases, by their cosine to it, so that a word never seen is read as the
+    nearest that was. Nothing of it is trained with the image model.
     """
 
     config_class = StaticTextConfig
@@ -47,6 +58,8 @@ class StaticTextModel(PreTrainedModel):
         super().__init__(config)
         self.register_buffer("table", torch.zeros(config.vocab_size, config.hidden_size, dtype=torch.int8))
         self.scale = nn.Parameter(torch.zeros(config.vocab_size, 1), requires_grad=False)
+        self.weight = nn.Parameter(torch.ones(config.vocab_size, 1), requires_grad=False)
+        self.known = nn.Parameter(torch.zeros(config.num_known, config.hidden_size), requires_grad=False)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -59,21 +72,29 @@ class StaticTextModel(PreTrainedModel):
         output_hidden_states: bool = False,
         return_dict: bool = True,
     ) -> BaseModelOutputWithPooling | tuple[Tensor, ...]:
-        """Vectors (B, S, D), zero at padding, and their mean (B, D), scaled to entries of unit variance.
+        """Vectors (B, S, D), zero at padding, and their pooled mean (B, D); entries of both have unit variance.
 
-        Without a mask, tokens equal to `config.pad_token_id` are padding. A text without known words pools to zero.
+        Without a mask, tokens equal to `config.pad_token_id` are padding. A text of padding alone pools to zero.
         """
         is_token_BS = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask.bool()
         rows_BSD = self.table[input_ids].to(self.scale.dtype) * self.scale[input_ids]
         rows_BSD = rows_BSD * is_token_BS.unsqueeze(-1)
-        sum_BD = rows_BSD.float().sum(dim=1)
-        unit_BD = nn.functional.normalize(sum_BD, dim=-1)
+        sum_BD = (rows_BSD.float() * self.weight[input_ids].float()).sum(dim=1)
+        unit_BD = self._recalled(nn.functional.normalize(sum_BD, dim=-1))
         output = BaseModelOutputWithPooling(
             last_hidden_state=rows_BSD,
             pooler_output=(unit_BD * self.config.hidden_size**0.5).to(rows_BSD.dtype),
             hidden_states=(rows_BSD,) if output_hidden_states else None,
         )
         return output if return_dict else output.to_tuple()
+
+    def _recalled(self, unit_BD: Tensor) -> Tensor:
+        """The direction of the known phrases near this one; a text without known words stays zero."""
+        if not len(self.known):
+            return unit_BD
+        known_MD = self.known.float()
+        share_BM = torch.softmax(self.config.sharpness * unit_BD @ known_MD.T, dim=-1)
+        return nn.functional.normalize(share_BM @ known_MD, dim=-1) * unit_BD.any(dim=-1, keepdim=True)
 
 
 def packaged_text_model() -> StaticTextModel:
