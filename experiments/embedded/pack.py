@@ -34,7 +34,8 @@ def main() -> None:
         halves = {key: value.to(torch.float16) for key, value in tensors.items()}
         write_atomic(arguments.to / f"{name}.safetensors", save(halves))
     log = [json.loads(line) for line in (arguments.run / "log.jsonl").read_text().splitlines()]
-    origin = {"recipe": "experiments/embedded/train.py", "scene_seed": 1, "share_of_last": arguments.last, "last": log[-1]}
+    source = {"recipe": "experiments/embedded/train.py", "scene_seed": 1, "share_of_last": arguments.last}
+    origin = source | {"last": log[-1]}
     write_atomic(arguments.to / "origin.json", json.dumps(origin, indent=2) + "\n")
 
 

@@ -15,9 +15,11 @@ TEXT_TOKENS = 32
 TEXT_WIDTH = 256
 STEPS = 4
 SHIFT = 9.0
-"""Static timestep shift of the sampler: all steps are near noise, where the layout decides the picture. Measured on
-regular scenes, 1 to 28 steps and shifts of 3 to 12, and again, 4 and 6 steps, on 60 complex ones. A token's 768 values do not fit the 256 channels of the
-model, so that later steps, which should keep what is there already, lose some of it."""
+"""Static timestep shift of the sampler: all steps are near noise, where the layout decides the picture.
+
+Measured on regular scenes, 1 to 28 steps and shifts of 3 to 12, and again, 4 and 6 steps, on 60 complex ones. A token's
+768 values do not fit the 256 channels of the model, so that later steps, which should keep what is there already, lose
+some of it."""
 
 SHAPE = BackboneShape(num_dual=1, num_single=4, num_heads=4, head_dim=64, pooled_dim=TEXT_WIDTH)
 
