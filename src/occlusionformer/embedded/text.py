@@ -89,12 +89,19 @@ class StaticTextModel(PreTrainedModel):
         return output if return_dict else output.to_tuple()
 
     def _recalled(self, unit_BD: Tensor) -> Tensor:
-        """The direction of the known phrases near this one; a text without known words stays zero."""
+        """The direction of the known phrases near this one; a text without known words stays zero.
+
+        Text by text and in float64: a product over the batch would round differently with the batch's size, and
+        what is encoded must not depend on what else is.
+        """
         if not len(self.known):
             return unit_BD
-        known_MD = self.known.float()
-        share_BM = torch.softmax(self.config.sharpness * unit_BD @ known_MD.T, dim=-1)
-        return nn.functional.normalize(share_BM @ known_MD, dim=-1) * unit_BD.any(dim=-1, keepdim=True)
+        known_MD = self.known.double()
+        found = []
+        for unit_D in unit_BD.double():
+            share_M = torch.softmax(self.config.sharpness * (known_MD @ unit_D), dim=0)
+            found.append(nn.functional.normalize(share_M @ known_MD, dim=0) * unit_D.any())
+        return torch.stack(found).to(unit_BD.dtype)
 
 
 def packaged_text_model() -> StaticTextModel:
