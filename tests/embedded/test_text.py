@@ -90,6 +90,11 @@ def test_a_text_of_padding_alone_pools_to_zero(model, tokenizer):
     assert torch.count_nonzero(model(torch.zeros(2, 3, dtype=torch.long)).pooler_output) == 0
 
 
+@pytest.mark.parametrize("known", [0, 4])
+def test_no_texts_give_no_vectors(known):
+    assert blank(known)(torch.zeros(0, 3, dtype=torch.long)).pooler_output.shape == (0, 6)
+
+
 def test_known_phrases_are_the_wordings_of_training(model, tokenizer):
     objects = packaged_art().objects
     phrases = sorted({phrase for item in objects for phrase in (item.name, *training_synonyms(item))})

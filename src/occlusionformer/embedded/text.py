@@ -1,4 +1,4 @@
-"""The embedded text encoder: one fixed vector per word piece, distilled from a sentence encoder.
+"""The embedded text encoder: one fixed vector per word piece, distilled from a sentence encoder and taught a dictionary.
 
 Arrays: B texts, S tokens, V word pieces, D channels, M known phrases.
 """
@@ -89,12 +89,12 @@ class StaticTextModel(PreTrainedModel):
         return output if return_dict else output.to_tuple()
 
     def _recalled(self, unit_BD: Tensor) -> Tensor:
-        """The direction of the known phrases near this one; a text without known words stays zero.
+        """The direction of the known phrases near this one; a text of padding alone stays zero.
 
         Text by text and in float64: a product over the batch would round differently with the batch's size, and
         what is encoded must not depend on what else is.
         """
-        if not len(self.known):
+        if not len(self.known) or not len(unit_BD):
             return unit_BD
         known_MD = self.known.double()
         found = []
