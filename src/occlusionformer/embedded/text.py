@@ -1,4 +1,4 @@
-"""The embedded text encoder: one fixed vector per word piece, distilled from a sentence encoder and taught a dictionary.
+"""The embedded text encoder: one vector per word piece, distilled from a sentence encoder and taught a dictionary.
 
 Arrays: B texts, S tokens, V word pieces, D channels, M known phrases.
 """
