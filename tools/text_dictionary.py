@@ -11,7 +11,7 @@ Arrays: P phrases, S tokens, V rows, D channels.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,12 @@ def read_meanings(folder: Path) -> tuple[dict[str, Meaning], dict[str, Meaning]]
     return {number: meaning for number, meaning in meanings.items() if number in concrete}, meanings
 
 
-def read_ranks(folder: Path) -> dict[tuple[str, str], int]:
-    """How many senses of a noun are commoner than the one of a number."""
+def read_ranks(folder: Path, among: Container[str] | None = None) -> dict[tuple[str, str], int]:
+    """How many senses of a noun are commoner than the one of a number; only those `among` some, if given, count."""
     ranks = {}
     for line in _lines(folder / "index.noun"):
         fields = line.split()
-        numbers = fields[6 + int(fields[3]) :]
+        numbers = [number for number in fields[6 + int(fields[3]) :] if among is None or number in among]
         ranks |= {(fields[0].replace("_", " "), number): rank for rank, number in enumerate(numbers)}
     return ranks
 
@@ -98,8 +98,10 @@ def _lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("  ")]
 
 
-def build_pairs(folder: Path, tokenizer: Any) -> Pairs:
-    (meanings, everything), ranks = read_meanings(folder), read_ranks(folder)
+def build_pairs(folder: Path, tokenizer: Any, *, visible_senses: bool = False) -> Pairs:
+    """visible_senses: a sense is rare when others that one can see are commoner, not any others."""
+    meanings, everything = read_meanings(folder)
+    ranks = read_ranks(folder, meanings if visible_senses else None)
     definitions = [meaning.definition for meaning in meanings.values()]
     lemmas = sorted({lemma for meaning in everything.values() for lemma in meaning.lemmas})
     place_of = {lemma: place for place, lemma in enumerate(lemmas)}
@@ -133,11 +135,13 @@ def token_ids(tokenizer: Any, texts: Sequence[str], length: int) -> np.ndarray:
     return np.array(encoded.input_ids, dtype=np.int64)
 
 
-def fit(table_VD: np.ndarray, tokenizer: Any, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def fit(
+    table_VD: np.ndarray, tokenizer: Any, folder: Path, *, visible_senses: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows (V, D) and their weights (V, 1), from the rows of a sentence encoder and a folder of WordNet's files."""
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
-    pairs, adjectives = build_pairs(folder, tokenizer), read_adjectives(folder)
+    pairs, adjectives = build_pairs(folder, tokenizer, visible_senses=visible_senses), read_adjectives(folder)
     words = [token_ids(tokenizer, COLOURS, 4), token_ids(tokenizer, adjectives, 4)]
     articles = token_ids(tokenizer, ARTICLES, 1)
 
@@ -173,6 +177,36 @@ def fit(table_VD: np.ndarray, tokenizer: Any, folder: Path) -> tuple[np.ndarray,
         optimizer.step()
         schedule.step()
     return rows_VD.detach().numpy(), log_weight_V1.detach().exp().numpy()
+
+
+def with_word_vectors(
+    table_VD: np.ndarray, vocabulary: dict[str, int], vector_of: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Rows of the same width that lie by each other where a second model's vectors of whole words do too."""
+    known = {row: vector_of[token] for token, row in vocabulary.items() if token in vector_of}
+    other_VE = np.zeros((len(table_VD), len(next(iter(known.values())))), dtype=np.float32)
+    other_VE[list(known)] = list(known.values())
+    length_V1 = np.linalg.norm(table_VD, axis=1, keepdims=True)
+    other_VE *= length_V1 / np.maximum(np.linalg.norm(other_VE, axis=1, keepdims=True), 1e-6)
+    return reduced_rows(np.concatenate([table_VD, other_VE], axis=1), table_VD)
+
+
+def joined(fits: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """One table of the same width from several fits: they err on other words, and their mean on fewer."""
+    weighted = [rows_VD * weight_V1 for rows_VD, weight_V1 in fits]
+    live_V = fits[0][0].any(axis=1)
+    parts = [rows_VD / np.linalg.norm(rows_VD[live_V], axis=1).mean() for rows_VD in weighted]
+    weight_V1 = np.exp(np.mean([np.log(weight_V1) for _, weight_V1 in fits], axis=0))
+    return reduced_rows(np.concatenate(parts, axis=1), fits[0][0]) / weight_V1, weight_V1
+
+
+def reduced_rows(rows_VE: np.ndarray, like_VD: np.ndarray) -> np.ndarray:
+    """Rows of the width of others, blank where these are, unit variance; by the singular vectors, uncentred."""
+    live_V = like_VD.any(axis=1)
+    _, _, directions_EE = np.linalg.svd(rows_VE[live_V], full_matrices=False)
+    found_VD = np.where(live_V[:, None], rows_VE @ directions_EE[: like_VD.shape[1]].T, 0)
+    unit_VD: np.ndarray = found_VD / np.sqrt(np.mean(found_VD[live_V] ** 2))
+    return unit_VD.astype(np.float32)
 
 
 def pooled(ids_PS: np.ndarray, rows_VD: Tensor, log_weight_V1: Tensor) -> Tensor:

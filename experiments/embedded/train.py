@@ -120,7 +120,7 @@ def example(scene: Scene) -> Example:
             ordered=True,
         ),
         captions=captions,
-        prompt=", ".join([scene.prompt, *captions]),
+        prompt=scene.prompt,
         mask_KL=token_share(np.stack([item.amodal for item in scene.instances])),
         visible_KL=token_share(np.stack([item.visible for item in scene.instances])),
     )
@@ -393,6 +393,8 @@ def main() -> None:
     parser.add_argument("--few", type=float, default=1.5)
     parser.add_argument("--hidden", type=float, default=0.0)
     parser.add_argument("--report-every", type=int, default=4000, help="images")
+    parser.add_argument("--time-mean", type=float, default=1.5, help="of the logit of times; larger is nearer to noise")
+    parser.add_argument("--decay-share", type=float, default=0.1, help="of all images, over which the rate falls")
     parser.add_argument("--processes", type=int, default=1, help="each takes a batch of its own and one core")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -450,6 +452,8 @@ def train(rank: int, arguments: argparse.Namespace) -> None:
         least_likeness=arguments.least_likeness,
         few=arguments.few,
         hidden=arguments.hidden,
+        decay_share=arguments.decay_share,
+        time_mean=arguments.time_mean,
     )
     run = Run(settings, arguments.out)
     run.load()

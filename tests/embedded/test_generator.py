@@ -42,6 +42,12 @@ def test_the_weights_of_a_folder_decide_the_picture(tmp_path: Path):
     assert (picture(f"embedded:{tmp_path}") != packaged).any()
 
 
+def test_the_prompt_of_a_layout_is_its_background_alone():
+    """Objects are read from their captions; among the words of the background theirs would mix with it."""
+    request = GenerationRequest(layout=LAYOUT, seed=1, steps=1)
+    assert load_generator("embedded").generate([request])[0].provenance["prompt"] == "a plain wall"
+
+
 def test_what_a_folder_lacks_is_told(tmp_path: Path):
     with pytest.raises(ValueError, match=r"without backbone\.safetensors and branch\.safetensors$"):
         load_generator(f"embedded:{tmp_path}")

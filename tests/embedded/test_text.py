@@ -43,7 +43,8 @@ def test_rows_are_the_table_and_padding_is_zero(model, tokenizer):
     hidden = model(ids)[0]
     assert hidden.shape == (2, 8, 256)
     expected = model.table[ids].float() * model.scale[ids]
-    assert torch.equal(hidden[0, :3], expected[0, :3])
+    place = torch.arange(3)[:, None] / 1e4 ** (torch.arange(128) / 128)
+    torch.testing.assert_close(hidden[0, :3], expected[0, :3] + torch.cat([place.sin(), place.cos()], dim=1))
     assert torch.count_nonzero(hidden[0, 3:]) == 0
     assert torch.count_nonzero(hidden[1, 1:]) == 0
 
@@ -55,7 +56,7 @@ def blank(known: int) -> StaticTextModel:
     model.table.copy_(torch.randint(-127, 128, model.table.shape))
     model.scale.data = torch.rand(9, 1) / 50
     model.weight.data = torch.rand(9, 1) + 0.1
-    model.known.data = torch.nn.functional.normalize(torch.randn(known, 6), dim=-1)
+    model.known.data, model.known_as.data = torch.nn.functional.normalize(torch.randn(2, known, 6), dim=-1)
     return model
 
 
@@ -64,6 +65,20 @@ def weighted_direction(model: StaticTextModel, ids: torch.Tensor) -> torch.Tenso
     for token in ids.tolist():
         total += model.table[token].double() * model.scale[token].double() * model.weight[token].double()
     return total / total.norm()
+
+
+def test_places_tell_the_sequence_what_is_above_and_leave_the_mean_alone(model, tokenizer):
+    ids = token_ids(tokenizer, ["navy above teal", "teal above navy"], length=4)
+    out = model(ids)
+    sorted_rows = out.last_hidden_state.sort(dim=1).values
+    assert not torch.allclose(sorted_rows[0], sorted_rows[1], atol=1e-2)
+    torch.testing.assert_close(out.pooler_output[0], out.pooler_output[1])
+
+
+def test_a_model_without_positions_adds_none():
+    model = blank(known=0)
+    ids = torch.tensor([[3, 5]])
+    assert torch.equal(model(ids).last_hidden_state, model.table[ids].float() * model.scale[ids])
 
 
 def test_pooled_is_the_direction_of_the_weighted_mean_over_real_tokens():
@@ -80,8 +95,8 @@ def test_known_phrases_express_the_mean_by_their_nearness():
     ids = torch.tensor([[3, 5, 1, 0, 0]])
     direction = weighted_direction(model, ids[0, :3])
     total = torch.zeros(6, dtype=torch.float64)
-    for phrase in model.known.double():
-        total += torch.exp(4.0 * (phrase @ direction)) * phrase
+    for phrase, read_as in zip(model.known.double(), model.known_as.double(), strict=True):
+        total += torch.exp(4.0 * (phrase @ direction)) * read_as
     expected = (total / total.norm() * 6**0.5).float()
     torch.testing.assert_close(model(ids).pooler_output[0], expected)
 
@@ -97,8 +112,10 @@ def test_no_texts_give_no_vectors(known):
 
 def test_known_phrases_are_the_wordings_of_training(model, tokenizer):
     objects = packaged_art().objects
-    phrases = sorted({phrase for item in objects for phrase in (item.name, *training_synonyms(item))})
-    assert len(model.known) == len(phrases)
+    nouns = [(item, noun) for item in objects for noun in (item.name, *training_synonyms(item))]
+    dressed = {f"{word} {noun}" for item, noun in nouns for word in item.adjectives if word not in noun.split()}
+    phrases = sorted(dressed.union(noun for _, noun in nouns))
+    assert len(model.known) == len(model.known_as) == len(phrases)
     plain = StaticTextModel.from_pretrained(PACKAGED, local_files_only=True)
     plain.known = torch.nn.Parameter(model.known[:0], requires_grad=False)
     torch.testing.assert_close(pooled(plain, tokenizer, phrases) / 16, model.known, atol=1e-6, rtol=1e-5)
@@ -106,6 +123,18 @@ def test_known_phrases_are_the_wordings_of_training(model, tokenizer):
     nearest = (pooled(plain, tokenizer, held_out) / 16 @ model.known.T).max(dim=1).values
     # None of the held-out words is known itself.
     assert nearest.max() < 0.999
+    # With an adjective a phrase is read as without one, and otherwise than all others.
+    read_as = dict(zip(phrases, model.known_as, strict=True))
+    assert all(any(torch.equal(read_as[one], read_as[noun]) for _, noun in nouns) for one in dressed)
+    assert len({tuple(row.tolist()) for row in model.known_as}) == len({noun for _, noun in nouns})
+
+
+def test_what_training_called_an_object_is_read_as_nothing_else(model, tokenizer):
+    nouns = sorted({noun for item in packaged_art().objects for noun in (item.name, *training_synonyms(item))})
+    plain = StaticTextModel.from_pretrained(PACKAGED, local_files_only=True)
+    plain.known = torch.nn.Parameter(model.known[:0], requires_grad=False)
+    own = model.known_as[(pooled(plain, tokenizer, nouns) / 16 @ model.known.T).argmax(dim=1)]
+    assert ((pooled(model, tokenizer, nouns) / 16 * own).sum(dim=1) > 0.98).all()
 
 
 @pytest.mark.parametrize("length", [4, 16, 512])
@@ -196,11 +225,12 @@ def test_most_synonyms_lie_by_their_object(model, tokenizer):
     names = [item.name for item in packaged_art().objects]
     plain = [(item, synonym) for item in objects for synonym in item.synonyms if synonym not in names]
     dressed = [(item, f"a {adjective} {synonym}") for item, synonym in plain for adjective in item.adjectives]
-    for phrases, least in ((plain, 0.82), (dressed, 0.8)):
+    for phrases, least in ((plain, 0.84), (dressed, 0.83)):
         similarity = pooled(model, tokenizer, [phrase for _, phrase in phrases]) @ pooled(model, tokenizer, names).T
         nearest = [names[place] for place in similarity.argmax(dim=1)]
         hits = [name == item.name for name, (item, _) in zip(nearest, phrases, strict=True)]
-        # The plain mean of a distilled table reached 0.80 and, misled by colours, 0.73.
+        # The plain mean of a distilled table reached 0.80 and, misled by colours, 0.73;
+        # one taught WordNet alone 0.82 and 0.80.
         assert sum(hits) / len(hits) > least
 
 
@@ -249,9 +279,10 @@ def test_a_fresh_model_is_blank():
 
 
 def test_table_is_small_and_licensed():
-    assert sum(path.stat().st_size for path in PACKAGED.iterdir()) < 6_000_000
+    assert sum(path.stat().st_size for path in PACKAGED.iterdir()) < 7_000_000
     assert "Apache License" in (PACKAGED / "LICENSE-all-MiniLM-L6-v2").read_text(encoding="utf-8")
     assert "Princeton University" in (PACKAGED / "LICENSE-WordNet").read_text(encoding="utf-8")
+    assert "GloVe" in (PACKAGED / "LICENSE-GloVe").read_text(encoding="utf-8")
     assert json.loads((PACKAGED / "config.json").read_text())["model_type"] == "static_text"
 
 

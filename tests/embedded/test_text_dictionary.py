@@ -66,35 +66,56 @@ def test_reads_senses_and_adjectives(tool, dictionary):
     ranks = tool.read_ranks(dictionary)
     assert (ranks["drake", "00000005"], ranks["drake", "00000003"], ranks["bird", "00000004"]) == (0, 1, 0)
     assert tool.read_adjectives(dictionary) == ["heavy", "wild"]
+    concrete, _ = tool.read_meanings(dictionary)
+    among = tool.read_ranks(dictionary, concrete)
+    assert ("drake", "00000005") not in among
+    assert (among["drake", "00000003"], among["backpack", "00000001"]) == (0, 0)
 
 
-def test_synonyms_come_together_and_adjectives_lose_weight(tool, dictionary, monkeypatch):
-    monkeypatch.setattr(tool, "STEPS", 60)
-    monkeypatch.setattr(tool, "BATCH", 32)
+def test_senses_that_nobody_sees_make_others_rare_unless_left_out(tool, dictionary):
     tokenizer = packaged_tokenizer()
-    before = np.random.default_rng(0).normal(size=(tokenizer.vocab_size, 16)).astype(np.float32)
-    rows, weight = tool.fit(before, tokenizer, dictionary)
-    assert rows.shape == before.shape
-    assert weight.shape == (len(before), 1)
-    assert (weight > 0).all()
+    for visible, share in ((False, 1 / 2), (True, 1)):
+        pairs = tool.build_pairs(dictionary, tokenizer, visible_senses=visible)
+        of = {
+            tokenizer.decode(noun[noun > 0]): probability
+            for noun, is_definition, probability in zip(pairs.noun, pairs.is_definition, pairs.probability, strict=True)
+            if is_definition
+        }
+        assert of["drake"] / of["duck"] == pytest.approx(share)
 
-    def phrase(text: str, table: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        ids = tokenizer(text).input_ids
-        mean = (table[ids] * weights[ids]).sum(axis=0)
-        return mean / np.linalg.norm(mean)
 
-    def nearness(table: np.ndarray, weights: np.ndarray) -> list[float]:
-        wanted = phrase("a heavy rucksack", table, weights)
-        return [float(wanted @ phrase(text, table, weights)) for text in ("backpack", "a wild duck")]
+def test_word_vectors_bring_words_together_and_keep_the_rest(tool):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(40, 6)).astype(np.float32)
+    table[0] = 0
+    alike = rng.normal(size=3).astype(np.float32)
+    rows = tool.with_word_vectors(
+        table, {"rucksack": 3, "backpack": 4, "other": 5}, {"rucksack": alike, "backpack": alike}
+    )
+    assert rows.shape == table.shape
+    assert not rows[0].any()
+    assert np.mean(rows[1:] ** 2) == pytest.approx(1, rel=1e-5)
 
-    same, other = nearness(rows, weight)
-    was_same, was_other = nearness(before, np.ones_like(weight))
-    assert same - other > 0.5
-    assert same - other > was_same - was_other
+    def cosine(some: np.ndarray) -> float:
+        return float(some[3] @ some[4] / np.linalg.norm(some[3]) / np.linalg.norm(some[4]))
 
-    def weight_of(word: str) -> float:
-        return float(weight[tokenizer(word).input_ids].mean())
+    assert cosine(rows) > cosine(table) + 0.1
 
-    # All start at 1; what is put before any noun at random says nothing about it.
-    assert max(weight_of("heavy"), weight_of("red"), weight_of("the")) < 1
-    assert weight_of("backpack") > 1.5
+
+def test_joined_fits_agree_with_their_mean_where_room_is_enough(tool):
+    """Two fits of rank two fit four channels: then the joined cosines are those of the two side by side."""
+    rng = np.random.default_rng(1)
+    plane = rng.normal(size=(2, 2, 4)).astype(np.float32)
+    fits = [
+        ((rng.normal(size=(30, 2)) @ plane[place]).astype(np.float32), rng.uniform(0.5, 2, size=(30, 1)))
+        for place in range(2)
+    ]
+    rows, weight = tool.joined(fits)
+    assert np.allclose(weight, np.sqrt(fits[0][1] * fits[1][1]))
+    halves = [each * its / np.linalg.norm(each * its, axis=1).mean() for each, its in fits]
+    beside = np.concatenate(halves, axis=1)
+    cosines = [
+        (each @ each.T) / np.linalg.norm(each, axis=1) / np.linalg.norm(each, axis=1)[:, None]
+        for each in (rows * weight, beside)
+    ]
+    assert np.allclose(*cosines, atol=1e-4)

@@ -14,6 +14,10 @@ def test_prompt_without_instances_is_the_global_one():
     assert compose_prompt(cat_and_vase(instances=(), order=None)) == "a sunny room"
 
 
+def test_prompt_without_captions_is_the_global_one():
+    assert compose_prompt(cat_and_vase(), captions=False) == "a sunny room"
+
+
 def test_category_leads_the_caption_where_there_is_one():
     cat, vase = cat_and_vase().instances
     assert instance_text(cat) == "cat, a tabby cat — asleep"

@@ -106,6 +106,15 @@ def test_embeddings_made_earlier_serve_several_images(pipeline):
     torch.testing.assert_close(given, composed, atol=PIXEL_TOLERANCE, rtol=0)
 
 
+@pytest.mark.parametrize("captions", [True, False])
+def test_the_model_says_whether_composed_prompts_name_the_instances(captions: bool):
+    model = tiny_pipeline(captions_in_prompt=captions)
+    prompts = [compose_prompt(two_overlapping(), captions=named) for named in (True, False)]
+    composed = draw(model, layout=two_overlapping())
+    same = [torch.equal(composed, draw(model, prompt=prompt, layout=two_overlapping())) for prompt in prompts]
+    assert same == [captions, not captions]
+
+
 def test_one_layout_serves_several_prompts(pipeline):
     together = draw(pipeline, prompt=["a kitchen", "a garden"], layout=two_overlapping(), generator=seeded(1, 2))
     for index, prompt in enumerate(("a kitchen", "a garden")):

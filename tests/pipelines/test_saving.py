@@ -43,7 +43,14 @@ def test_round_trip_is_exact(saved):
         assert before.keys() == after.keys()
         assert all(torch.equal(before[key], after[key]) for key in before), name
     assert loaded.branch.shape == original.branch.shape
-    settings = ("prediction_type", "max_sequence_length", "default_steps", "default_guidance", "default_size")
+    settings = (
+        "prediction_type",
+        "max_sequence_length",
+        "default_steps",
+        "default_guidance",
+        "default_size",
+        "captions_in_prompt",
+    )
     assert {name: loaded.config[name] for name in settings} == {name: original.config[name] for name in settings}
     assert_same_picture(picture(loaded), picture(original))
 

@@ -80,3 +80,18 @@ def test_pictures_that_nobody_described_are_trained_on(tmp_path: Path, extent: s
     )
     example = trainer.examples[trainer.material.draws[0]]
     assert set(example.prompt.split(", ")) == set(example.captions) == {"-"}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_prompts_are_composed_as_the_pipeline_says(tmp_path: Path, named: bool):
+    trainer = tiny_trainer(tmp_path, "data.count=10", "data.background=false")
+    assert trainer.examples.captions_in_prompt is trainer.pipeline.config.captions_in_prompt is True
+    draw = trainer.material.draws[0]
+    sample, item = trainer.material.source[draw.index], replace(trainer.examples, captions_in_prompt=named)[draw]
+    assert item.prompt == (", ".join([sample.prompt, *sample.captions]) if named else sample.prompt)
+
+
+def test_the_embedded_model_is_trained_with_backgrounds_alone_as_prompts(tmp_path: Path):
+    trainer = tiny_trainer(tmp_path, "data.count=10", "data.background=false", "model.family=embedded")
+    draw = trainer.material.draws[0]
+    assert trainer.examples[draw].prompt == trainer.material.source[draw.index].prompt

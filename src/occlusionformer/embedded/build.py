@@ -57,6 +57,7 @@ def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
         default_guidance=1.0,
         default_grounding_ratio=1.0,
         default_size=CANVAS,
+        captions_in_prompt=False,
     )
 
 

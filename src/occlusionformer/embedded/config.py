@@ -10,8 +10,8 @@ PIXELS_PER_TOKEN = 16
 """The codec keeps 8 x 8 pixels in one latent position and Flux packs 2 x 2 positions into a token."""
 CANVAS = 128
 """Side of the pictures it was trained on, in pixels: 64 tokens."""
-TEXT_TOKENS = 32
-"""Tokens of the composed prompt that are read."""
+TEXT_TOKENS = 16
+"""Tokens of the prompt that are read; it describes the background alone, objects are read from their captions."""
 TEXT_WIDTH = 256
 STEPS = 4
 SHIFT = 9.0

@@ -244,7 +244,7 @@ class PipelineGenerator:
                 transformers=transformers.__version__,
             ),
             layout=picture.layout.model_dump(mode="json"),
-            prompt=compose_prompt(picture.layout),
+            prompt=compose_prompt(picture.layout, captions=self.pipeline.config.captions_in_prompt),
             seed=picture.seed,
             width=settings.width,
             height=settings.height,

@@ -87,7 +87,7 @@ class LayoutSettings:
 
 
 def pair_texts_with_layouts(
-    texts: TextInputs, layout: Layout | Sequence[Layout | None] | None
+    texts: TextInputs, layout: Layout | Sequence[Layout | None] | None, *, captions_in_prompt: bool
 ) -> tuple[TextInputs, Layouts]:
     """One prompt and one layout (or None) per picture; prompts are composed from the layouts where none is given."""
     single = layout if isinstance(layout, Layout) else None
@@ -95,7 +95,7 @@ def pair_texts_with_layouts(
     if several is not None:
         _check_entries(several)
     if texts.prompt is None and texts.prompt_embeds is None and layout is not None:
-        texts = _composed(texts, (single,) if several is None else several)
+        texts = _composed(texts, (single,) if several is None else several, captions_in_prompt)
     batch = _num_pictures(texts, several)
     layouts = (single,) * batch if several is None else several
     if len(layouts) != batch:
@@ -133,12 +133,12 @@ def _check_entries(layouts: Sequence[object]) -> None:
         raise ValueError(f"layout: expected a Layout, or a list of Layout or None, got a list with {got}")
 
 
-def _composed(texts: TextInputs, layouts: Sequence[Layout | None]) -> TextInputs:
+def _composed(texts: TextInputs, layouts: Sequence[Layout | None], captions: bool) -> TextInputs:
     missing = [index for index, layout in enumerate(layouts) if layout is None]
     if missing:
         raise ValueError(f"prompt: expected one where there is no layout to compose it from, at index {missing}")
     return TextInputs(
-        prompt=[compose_prompt(layout) for layout in layouts if layout is not None],
+        prompt=[compose_prompt(layout, captions=captions) for layout in layouts if layout is not None],
         prompt_2=texts.prompt_2,
         prompt_embeds=None,
         pooled_prompt_embeds=None,

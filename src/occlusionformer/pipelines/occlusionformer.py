@@ -58,7 +58,7 @@ class OcclusionFormerPipeline(LayoutReader):
     """Draws layouts with a Flux backbone and a layout branch; without a layout it is FluxPipeline.
 
     IP-Adapter images are not among the arguments. Defaults of steps, guidance, grounding ratio, text length and canvas
-    belong to the model and are stored with it.
+    belong to the model and are stored with it, as is whether a prompt composed from a layout names its instances.
     """
 
     # The branch never leaves the accelerator: it runs together with the transformer in every step, so in the sequence
@@ -85,6 +85,7 @@ class OcclusionFormerPipeline(LayoutReader):
         default_guidance: float = 3.5,
         default_grounding_ratio: float = 0.3,
         default_size: int = 1024,
+        captions_in_prompt: bool = True,
     ) -> None:
         if prediction_type not in ("velocity", "sample"):
             raise ValueError(f"prediction_type: expected 'velocity' or 'sample', got {prediction_type!r}")
@@ -102,6 +103,7 @@ class OcclusionFormerPipeline(LayoutReader):
             default_guidance=default_guidance,
             default_grounding_ratio=default_grounding_ratio,
             default_size=default_size,
+            captions_in_prompt=captions_in_prompt,
         )
 
     @classmethod
@@ -215,6 +217,7 @@ class OcclusionFormerPipeline(LayoutReader):
                 pooled_prompt_embeds=pooled_prompt_embeds,
             ),
             layout,
+            captions_in_prompt=self.config.captions_in_prompt,
         )
         unwanted = TextInputs(
             prompt=negative_prompt,

@@ -66,6 +66,8 @@ class Examples(Dataset):
     data: DataConfig
     branch: BranchConfig
     pixels_per_token: int
+    captions_in_prompt: bool
+    """Whether prompts name the instances, as the pipeline composes them."""
     cache: EncodedSamples | None = None
 
     def __len__(self) -> int:
@@ -76,7 +78,14 @@ class Examples(Dataset):
         if self.drops_order(draw):
             sample = replace(sample, in_front=None)
         encoded = None if self.cache is None else self.cache[draw]
-        return example(sample, draw, self.branch, pixels_per_token=self.pixels_per_token, encoded=encoded)
+        return example(
+            sample,
+            draw,
+            self.branch,
+            pixels_per_token=self.pixels_per_token,
+            captions_in_prompt=self.captions_in_prompt,
+            encoded=encoded,
+        )
 
     def drops_order(self, draw: Draw) -> bool:
         if not self.data.dropped_order:
@@ -112,7 +121,13 @@ def prepared(sample: Sample, canvas: tuple[int, int], data: DataConfig) -> Sampl
 
 
 def example(
-    sample: Sample, draw: Draw, branch: BranchConfig, *, pixels_per_token: int, encoded: Encoded | None = None
+    sample: Sample,
+    draw: Draw,
+    branch: BranchConfig,
+    *,
+    pixels_per_token: int,
+    captions_in_prompt: bool,
+    encoded: Encoded | None = None,
 ) -> Example:
     """Geometry by the same functions that read a user's layout."""
     if sample.amodal is None:
@@ -125,7 +140,7 @@ def example(
         pixels_CHW=torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1))),
         geometry=layout_geometry(layout, grid, branch.rasteriser),
         captions=tuple(instance_text(instance) for instance in layout.instances),
-        prompt=compose_prompt(layout),
+        prompt=compose_prompt(layout, captions=captions_in_prompt),
         mask_KL=token_share(sample.amodal, grid),
         seen_KL=token_share(visible, grid),
         encoded=encoded,

@@ -24,6 +24,7 @@ from occlusionformer.training.attention_maps import AttentionMapBranch
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.overrides import SettingsError
 
+TINY_TEXT_TOKENS = 32
 TINY_BACKBONE: dict[str, Any] = {
     "patch_size": 1,
     "in_channels": 12,
@@ -144,11 +145,12 @@ def _small(config: RunConfig) -> OcclusionFormerPipeline:
         transformer=transformer,
         branch=branch,
         prediction_type="velocity" if tiny else "sample",
-        max_sequence_length=TEXT_TOKENS,
+        max_sequence_length=TINY_TEXT_TOKENS if tiny else TEXT_TOKENS,
         default_steps=STEPS,
         default_guidance=1.0,
         default_grounding_ratio=1.0,
         default_size=config.data.canvas,
+        captions_in_prompt=tiny,
     )
 
 

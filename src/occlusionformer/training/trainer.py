@@ -6,7 +6,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,16 +132,23 @@ class Trainer:
 
     def _examples(self) -> Examples:
         config, pipeline = self.config, self.pipeline
-        plain = Examples(self.material.source, config.data, pipeline.branch.shape, self.encoder.pixels_per_token)
+        plain = Examples(
+            source=self.material.source,
+            data=config.data,
+            branch=pipeline.branch.shape,
+            pixels_per_token=self.encoder.pixels_per_token,
+            captions_in_prompt=pipeline.config.captions_in_prompt,
+        )
         if config.data.cache is None:
             return plain
-        origin = origin_of(config, {"text_tokens": pipeline.config.max_sequence_length})
+        settings = {"text_tokens": pipeline.config.max_sequence_length, "captions": plain.captions_in_prompt}
+        origin = origin_of(config, settings)
         cache = EncodedSamples(config.data.cache, origin)
         missing = cache.missing(self.material.draws)
         share = missing[self.division.process :: self.division.processes]
         fill(cache, plain, self.encoder, self.material.draws, share)
         self.accelerator.wait_for_everyone()
-        return Examples(plain.source, plain.data, plain.branch, plain.pixels_per_token, cache)
+        return replace(plain, cache=cache)
 
     def run(self, on_report: OnReport | None = None) -> Ended:
         """Train to the last step, or until a step after SIGTERM or SIGINT has arrived; saves either way."""
@@ -265,10 +272,8 @@ class Trainer:
     @property
     def probe(self) -> Probe:
         if self._probe is None:
-            found = Examples(
-                self.material.probe_source, self.examples.data.model_copy(update={"dropped_order": 0.0}),
-                self.examples.branch, self.examples.pixels_per_token,
-            )  # fmt: skip
+            ordered = self.examples.data.model_copy(update={"dropped_order": 0.0})
+            found = replace(self.examples, source=self.material.probe_source, data=ordered, cache=None)
             self._probe = Probe.of(found, [found[draw] for draw in self.material.probe_draws], self.encoder)
         return self._probe
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +50,16 @@ def decided_right(scores: Sequence[Score]) -> float | None:
 
 
 def grouped(judged: Sequence[Judged], group: Callable[[Judged], str]) -> dict[str, list[Judged]]:
-    """In the order of the names of the groups."""
+    """In the order of the names of the groups, numbers in them by size."""
     groups: dict[str, list[Judged]] = {}
     for one in judged:
         groups.setdefault(group(one), []).append(one)
-    return dict(sorted(groups.items()))
+    return dict(sorted(groups.items(), key=lambda item: natural(item[0])))
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts "4 to 6" before "10 to 12"."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def badness(one: Judged) -> float:

@@ -55,7 +55,7 @@ def _summary(results: Results) -> Markup:
     note = text(
         "Occ is the F1 of who hides whom, Dep the share of overlapping pairs in the wrong order (smaller is better), "
         "mIoU how well the boxes are met, O-mIoU the same of the common parts of boxes, identity the share of "
-        "instances at whose place the object asked for is the nearest of all. Below each figure its 95% interval."
+        "instances at whose place the object asked for is the nearest of all. Beside each figure its 95% interval."
     )
     partial = results.wishes.limit < LAYOUTS
     warning = (
