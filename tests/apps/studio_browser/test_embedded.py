@@ -20,9 +20,10 @@ OVERLAP = (0.58, 0.58)
 """Where both fruits would be seen, whichever is in front: inside the pear, inside the round of the apple."""
 WATCH_FORMING = """() => {
   window.sawForming = false;
-  const forming = "#frame.forming #picture[src^='data:image/png']";
-  new MutationObserver(() => { window.sawForming ||= Boolean(document.querySelector(forming)); })
-    .observe(document.body, { subtree: true, attributes: true, childList: true });
+  const isPreview = (address) => (address ?? "").startsWith("data:image/png");
+  new MutationObserver((records) => {
+    window.sawForming ||= records.some((each) => isPreview(each.oldValue) || isPreview(each.target.src));
+  }).observe(document.getElementById("picture"), { attributeFilter: ["src"], attributeOldValue: true });
 }"""
 """Notes a preview however briefly it is there."""
 
