@@ -259,6 +259,8 @@ def test_saved_equals_loaded(model, tokenizer, tmp_path):
     assert torch.equal(loaded.scale, model.scale)
     assert torch.equal(loaded.weight, model.weight)
     assert torch.equal(loaded.known, model.known)
+    assert torch.equal(loaded.known_as, model.known_as)
+    assert loaded.config.positions
     assert loaded.table.dtype == torch.int8
     assert again("a puppy!").input_ids == tokenizer("a puppy!").input_ids
 
