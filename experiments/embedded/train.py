@@ -75,6 +75,8 @@ class Settings:
     hidden: float = 0.0
     """Weight, in tokens, that is given to every object's visible part whatever its size, so that what little is seen
     of a hidden object counts as much as a whole one. 0: every token counts the same."""
+    pure_noise: float = 0.0
+    """Share of the pictures drawn from noise alone, as the first step of sampling does."""
     seed: int = 0
 
 
@@ -190,6 +192,8 @@ def batch_loss(model: Model, text: Text, batch: list[Example], settings: Setting
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
     clean = patches(torch.stack([item.pixels for item in batch]))
     time_B = flow.sample_timesteps(len(batch), mean=settings.time_mean, std=settings.time_std, generator=generator)
+    if settings.pure_noise:
+        time_B = torch.where(torch.rand(len(batch), generator=generator) < settings.pure_noise, 1.0, time_B)
     noise = torch.randn(clean.shape, generator=generator)
     noisy = flow.interpolate(clean, noise, time_B)
     layout = condition_of(batch, text, model)
@@ -392,6 +396,7 @@ def main() -> None:
     parser.add_argument("--least-likeness", type=float, default=1.0)
     parser.add_argument("--few", type=float, default=1.5)
     parser.add_argument("--hidden", type=float, default=0.0)
+    parser.add_argument("--pure-noise", type=float, default=0.0, help="share of pictures")
     parser.add_argument("--report-every", type=int, default=4000, help="images")
     parser.add_argument("--time-mean", type=float, default=1.5, help="of the logit of times; larger is nearer to noise")
     parser.add_argument("--decay-share", type=float, default=0.1, help="of all images, over which the rate falls")
@@ -452,6 +457,7 @@ def train(rank: int, arguments: argparse.Namespace) -> None:
         least_likeness=arguments.least_likeness,
         few=arguments.few,
         hidden=arguments.hidden,
+        pure_noise=arguments.pure_noise,
         decay_share=arguments.decay_share,
         time_mean=arguments.time_mean,
     )
