@@ -38,7 +38,7 @@ def test_looking_changes_nothing(generator):
     [watched_picture], seen = watched(generator, [request()])
     [picture] = generator.generate([request()])
     np.testing.assert_array_equal(np.asarray(watched_picture.image), np.asarray(picture.image))
-    assert [forming.step for forming, _ in seen] == [2, 3, 4]
+    assert [forming.step for forming, _ in seen] == [1, 2, 3, 4]
     assert {forming.total for forming, _ in seen} == {STEPS}
 
 
@@ -51,11 +51,11 @@ def test_a_preview_is_the_picture_of_a_jump_to_the_end(pipeline, generator):
     """With the same noise levels up to that step and none after it."""
     _, seen = watched(generator, [request()])
     levels = np.linspace(1.0, 1 / STEPS, STEPS)
-    for done in (2, 3):
+    for done in (1, 2, 3):
         jump = pipeline(
             layout=two_overlapping(), generator=seeded(5), sigmas=levels[:done].tolist(), grounding_ratio=1.0
         ).images[0]
-        assert np.abs(seen[done - 2][1][0] - np.asarray(jump).astype(int)).max() <= 1  # the line is rounded
+        assert np.abs(seen[done - 1][1][0] - np.asarray(jump).astype(int)).max() <= 1  # the line is rounded
 
 
 def test_positions_name_the_requests(generator):
@@ -89,6 +89,6 @@ def test_an_offloaded_decoder_is_left_alone(pipeline, monkeypatch):
     _, seen = watched(generator, [request()])
     assert seen == []
     [picture], seen = watched(generator, [request(6)])
-    assert [forming.step for forming, _ in seen] == [2, 3, 4]
+    assert [forming.step for forming, _ in seen] == [1, 2, 3, 4]
     assert len(decodings) == 2
     assert seen[-1][1][0].shape == np.asarray(picture.image).shape

@@ -66,6 +66,8 @@ class DenoisingState:
 
     latents: Tensor
     prompt_embeds: Tensor
+    velocity: Tensor | None = None
+    """That of the last step, d(latents)/dt; for callbacks to read."""
     mask_probability: Tensor | None = None
     """Of the foreground, per instance and token, (N, L), from the last step with the layout."""
     weights: Tensor | None = None

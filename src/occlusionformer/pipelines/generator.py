@@ -33,7 +33,7 @@ from occlusionformer.pipelines.inputs import Canvas
 from occlusionformer.pipelines.loading import DTYPE_KEYWORD, best_device, best_dtype
 from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
-from occlusionformer.pipelines.preview import Decode, Previews, StepExtrapolation
+from occlusionformer.pipelines.preview import Decode, Previews, predicted_latents
 from occlusionformer.tensors.grid import TokenGrid
 
 FLUX_DEV_BASE = "black-forest-labs/FLUX.1-dev"
@@ -79,32 +79,28 @@ class _Progress:
     stopped: bool = False
     ended: list[float] = field(default_factory=list)
     positions: tuple[int, ...] = ()
-    extrapolation: StepExtrapolation | None = None
+    latents: Tensor | None = None
     decode: Decode | None = None
 
     def begin(self, pictures: Sequence[_Picture], decode: Decode | None) -> None:
         """The next batch."""
         self.ended.clear()
         self.positions = tuple(picture.position for picture in pictures)
-        self.extrapolation = None if self.on_preview is None else StepExtrapolation()
+        self.latents = None
         self.decode = decode
 
     def step_end(self, pipeline: Any, step: int, timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         self.ended.append(time.perf_counter())
         self.done += 1
-        self._show(pipeline, step, tensors["latents"])
+        self.latents = tensors["latents"]
+        if self.on_preview is not None and self.decode is not None:
+            clean = predicted_latents(pipeline, step, self.latents, tensors["velocity"])
+            images = partial(self.decode, clean)
+            self.on_preview(FormingPictures(step=self.done, total=self.total, positions=self.positions, images=images))
         if self.on_step is not None and self.on_step(self.done, self.total) is False:
             self.stopped = True
             pipeline._interrupt = True
         return tensors
-
-    def _show(self, pipeline: Any, step: int, latents: Tensor) -> None:
-        if self.extrapolation is None or self.on_preview is None:
-            return
-        clean = self.extrapolation.follow(pipeline, step, latents)
-        if clean is not None and self.decode is not None:
-            images = partial(self.decode, clean)
-            self.on_preview(FormingPictures(step=self.done, total=self.total, positions=self.positions, images=images))
 
 
 class PipelineGenerator:
@@ -135,7 +131,7 @@ class PipelineGenerator:
         on_step: StepCallback | None,
         on_preview: PreviewCallback | None,
     ) -> list[GeneratedImage]:
-        """As `generate`, showing the pictures on their way from the second step on.
+        """As `generate`, showing the pictures on their way after every step.
 
         Where the components of the pipeline take turns in the accelerator's memory, from the second picture on, and
         roughly.
@@ -208,13 +204,14 @@ class PipelineGenerator:
             output_instance_masks=settings.want_masks,
             output_weights=settings.want_weights,
             callback_on_step_end=progress.step_end,
+            callback_on_step_end_tensor_inputs=("latents", "velocity"),
         )
         if progress.stopped:
             raise GenerationInterruptedError(progress.done, progress.total)
         assert isinstance(output, OcclusionFormerPipelineOutput)
         assert isinstance(output.images, list)
-        if progress.extrapolation is not None and progress.extrapolation.latest is not None:
-            self._previews.learn(canvas, progress.extrapolation.latest, output.images)
+        if progress.on_preview is not None and progress.latents is not None:
+            self._previews.learn(canvas, progress.latents, output.images)
         end = time.perf_counter()
         timings = {
             "text_and_first_step": progress.ended[0] - start,

@@ -66,6 +66,8 @@ class OcclusionFormerPipeline(LayoutReader):
     # layer does not see. It has 3% of FLUX's parameters.
     model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->transformer->vae"
     _exclude_from_cpu_offload = ("branch",)
+    # More than stock: the step's velocity, from which a preview is made.
+    _callback_tensor_inputs = ["latents", "prompt_embeds", "velocity"]  # noqa: RUF012
 
     def __init__(  # noqa: PLR0913 (diffusers learns the components and the stored settings from this signature)
         self,
@@ -359,14 +361,14 @@ class OcclusionFormerPipeline(LayoutReader):
                 if self.interrupt:
                     break
                 self._current_timestep = timestep
-                velocity = predictor.predict(
+                state.velocity = predictor.predict(
                     state,
                     timestep,
                     layout_active=step < active_steps,
                     report=settings if step == active_steps - 1 else None,
                 )
-                dtype = state.latents.dtype
-                state.latents = self.scheduler.step(velocity, timestep, state.latents, return_dict=False)[0].to(dtype)
+                stepped = self.scheduler.step(state.velocity, timestep, state.latents, return_dict=False)[0]
+                state.latents = stepped.to(state.latents.dtype)
                 on_step_end.run(self, step, timestep, state)
                 progress_bar.update()
         self._current_timestep = None

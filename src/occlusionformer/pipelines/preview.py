@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,22 +21,12 @@ Decode = Callable[[Tensor], list[Image.Image]]
 """From predicted latents to pictures."""
 
 
-@dataclass
-class StepExtrapolation:
-    """Follows the latents of one batch from step to step."""
+def predicted_latents(pipeline: OcclusionFormerPipeline, step: int, latents: Tensor, velocity: Tensor) -> Tensor:
+    """Where the velocity of a step leads: the clean latents the model predicted, given those after the step.
 
-    latest: Tensor | None = field(default=None, init=False)
-
-    def follow(self, pipeline: OcclusionFormerPipeline, step: int, latents: Tensor) -> Tensor | None:
-        """The clean latents on the straight line through the last two states; None after the first step.
-
-        Steps of a flow are straight in the noise level, so this is what the model predicted.
-        """
-        before, self.latest = self.latest, latents
-        if before is None:
-            return None
-        level_before, level = (float(pipeline.scheduler.sigmas[place]) for place in (step, step + 1))
-        return latents + (latents - before) * (level / (level_before - level))
+    Steps of a flow are straight in the noise level.
+    """
+    return latents - float(pipeline.scheduler.sigmas[step + 1]) * velocity
 
 
 class Previews:
