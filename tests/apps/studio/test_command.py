@@ -88,7 +88,8 @@ def test_the_embedded_model_draws_in_time_and_stops_when_told():
 
 
 def draw(client: httpx.Client, layout: dict) -> dict:
-    job = client.post("/api/generate", json={"layout": layout, "want_masks": True, "want_weights": True}).json()["job"]
+    body = {"layout": layout, "steps": 8, "want_masks": True, "want_weights": True}  # time enough to see it forming
+    job = client.post("/api/generate", json=body).json()["job"]
     assert client.get(f"/api/jobs/{job}/events").text.count("event: preview") >= 1
     result = client.get(f"/api/jobs/{job}/result").json()
     assert result["images"][0]["weights"]["rows"] == 8
