@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from occlusionformer.apps.cli import main, wish
+from occlusionformer.apps.cli import draw_request, main
 from tests.apps.painter import Painter
 
 
@@ -49,7 +49,7 @@ def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
         painter.model = spec
         return painter
 
-    monkeypatch.setattr(wish, "load_generator", load)
+    monkeypatch.setattr(draw_request, "load_generator", load)
     return painter
 
 

@@ -12,13 +12,13 @@ import typer
 
 from occlusionformer.apps.cli.bench import bench
 from occlusionformer.apps.cli.card import inspect
+from occlusionformer.apps.cli.console import BAD_INPUT
 from occlusionformer.apps.cli.data import data
 from occlusionformer.apps.cli.data_build import build
 from occlusionformer.apps.cli.documents import convert, schema, validate
 from occlusionformer.apps.cli.eval import evaluation
 from occlusionformer.apps.cli.generate import generate
 from occlusionformer.apps.cli.orders import orders
-from occlusionformer.apps.cli.outcome import BAD_INPUT
 from occlusionformer.apps.cli.studio import studio
 from occlusionformer.apps.cli.train import train
 

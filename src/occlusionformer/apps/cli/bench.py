@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import INTERRUPTED, Outcome, RefusedError, ending
+from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, RefusedError, ending
+from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL
 from occlusionformer.apps.cli.progress import counting_progress
-from occlusionformer.apps.cli.wish import DEFAULT_MODEL
 from occlusionformer.apps.weights import weights_digest
 from occlusionformer.layout import write_atomic
 
@@ -80,7 +80,7 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
         _tell(outcome, results, out)
 
 
-def _measure(outcome: Outcome, painter: Painter, wishes: Wishes, workers: int) -> Results:
+def _measure(outcome: CommandOutput, painter: Painter, wishes: Wishes, workers: int) -> Results:
     from occlusionformer.evaluation.scenes.run import run_benchmark
 
     try:
@@ -101,7 +101,7 @@ def _write(results: Results, folder: Path) -> None:
     write_atomic(folder / REPORT, report(results))
 
 
-def _tell(outcome: Outcome, results: Results, folder: Path) -> None:
+def _tell(outcome: CommandOutput, results: Results, folder: Path) -> None:
     from occlusionformer.evaluation.scenes.figures import FIGURES
     from occlusionformer.evaluation.scenes.report import rows_of
     from occlusionformer.evaluation.scenes.run import REPORT, RESULTS, control_figures, results_as_json

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import RefusedError, ending
+from occlusionformer.apps.cli.console import RefusedError, ending
 from occlusionformer.generation import generator_names, load_generator
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from occlusionformer.apps.cli.outcome import RefusedError
-from occlusionformer.apps.cli.outputs import folder_problems
+from occlusionformer.apps.cli.console import RefusedError
+from occlusionformer.apps.cli.output_files import folder_problems
 
 if TYPE_CHECKING:
     from occlusionformer.data.records.making import Coming

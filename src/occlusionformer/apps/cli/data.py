@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from occlusionformer.apps.cli import options
+from occlusionformer.apps.cli.console import BAD_INPUT, RefusedError, ending
 from occlusionformer.apps.cli.conversion import FORMATS, Conversion, run_conversion
-from occlusionformer.apps.cli.outcome import BAD_INPUT, RefusedError, ending
 
 if TYPE_CHECKING:
     from occlusionformer.data.records import Violation

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import INTERRUPTED, Outcome, RefusedError, ending
+from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, RefusedError, ending
 
 if TYPE_CHECKING:
     from occlusionformer.data.engine.building import Build, Executor, OnShard, Pace
@@ -74,7 +74,7 @@ def _executor(name: str, address: str | None) -> Executor:
     return LocalExecutor()
 
 
-def _tell(outcome: Outcome, target: Path, done: Build) -> None:
+def _tell(outcome: CommandOutput, target: Path, done: Build) -> None:
     totals, pace = done.manifest["totals"], done.pace
     value = {
         "output": str(target),
@@ -96,7 +96,7 @@ def _tell(outcome: Outcome, target: Path, done: Build) -> None:
     outcome.result(value, lines)
 
 
-def _tell_estimate(outcome: Outcome, plan: Plan, base: Path) -> None:
+def _tell_estimate(outcome: CommandOutput, plan: Plan, base: Path) -> None:
     from occlusionformer.data.engine.estimate import amount_of, estimate, totals
     from occlusionformer.data.engine.sources import make_source
 
@@ -126,7 +126,7 @@ def _estimate_lines(amount: Amount, lines: Sequence[StageEstimate], total: dict[
 
 
 @contextmanager
-def _kept_when_interrupted(outcome: Outcome) -> Iterator[None]:
+def _kept_when_interrupted(outcome: CommandOutput) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import RefusedError, ending, problems_of
-from occlusionformer.apps.cli.outputs import folder_problems
+from occlusionformer.apps.cli.console import RefusedError, ending, problems_of
+from occlusionformer.apps.cli.output_files import folder_problems
 from occlusionformer.apps.cli.sources import Reading
 from occlusionformer.layout import Layout, LayoutError, write_atomic, write_layout, write_layouts
 

@@ -10,9 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import INTERRUPTED, Outcome, RefusedError, ending
-from occlusionformer.apps.cli.outputs import folder_problems
-from occlusionformer.apps.cli.wish import DEFAULT_MODEL
+from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, RefusedError, ending
+from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL
+from occlusionformer.apps.cli.output_files import folder_problems
 
 if TYPE_CHECKING:
     from occlusionformer.evaluation import Result
@@ -147,7 +147,7 @@ def _default_folder(benchmark: str, method: str) -> Path:
     return Path("runs") / "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") for name in names)
 
 
-def _progress(outcome: Outcome) -> Any:
+def _progress(outcome: CommandOutput) -> Any:
     """A line on stderr whenever something new begins, or a tenth of it is done."""
     told: dict[str, int] = {}
 
@@ -160,7 +160,7 @@ def _progress(outcome: Outcome) -> Any:
     return tell
 
 
-def _tell(outcome: Outcome, result: Result) -> None:
+def _tell(outcome: CommandOutput, result: Result) -> None:
     from occlusionformer.evaluation import table_rows
 
     rows = table_rows(result)

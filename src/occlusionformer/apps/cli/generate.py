@@ -12,10 +12,10 @@ import typer
 from PIL import Image
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import Outcome, ending
-from occlusionformer.apps.cli.outputs import beside, mask_path, write_together
+from occlusionformer.apps.cli.console import CommandOutput, ending
+from occlusionformer.apps.cli.draw_request import Settings, draw, draw_request_for
+from occlusionformer.apps.cli.output_files import beside, mask_path, write_together
 from occlusionformer.apps.cli.sources import Reading
-from occlusionformer.apps.cli.wish import Settings, draw, wish_for
 from occlusionformer.apps.drawing import draw_overlay
 from occlusionformer.generation import GeneratedImage, Provenance
 from occlusionformer.layout import Layout, write_atomic
@@ -55,13 +55,13 @@ def generate(  # noqa: PLR0913 - a parameter for every option
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )
     with ending(as_json) as outcome:
-        wish = wish_for(layout, output, reading=reading, settings=settings, model=model)
-        drawn = draw([replace(wish.request, want_masks=masks)], wish.model)[0]
-        mask_files = _mask_files(output, drawn, wish.request.layout) if masks else {}
-        overlay_files = _overlay_file(output, drawn, wish.request.layout) if overlay else {}
+        asked = draw_request_for(layout, output, reading=reading, settings=settings, model=model)
+        drawn = draw([replace(asked.request, want_masks=masks)], asked.model)[0]
+        mask_files = _mask_files(output, drawn, asked.request.layout) if masks else {}
+        overlay_files = _overlay_file(output, drawn, asked.request.layout) if overlay else {}
         write_together({**mask_files, **overlay_files, output: drawn.save})
-        if wish.record is not None:
-            _note_differences(outcome, wish.record, drawn.provenance)
+        if asked.record is not None:
+            _note_differences(outcome, asked.record, drawn.provenance)
         _tell(outcome, drawn, output, overlays=list(overlay_files), masks=list(mask_files))
 
 
@@ -89,7 +89,7 @@ def _grey(mask_HW: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray((mask_HW * 255 + 0.5).astype("uint8"), mode="L")
 
 
-def _note_differences(outcome: Outcome, before: Provenance, now: Provenance) -> None:
+def _note_differences(outcome: CommandOutput, before: Provenance, now: Provenance) -> None:
     """The same picture to the last bit needs the same versions on the same kind of device."""
     was = {**before["versions"], "device": before["device"], "dtype": before["dtype"]}
     is_now = {**now["versions"], "device": now["device"], "dtype": now["dtype"]}
@@ -98,7 +98,9 @@ def _note_differences(outcome: Outcome, before: Provenance, now: Provenance) -> 
         outcome.note(f"pixels may differ from the picture that is repeated: {'; '.join(changed)}")
 
 
-def _tell(outcome: Outcome, drawn: GeneratedImage, output: Path, *, overlays: list[Path], masks: list[Path]) -> None:
+def _tell(
+    outcome: CommandOutput, drawn: GeneratedImage, output: Path, *, overlays: list[Path], masks: list[Path]
+) -> None:
     made = drawn.provenance
     value = {
         "output": str(output),

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import Outcome, ending
+from occlusionformer.apps.cli.console import CommandOutput, ending
+from occlusionformer.apps.cli.draw_request import Settings, draw, draw_request_for
 from occlusionformer.apps.cli.sources import Reading
-from occlusionformer.apps.cli.wish import Settings, draw, wish_for
 from occlusionformer.apps.drawing import Labelled, contact_sheet
 from occlusionformer.apps.variants import OrderVariant, order_variants
 from occlusionformer.generation import choose_seed
@@ -51,12 +51,12 @@ def orders(  # noqa: PLR0913 - a parameter for every option
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )
     with ending(as_json) as outcome:
-        wish = wish_for(layout, output, reading=reading, settings=settings, model=model)
-        variants = order_variants(wish.request.layout)
+        asked = draw_request_for(layout, output, reading=reading, settings=settings, model=model)
+        variants = order_variants(asked.request.layout)
         shown = variants[:max_pictures]
-        chosen_seed = choose_seed(wish.request)
-        requests = [replace(wish.request, layout=variant.layout, seed=chosen_seed) for variant in shown]
-        drawn = draw(requests, wish.model)
+        chosen_seed = choose_seed(asked.request)
+        requests = [replace(asked.request, layout=variant.layout, seed=chosen_seed) for variant in shown]
+        drawn = draw(requests, asked.model)
         sheet = contact_sheet(
             [
                 Labelled(image=picture.image, title=variant.title, detail=variant.detail)
@@ -69,7 +69,7 @@ def orders(  # noqa: PLR0913 - a parameter for every option
         _tell(outcome, output, seed=chosen_seed, shown=shown, num_variants=len(variants))
 
 
-def _tell(outcome: Outcome, output: Path, *, seed: int, shown: Sequence[OrderVariant], num_variants: int) -> None:
+def _tell(outcome: CommandOutput, output: Path, *, seed: int, shown: Sequence[OrderVariant], num_variants: int) -> None:
     value = {
         "output": str(output),
         "seed": seed,

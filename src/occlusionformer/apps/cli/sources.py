@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from occlusionformer.apps.cli.outcome import RefusedError
+from occlusionformer.apps.cli.console import RefusedError
 from occlusionformer.generation import Provenance, read_provenance, request_to_repeat
 from occlusionformer.layout import Layout, read_layouts
 from occlusionformer.layout.schema import CyclePolicy

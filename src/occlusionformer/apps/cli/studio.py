@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from occlusionformer.apps.cli.outcome import RefusedError, ending
-from occlusionformer.apps.cli.wish import DEFAULT_MODEL
+from occlusionformer.apps.cli.console import RefusedError, ending
+from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL
 from occlusionformer.generation import check_generator
 
 

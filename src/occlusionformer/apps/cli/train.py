@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from occlusionformer.apps.cli import options
-from occlusionformer.apps.cli.outcome import INTERRUPTED, Outcome, RefusedError, ending
+from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, RefusedError, ending
 
 if TYPE_CHECKING:
     from occlusionformer.training import RunConfig
@@ -56,7 +56,7 @@ def _config(name: str | None, assignments: list[str]) -> RunConfig:
     return override(recipe(name), assignments)
 
 
-def _list(outcome: Outcome) -> None:
+def _list(outcome: CommandOutput) -> None:
     from occlusionformer.training import RECIPES
 
     about = {name: inspect.cleandoc(build.__doc__ or "") for name, build in RECIPES.items()}
@@ -64,7 +64,7 @@ def _list(outcome: Outcome) -> None:
     outcome.result(about, lines)
 
 
-def _run(outcome: Outcome, config: RunConfig, folder: Path, *, resume: bool) -> None:
+def _run(outcome: CommandOutput, config: RunConfig, folder: Path, *, resume: bool) -> None:
     from occlusionformer.training.trainer import Trainer
 
     trainer = Trainer(config, folder, resume=resume)

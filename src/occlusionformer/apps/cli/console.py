@@ -26,7 +26,7 @@ class RefusedError(ValueError):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CommandOutput:
     """Where a command puts its result: for a person, or as one JSON value with nothing beside it."""
 
     as_json: bool
@@ -56,13 +56,13 @@ class Outcome:
 
 
 @contextmanager
-def ending(as_json: bool) -> Iterator[Outcome]:
+def ending(as_json: bool) -> Iterator[CommandOutput]:
     """Turn what a command raises into messages and exit codes.
 
     ValueError is the user's input, OSError and RuntimeError the world's fault; anything else is ours and keeps its
     traceback.
     """
-    outcome = Outcome(as_json)
+    outcome = CommandOutput(as_json)
     try:
         with _warnings_as_notes(outcome):
             yield outcome
@@ -80,7 +80,7 @@ def ending(as_json: bool) -> Iterator[Outcome]:
 
 
 @contextmanager
-def _warnings_as_notes(outcome: Outcome) -> Iterator[None]:
+def _warnings_as_notes(outcome: CommandOutput) -> Iterator[None]:
     """What the library warns about, without the place in its code."""
     with warnings.catch_warnings(record=True) as caught:
         try:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from occlusionformer.apps.cli.outcome import RefusedError, problems_of
-from occlusionformer.apps.cli.outputs import picture_problems
+from occlusionformer.apps.cli.console import RefusedError, problems_of
+from occlusionformer.apps.cli.output_files import picture_problems
 from occlusionformer.apps.cli.progress import drawing_progress
 from occlusionformer.apps.cli.sources import Reading, record_of, size_of
 from occlusionformer.generation import (
@@ -43,7 +43,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class DrawRequest:
     """What to draw, and with which model."""
 
     request: GenerationRequest
@@ -52,7 +52,9 @@ class Wish:
     """Of the picture that is to be repeated, if it is one."""
 
 
-def wish_for(source: Path, output: Path, *, reading: Reading, settings: Settings, model: str | None) -> Wish:
+def draw_request_for(
+    source: Path, output: Path, *, reading: Reading, settings: Settings, model: str | None
+) -> DrawRequest:
     """Read and check everything. Raises ValueError with all problems found."""
     problems = picture_problems("output", output)
     try:
@@ -65,7 +67,7 @@ def wish_for(source: Path, output: Path, *, reading: Reading, settings: Settings
     if problems:
         raise RefusedError(problems)
     recorded_model = DEFAULT_MODEL if record is None else record["model"]
-    return Wish(request=request, model=recorded_model if model is None else model, record=record)
+    return DrawRequest(request=request, model=recorded_model if model is None else model, record=record)
 
 
 def draw(requests: Sequence[GenerationRequest], model: str) -> list[GeneratedImage]:
