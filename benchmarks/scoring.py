@@ -26,12 +26,12 @@ import numpy as np
 from PIL.Image import Image
 
 from occlusionformer.evaluation.benchmark import Benchmark, Item, Question, QuestionKind, Truth
-from occlusionformer.evaluation.judgement import Identity, Inquiry, JudgementError, Verdict
+from occlusionformer.evaluation.judgement import Identity, JudgeAnswer, JudgementError, JudgeRequest
 from occlusionformer.evaluation.records import Record
-from occlusionformer.evaluation.running.folder import Look, RunFolder, Share
+from occlusionformer.evaluation.running.folder import PictureEntry, RunFolder, Shard
+from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.plan import Plan
-from occlusionformer.evaluation.running.result import Scoring, result_of
-from occlusionformer.evaluation.running.transcript import Transcript
+from occlusionformer.evaluation.running.result import RecordedRun, result_of
 from occlusionformer.evaluation.specs import METRICS
 from occlusionformer.layout import Box, Instance, Layout
 
@@ -81,7 +81,7 @@ class StandIn:
     needs: frozenset[QuestionKind] = frozenset()
     parallel = 1
 
-    def judge(self, picture: Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
         raise JudgementError("refused")
 
 
@@ -92,20 +92,20 @@ def write(path: Path, pictures: int, instances: int, features: int) -> None:
     benchmark = Benchmark(name="made-up", title="Made up", items=items, metrics=metrics)
     plan = Plan(benchmark=benchmark, method="nobody", judges=(StandIn(),))
     folder = RunFolder(path)
-    folder.start(plan.asked(benchmark, list(items)), items)
-    with folder.writing(Share()) as files:
+    folder.start(plan.document(benchmark, list(items)), items)
+    with folder.writing(Shard()) as files:
         subjects = ("generated", "reference")
         files.pictures(
-            Look(item=each.key, subject=subject, digest=f"{each.key} {subject}")
+            PictureEntry(item=each.key, subject=subject, digest=f"{each.key} {subject}")
             for each in items
             for subject in subjects
         )
-        (seat,) = plan.seats()
-        files.judge(seat.spec, IDENTITY)
-        transcript = Transcript.of(folder, [seat], benchmark)
+        (spec,) = plan.judge_specs()
+        files.judge(spec.name, IDENTITY)
+        store = JudgementStore.of(folder, [spec], benchmark)
         for number, each in enumerate(items):
             files.judgements(
-                Record(key=str(transcript.key(each, question)), item=each.key, kind=question.kind, answer=answer)
+                Record(key=str(store.key(each, question)), item=each.key, kind=question.kind, answer=answer)
                 for question, answer in answers(number, instances, features)
             )
 
@@ -113,13 +113,13 @@ def write(path: Path, pictures: int, instances: int, features: int) -> None:
 def measured(path: Path) -> dict[str, float]:
     """Seconds of processor time for reading and for scoring, and megabytes."""
     started = time.process_time()
-    scoring = Scoring.of(RunFolder(path))
+    scoring = RecordedRun.of(RunFolder(path))
     read = time.process_time()
     result = result_of(scoring)
     done = time.process_time()
     assert all(each.num_missing == each.num_failed == 0 for each in result.scores)
     return {
-        "judgements": len(scoring.transcript.records),
+        "judgements": len(scoring.store.records),
         "columns": len(result.scores),
         "read_s": round(read - started, 2),
         "score_s": round(done - read, 2),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from occlusionformer.evaluation.judges import registry
-from occlusionformer.evaluation.running import drawing, seats
+from occlusionformer.evaluation.running import drawing, judge_specs
 from tests.apps.conftest import Command
 from tests.apps.painter import Painter
 from tests.evaluation.running.standins import Looker, toy_benchmark
@@ -21,7 +21,7 @@ def toy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "data").mkdir()
     toy_benchmark(folder / "data", 3)
     monkeypatch.setattr(drawing, "load_generator", lambda spec: Painter(model=spec))
-    monkeypatch.setattr(seats, "load_judge", lambda spec: Looker())
+    monkeypatch.setattr(judge_specs, "load_judge", lambda spec: Looker())
     return folder / "data" / "toy.json"
 
 
@@ -107,7 +107,7 @@ def test_shards_add_up(run: Command, toy: Path):
 def test_what_cannot_be_is_refused_with_its_reason(
     arguments: tuple[str, ...], problem: str, run: Command, toy: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(seats, "load_judge", registry.load_judge)
+    monkeypatch.setattr(judge_specs, "load_judge", registry.load_judge)
     done = run(*(each.format(toy=toy) for each in arguments), "--json")
     assert done.code == 2
     assert any(problem in found for found in done.json["problems"]), done.json

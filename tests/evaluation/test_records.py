@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from occlusionformer.evaluation.judgement import Described, Inquiry
+from occlusionformer.evaluation.judgement import DescribedInstance, JudgeRequest
 from occlusionformer.evaluation.records import (
     Record,
     RecordError,
@@ -107,13 +107,15 @@ def test_pictures_are_named_by_their_pixels(tmp_path: Path):
 
 
 def test_a_judgement_is_named_by_picture_question_and_judge():
-    asked = Inquiry(kind="detect", frame=(9, 9), instances=(Described(name="n", box=(0, 0, 1, 1), category="c"),))
+    asked = JudgeRequest(
+        kind="detect", frame=(9, 9), instances=(DescribedInstance(name="n", box=(0, 0, 1, 1), category="c"),)
+    )
     keys = {
         record_key("p", asked, IDENTITY),
         record_key("q", asked, IDENTITY),
-        record_key("p", Inquiry(kind="entity", frame=(9, 9), instances=asked.instances), IDENTITY),
-        record_key("p", Inquiry(kind="detect", frame=(9, 8), instances=asked.instances), IDENTITY),
-        record_key("p", Inquiry(kind="detect", frame=(9, 9), given={"segment": None}), IDENTITY),
+        record_key("p", JudgeRequest(kind="entity", frame=(9, 9), instances=asked.instances), IDENTITY),
+        record_key("p", JudgeRequest(kind="detect", frame=(9, 8), instances=asked.instances), IDENTITY),
+        record_key("p", JudgeRequest(kind="detect", frame=(9, 9), given={"segment": None}), IDENTITY),
         record_key("p", asked, {**IDENTITY, "revision": "d"}),
         record_key("p", asked, {**IDENTITY, "settings": {}}),
     }

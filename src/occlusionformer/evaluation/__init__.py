@@ -2,17 +2,17 @@
 
 from occlusionformer.evaluation.benchmarks import benchmark_names, load_benchmark
 from occlusionformer.evaluation.reports import compare_results, comparison_page, table_rows
-from occlusionformer.evaluation.running.folder import Share
+from occlusionformer.evaluation.running.folder import Shard
 from occlusionformer.evaluation.running.plan import Drawing, Plan
 from occlusionformer.evaluation.running.result import Result, read_result
-from occlusionformer.evaluation.running.runner import Working, evaluate, rescore
+from occlusionformer.evaluation.running.runner import RunOptions, evaluate, rescore
 
 __all__ = [
     "Drawing",
     "Plan",
     "Result",
-    "Share",
-    "Working",
+    "RunOptions",
+    "Shard",
     "benchmark_names",
     "compare_results",
     "comparison_page",

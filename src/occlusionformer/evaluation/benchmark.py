@@ -144,11 +144,11 @@ class Column:
     higher_is_better: bool = True
 
 
-Readable = Mapping[Question, Any]
+ParsedAnswers = Mapping[Question, Any]
 """Answers as `answers.readable` gives them; None for those that are none."""
-ImageRule = Callable[[Item, Readable], Mapping[str, Contribution | None]]
+ImageRule = Callable[[Item, ParsedAnswers], Mapping[str, Contribution | None]]
 """What one picture adds to the columns; nothing, or None, where the picture has nothing to say about one."""
-SetRule = Callable[[Iterable[tuple[Item, Readable]]], Mapping[str, float | None]]
+SetRule = Callable[[Iterable[tuple[Item, ParsedAnswers]]], Mapping[str, float | None]]
 """The columns from all pictures at once; None for one that cannot be computed from them."""
 
 

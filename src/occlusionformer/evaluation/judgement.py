@@ -28,12 +28,12 @@ class Identity(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Described:
+class DescribedInstance:
     """One instance, as a judge is told about it."""
 
     name: str
     box: tuple[float, float, float, float]
-    """x1, y1, x2, y2 in the frame of the inquiry."""
+    """x1, y1, x2, y2 in the frame of the request."""
     category: str | None = None
     caption: str | None = None
     mask: Mapping[str, Json] | None = None
@@ -41,7 +41,7 @@ class Described:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inquiry:
+class JudgeRequest:
     """All that a judge is told with one question about one picture; holds nothing that does not matter for the answer.
 
     What the answers look like is told by `benchmark.Question`.
@@ -50,7 +50,7 @@ class Inquiry:
     kind: QuestionKind
     frame: tuple[int, int]
     """Width and height of the canvas in which boxes are given; the picture may have another size."""
-    instances: tuple[Described, ...] = ()
+    instances: tuple[DescribedInstance, ...] = ()
     prompt: str | None = None
     relations: Mapping[str, str] = field(default_factory=dict)
     """What should hold between instances, by key."""
@@ -78,7 +78,7 @@ class Inquiry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class JudgeAnswer:
     """A judge's answer."""
 
     answer: Json

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from occlusionformer.evaluation.judgement import Identity, Inquiry, Json, canonical, digest
+from occlusionformer.evaluation.judgement import Identity, Json, JudgeRequest, canonical, digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,9 +57,9 @@ def picture_digest(picture: Image) -> str:
     return hashlib.sha256(f"RGB {rgb.width} {rgb.height} ".encode() + rgb.tobytes()).hexdigest()
 
 
-def record_key(picture: str, inquiry: Inquiry, judge: Identity) -> str:
+def record_key(picture: str, request: JudgeRequest, judge: Identity) -> str:
     """The name of a judgement, known before it is made."""
-    return digest([picture, inquiry.as_json(), judge])
+    return digest([picture, request.as_json(), judge])
 
 
 class RecordFile:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from occlusionformer.evaluation.answers import readable
-from occlusionformer.evaluation.benchmark import Answers, Column, Contribution, Item, MetricSpec, Readable
+from occlusionformer.evaluation.benchmark import Answers, Column, Contribution, Item, MetricSpec, ParsedAnswers
 from occlusionformer.evaluation.metrics.bootstrap import Paired, interval, paired
+from occlusionformer.evaluation.parse_answers import parse_answer
 
 Judged = tuple[str, Item, Answers]
 """One picture: its own key (an item drawn with two seeds is two pictures), its item, and what the judges said."""
@@ -70,9 +70,9 @@ class _Reading:
     pictures: Sequence[Judged]
     num_failed: int = 0
 
-    def __iter__(self) -> Iterator[tuple[str, Item, Readable]]:
+    def __iter__(self) -> Iterator[tuple[str, Item, ParsedAnswers]]:
         for key, item, answers in self.pictures:
-            read = {question: readable(question, answers[question], item) for question in self.metric.needs}
+            read = {question: parse_answer(question, answers[question], item) for question in self.metric.needs}
             self.num_failed += any(answer is None for answer in read.values())
             yield key, item, read
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from occlusionformer.data.engine.models.protocol import Orderer, View
 from occlusionformer.evaluation.judgement import JudgementError, JudgeUnavailableError
-from occlusionformer.evaluation.judges.ordering import DepthJudge, OrderJudge, load_order, load_orderer
+from occlusionformer.evaluation.judges.instaorder import DepthJudge, OrderJudge, load_order, load_orderer
 from occlusionformer.evaluation.judges.patches import Window, cut, mask_input, pair_window, picture_input, square_around
 from occlusionformer.evaluation.judges.registry import load_judge
 from occlusionformer.evaluation.judges.resnet import ResNet
 from occlusionformer.evaluation.masks import encode_mask
-from tests.evaluation.judges.tiny import inquiry, picture
+from tests.evaluation.judges.tiny import picture, request
 
 IDENTITY = {"name": "toy", "model": "toy", "revision": "0", "settings": {}}
 
@@ -114,7 +114,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_checkpoint_is_loaded_and_judges_every_pair(checkpoint: Path):
     judge = load_judge(f"instaorder-order:{checkpoint}")
     given = {"segment": masks((0, 0, 20, 20), None, (10, 10, 60, 40))}
-    answer = judge.judge(picture(), inquiry("order", given=given)).answer
+    answer = judge.judge(picture(), request("order", given=given)).answer
     assert np.shape(answer) == (3, 3)
     assert set(np.ravel(answer)) <= {0, 1}
     assert not np.diag(answer).any()
@@ -151,7 +151,7 @@ def test_a_checkpoint_of_another_network_is_refused(checkpoint: Path, tmp_path: 
 def test_order_averages_both_directions(forward: list[float], backward: list[float], expected: list[list[int]]):
     judge = OrderJudge(Fixed(forward, backward), IDENTITY, side=16)
     given = {"segment": masks((0, 0, 20, 20), (10, 10, 60, 40))}
-    assert judge.judge(picture(), inquiry("order", given=given)).answer == expected
+    assert judge.judge(picture(), request("order", given=given)).answer == expected
 
 
 @pytest.mark.parametrize(
@@ -166,13 +166,13 @@ def test_order_averages_both_directions(forward: list[float], backward: list[flo
 def test_depth_averages_matching_classes(forward: list[float], backward: list[float], expected: list[list[int]]):
     judge = DepthJudge(Fixed(forward, backward), IDENTITY, side=16)
     given = {"segment": masks((0, 0, 20, 20), (10, 10, 60, 40))}
-    assert judge.judge(picture(), inquiry("depth", given=given)).answer == expected
+    assert judge.judge(picture(), request("depth", given=given)).answer == expected
 
 
 def test_the_second_direction_swaps_the_masks_alone():
     network = Fixed([0.0, 0.0], [0.0, 0.0])
     given = {"segment": masks((0, 0, 20, 20), (10, 10, 60, 40), (5, 5, 9, 9))}
-    OrderJudge(network, IDENTITY, side=16).judge(picture(), inquiry("order", given=given))
+    OrderJudge(network, IDENTITY, side=16).judge(picture(), request("order", given=given))
     seen = network.seen[0]
     assert seen.shape == (6, 5, 16, 16)
     assert torch.equal(seen[:3, 0], seen[3:, 1])
@@ -185,9 +185,9 @@ def test_numbers_that_are_none_and_missing_masks_cost_the_picture():
     given = {"segment": masks((0, 0, 20, 20), (10, 10, 60, 40))}
     judge = OrderJudge(Fixed([float("nan"), 0.0], [0.0, 0.0]), IDENTITY, side=16)
     with pytest.raises(JudgementError, match="numbers that are none"):
-        judge.judge(picture(), inquiry("order", given=given))
+        judge.judge(picture(), request("order", given=given))
     with pytest.raises(JudgementError, match="no masks"):
-        judge.judge(picture(), inquiry("order", given={"segment": None}))
+        judge.judge(picture(), request("order", given={"segment": None}))
 
 
 def test_squares_have_the_stated_sides():
@@ -241,6 +241,6 @@ def test_the_data_engine_asks_the_same_network(checkpoint: Path):
     assert found.shape == (3, 2)
     np.testing.assert_allclose(found[0], found[1][::-1], atol=1e-6)
     given = {"segment": [encode_mask(mask) for mask in masks]}
-    answer = judge.judge(Image.fromarray(image), inquiry("order", given=given)).answer
+    answer = judge.judge(Image.fromarray(image), request("order", given=given)).answer
     assert [[answer[0][1], answer[1][0]], [answer[1][2], answer[2][1]]] == (found[[0, 2]] > 0.5).astype(int).tolist()
     assert orderer.probabilities(view, np.zeros((0, 2), dtype=int)).shape == (0, 2)

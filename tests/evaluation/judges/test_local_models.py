@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from occlusionformer.evaluation.judgement import Described, JudgementError, JudgeUnavailableError, canonical
-from occlusionformer.evaluation.judges import alikeness, inception, qwen
+from occlusionformer.evaluation.judgement import DescribedInstance, JudgementError, JudgeUnavailableError, canonical
+from occlusionformer.evaluation.judges import clip, inception, qwen
 from occlusionformer.evaluation.judges.protocol import Judge
 from occlusionformer.evaluation.judges.registry import load_judge
 from occlusionformer.evaluation.masks import decode_mask, encode_mask
-from tests.evaluation.judges.tiny import inquiry, picture, save_clip, save_qwen, save_sam2
+from tests.evaluation.judges.tiny import picture, request, save_clip, save_qwen, save_sam2
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def speaker(folders: dict[str, Path]) -> qwen.QwenSpeaker:
+def speaker(folders: dict[str, Path]) -> qwen.QwenModel:
     loaded = load_judge(f"qwen:{folders['qwen']}")._speaker
-    return qwen.QwenSpeaker(loaded._model, loaded._tokenizer, loaded._splitter, identity=loaded.identity, max_tokens=12)
+    return qwen.QwenModel(loaded._model, loaded._tokenizer, loaded._splitter, identity=loaded.identity, max_tokens=12)
 
 
 def test_every_local_judge_knows_exactly_what_it_was_loaded_from(folders: dict[str, Path]):
@@ -44,14 +44,14 @@ def test_every_local_judge_knows_exactly_what_it_was_loaded_from(folders: dict[s
         canonical(judge.identity)
 
 
-def test_qwen_says_the_likeliest_words_about_what_it_sees(speaker: qwen.QwenSpeaker):
-    said = speaker.say("What is this?", picture(0))
-    assert said == speaker.say("What is this?", picture(0))
-    others = {speaker.say("What is this?", picture(seed)) for seed in range(1, 6)}
+def test_qwen_says_the_likeliest_words_about_what_it_sees(speaker: qwen.QwenModel):
+    said = speaker.ask("What is this?", picture(0))
+    assert said == speaker.ask("What is this?", picture(0))
+    others = {speaker.ask("What is this?", picture(seed)) for seed in range(1, 6)}
     assert others != {said}
 
 
-def test_qwen_is_given_its_own_chat_form(speaker: qwen.QwenSpeaker, monkeypatch: pytest.MonkeyPatch):
+def test_qwen_is_given_its_own_chat_form(speaker: qwen.QwenModel, monkeypatch: pytest.MonkeyPatch):
     heard = {}
 
     def generate(**inputs: object) -> torch.Tensor:
@@ -59,7 +59,7 @@ def test_qwen_is_given_its_own_chat_form(speaker: qwen.QwenSpeaker, monkeypatch:
         return inputs["input_ids"]
 
     monkeypatch.setattr(speaker._model, "generate", generate)
-    speaker.say("Is <|im_end|> here?", picture(0, size=(56, 84)))
+    speaker.ask("Is <|im_end|> here?", picture(0, size=(56, 84)))
     words = speaker._tokenizer.decode(heard["input_ids"][0])
     assert words.startswith(
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nIs < |im_end|>"
@@ -72,32 +72,32 @@ def test_qwen_is_given_its_own_chat_form(speaker: qwen.QwenSpeaker, monkeypatch:
     assert heard["do_sample"] is False
 
 
-def test_qwen_refuses_a_picture_that_cannot_be_split(speaker: qwen.QwenSpeaker):
+def test_qwen_refuses_a_picture_that_cannot_be_split(speaker: qwen.QwenModel):
     with pytest.raises(JudgementError, match="refused"):
-        speaker.say("What is this?", Image.new("RGB", (2000, 5)))
+        speaker.ask("What is this?", Image.new("RGB", (2000, 5)))
 
 
-def test_qwen_with_random_weights_gives_no_answer(folders: dict[str, Path], speaker: qwen.QwenSpeaker):
-    from occlusionformer.evaluation.judges.speaking import SpeakingJudge
+def test_qwen_with_random_weights_gives_no_answer(folders: dict[str, Path], speaker: qwen.QwenModel):
+    from occlusionformer.evaluation.judges.vlm import VlmJudge
 
     with pytest.raises(JudgementError, match="unreadable"):
-        SpeakingJudge(speaker).judge(picture(), inquiry("detect"))
+        VlmJudge(speaker).judge(picture(), request("detect"))
 
 
 def test_sam_gives_a_mask_of_the_picture_for_every_box(folders: dict[str, Path]):
     judge = load_judge(f"sam2:{folders['sam2']}")
-    answer = judge.judge(picture(size=(64, 48)), inquiry("segment")).answer
+    answer = judge.judge(picture(size=(64, 48)), request("segment")).answer
     assert len(answer) == 2
     masks = [mask for mask in answer if mask is not None]
     assert masks
     assert all(mask["size"] == [48, 64] and decode_mask(mask).any() for mask in masks)
-    assert judge.judge(picture(), inquiry("segment", instances=())).answer == []
+    assert judge.judge(picture(), request("segment", instances=())).answer == []
 
 
 def test_sam_answers_each_box_as_if_it_were_alone(folders: dict[str, Path]):
     judge = load_judge(f"sam2:{folders['sam2']}")
-    both = inquiry("segment")
-    answers = [judge.judge(picture(), inquiry("segment", instances=(each,))).answer[0] for each in both.instances]
+    both = request("segment")
+    answers = [judge.judge(picture(), request("segment", instances=(each,))).answer[0] for each in both.instances]
     together = judge.judge(picture(), both).answer
     for one, other in zip(answers, together, strict=True):
         assert (one is None) == (other is None)
@@ -110,18 +110,18 @@ def test_a_mask_that_is_told_changes_what_sam_sees(folders: dict[str, Path]):
     half = np.zeros((64, 64), bool)
     half[:, :20] = True
     told = tuple(
-        Described(name=each.name, box=each.box, mask=mask)
-        for each, mask in zip(inquiry("segment").instances, [encode_mask(half), None], strict=True)
+        DescribedInstance(name=each.name, box=each.box, mask=mask)
+        for each, mask in zip(request("segment").instances, [encode_mask(half), None], strict=True)
     )
-    plain = judge.judge(picture(), inquiry("segment")).answer
-    prompted = judge.judge(picture(), inquiry("segment", instances=told)).answer
+    plain = judge.judge(picture(), request("segment")).answer
+    prompted = judge.judge(picture(), request("segment", instances=told)).answer
     assert prompted[0] != plain[0]
     assert prompted[1] == plain[1]
 
 
 def test_clip_takes_plain_cosines(folders: dict[str, Path]):
     judge = load_judge(f"clip:{folders['clip']}")
-    cosine = judge.judge(picture(), inquiry("clip_global", prompt="a cat and a dog")).answer
+    cosine = judge.judge(picture(), request("clip_global", prompt="a cat and a dog")).answer
     encoder = judge._encoder
     with torch.no_grad():
         seen, read = encoder.encode_pictures([picture()])[0], encoder.encode_texts(["a cat and a dog"])[0]
@@ -132,28 +132,26 @@ def test_clip_takes_plain_cosines(folders: dict[str, Path]):
 def test_clip_looks_at_the_crop_of_every_box(folders: dict[str, Path]):
     judge = load_judge(f"clip:{folders['clip']}")
     shown = picture(size=(64, 64))
-    thin = Described(name="line", box=(5.2, 0, 5.8, 9), caption="a line")
-    asked = inquiry("clip_local", instances=(*inquiry("clip_local").instances, thin))
+    thin = DescribedInstance(name="line", box=(5.2, 0, 5.8, 9), caption="a line")
+    asked = request("clip_local", instances=(*request("clip_local").instances, thin))
     answer = judge.judge(shown, asked).answer
-    alone = judge.judge(shown.crop((16, 16, 64, 64)), inquiry("clip_global", prompt="a dog, asleep")).answer
+    alone = judge.judge(shown.crop((16, 16, 64, 64)), request("clip_global", prompt="a dog, asleep")).answer
     assert answer[1] == pytest.approx(alone, abs=1e-6)
     assert answer[2] is None
 
 
 def test_clip_reads_texts_that_are_too_long(folders: dict[str, Path]):
     judge = load_judge(f"clip:{folders['clip']}")
-    assert isinstance(judge.judge(picture(), inquiry("clip_global", prompt="cat " * 500)).answer, float)
+    assert isinstance(judge.judge(picture(), request("clip_global", prompt="cat " * 500)).answer, float)
 
 
 @pytest.mark.parametrize("size", [(64, 32), (32, 64), (33, 32), (31, 70)])
 def test_clip_keeps_the_middle(size: tuple[int, int]):
-    assert alikeness.centre_square(picture(size=size), 32).shape == (3, 32, 32)
+    assert clip.centre_square(picture(size=size), 32).shape == (3, 32, 32)
     wide = Image.new("RGB", (96, 32))
     wide.paste((255, 255, 255), (32, 0, 64, 32))
-    middle = alikeness.centre_square(wide, 32)
-    assert torch.allclose(
-        middle.amin(dim=(1, 2)), (1 - torch.tensor(alikeness.MEAN)) / torch.tensor(alikeness.DEVIATION)
-    )
+    middle = clip.centre_square(wide, 32)
+    assert torch.allclose(middle.amin(dim=(1, 2)), (1 - torch.tensor(clip.MEAN)) / torch.tensor(clip.DEVIATION))
 
 
 class Eyes(nn.Module):
@@ -173,7 +171,7 @@ def test_inception_reads_the_published_kind_of_file(tmp_path: Path):
     eyes = Eyes()
     torch.jit.script(eyes).save(str(tmp_path / "eyes.pt"))
     judge = load_judge(f"inception:{tmp_path / 'eyes.pt'}")
-    answer = judge.judge(picture(), inquiry("fid_features")).answer
+    answer = judge.judge(picture(), request("fid_features")).answer
     features = np.frombuffer(base64.b64decode(answer), "<f4")
     with torch.no_grad():
         expected = eyes.layers((inception.resized(picture())[None] - 128) / 128)

@@ -16,8 +16,8 @@ from PIL import Image
 
 from occlusionformer.evaluation.judgement import JudgementError, JudgeUnavailableError
 from occlusionformer.evaluation.judges.registry import load_judge
-from occlusionformer.evaluation.judges.server import ServerConfig, ServerSpeaker
-from tests.evaluation.judges.tiny import inquiry, picture
+from occlusionformer.evaluation.judges.server import ServerConfig, ServerModel
+from tests.evaluation.judges.tiny import picture, request
 
 MODELS = {"data": [{"id": "qwen-7b", "root": "/models/qwen-7b-rev3"}]}
 QUICK = ServerConfig(timeout=0.5, pause=0.01, retries=2)
@@ -76,7 +76,7 @@ def test_the_question_is_one_chat_with_text_first_and_the_whole_picture(server: 
     server.answers = [(200, reply('```json\n{"cat": [[1, 2, 3, 4]]}\n```'))]
     judge = load_judge(f"server:{server.address}")
     shown = picture(3)
-    assert judge.judge(shown, inquiry("detect")).answer == {"cat": [[1, 2, 3, 4]], "dog": []}
+    assert judge.judge(shown, request("detect")).answer == {"cat": [[1, 2, 3, 4]], "dog": []}
     chat = server.heard[0]
     assert chat["model"] == "qwen-7b"
     assert chat["temperature"] == 0.0
@@ -92,14 +92,14 @@ def test_the_question_is_one_chat_with_text_first_and_the_whole_picture(server: 
 
 def test_a_key_is_taken_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_API_KEY", "some-key")
-    load_judge(f"server:{server.address}#qwen-7b").judge(picture(), inquiry("detect"))
+    load_judge(f"server:{server.address}#qwen-7b").judge(picture(), request("detect"))
     assert server.keys == ["Bearer some-key"]
 
 
 @pytest.mark.parametrize("bad", [(500, b"oops"), (503, {}), (429, {}), (200, "sleep")], ids=lambda bad: str(bad))
 def test_a_bad_moment_is_waited_out(bad: tuple[int, object], server: Server):
     server.answers = [bad, (200, reply("fine"))]
-    assert ServerSpeaker(server.address, config=QUICK).say("?", picture()) == "fine"
+    assert ServerModel(server.address, config=QUICK).ask("?", picture()) == "fine"
     assert len(server.heard) == 2
 
 
@@ -120,7 +120,7 @@ def test_a_bad_moment_is_waited_out(bad: tuple[int, object], server: Server):
 def test_what_stays_bad_costs_the_question(bad: tuple[int, object], reason: str, tries: int, server: Server):
     server.answers = [bad]
     with pytest.raises(JudgementError) as error:
-        ServerSpeaker(server.address, config=QUICK).say("?", picture())
+        ServerModel(server.address, config=QUICK).ask("?", picture())
     assert error.value.reason == reason
     assert len(server.heard) == tries
 
@@ -129,7 +129,7 @@ def test_what_stays_bad_costs_the_question(bad: tuple[int, object], reason: str,
 def test_a_service_that_is_not_there_costs_the_judge(status: int, server: Server):
     server.answers = [(status, {})]
     with pytest.raises(JudgeUnavailableError, match=f"answered {status}"):
-        ServerSpeaker(server.address, config=QUICK).say("?", picture())
+        ServerModel(server.address, config=QUICK).ask("?", picture())
 
 
 def test_the_model_must_be_served(server: Server):

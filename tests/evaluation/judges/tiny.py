@@ -19,7 +19,7 @@ from transformers import (
     Sam2Model,
 )
 
-from occlusionformer.evaluation.judgement import Described, Inquiry
+from occlusionformer.evaluation.judgement import DescribedInstance, JudgeRequest
 
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 FRAME = (64, 64)
@@ -30,12 +30,12 @@ def picture(seed: int = 0, size: tuple[int, int] = (64, 48)) -> Image.Image:
     return Image.fromarray(values).resize(size, Image.Resampling.NEAREST)
 
 
-def inquiry(kind: str, **more: object) -> Inquiry:
+def request(kind: str, **more: object) -> JudgeRequest:
     instances = (
-        Described(name="cat_1", box=(0, 0, 32, 32), category="cat", caption="a black cat"),
-        Described(name="dog_1", box=(16, 16, 64, 64), category="dog", caption="a dog, asleep"),
+        DescribedInstance(name="cat_1", box=(0, 0, 32, 32), category="cat", caption="a black cat"),
+        DescribedInstance(name="dog_1", box=(16, 16, 64, 64), category="dog", caption="a dog, asleep"),
     )
-    return Inquiry(**{"kind": kind, "frame": FRAME, "instances": instances, **more})
+    return JudgeRequest(**{"kind": kind, "frame": FRAME, "instances": instances, **more})
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:

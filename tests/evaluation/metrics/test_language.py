@@ -8,9 +8,9 @@ from occlusionformer.evaluation.metrics.grounding import grounding, grounding_co
 from occlusionformer.evaluation.metrics.language import (
     Count,
     attribute_counts,
+    clip_similarity,
     cosine,
     is_yes,
-    likeness,
     successes,
 )
 from occlusionformer.layout import Box, Instance, Layout, LayoutError
@@ -62,9 +62,9 @@ def test_grounding_weighs_attributes_with_the_overlap():
     }
 
 
-def test_likeness_leaves_out_instances_without_a_crop():
-    assert likeness([0.25, None, 0.5]) == Count(0.75, 2)
-    assert likeness([None]) == Count(0.0, 0)
+def test_clip_similarity_leaves_out_instances_without_a_crop():
+    assert clip_similarity([0.25, None, 0.5]) == Count(0.75, 2)
+    assert clip_similarity([None]) == Count(0.0, 0)
 
 
 def test_cosine():

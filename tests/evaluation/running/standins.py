@@ -15,7 +15,7 @@ from PIL import Image
 
 from occlusionformer.evaluation.benchmark import Benchmark
 from occlusionformer.evaluation.benchmarks import load_benchmark
-from occlusionformer.evaluation.judgement import Identity, Inquiry, JudgementError, Verdict
+from occlusionformer.evaluation.judgement import Identity, JudgeAnswer, JudgementError, JudgeRequest
 from occlusionformer.evaluation.masks import decode_mask, encode_mask
 from occlusionformer.generation import GeneratedImage, GenerationRequest, StepCallback
 from tests.apps.painter import Painter, colour_of
@@ -105,10 +105,10 @@ def _shifted(drawn: GeneratedImage, place: int) -> GeneratedImage:
     return GeneratedImage(image=Image.fromarray(values), **parts)
 
 
-def _seen(picture: Image.Image, inquiry: Inquiry) -> list[np.ndarray]:
+def _seen(picture: Image.Image, request: JudgeRequest) -> list[np.ndarray]:
     """Where every instance's colour is."""
     values = np.asarray(picture)
-    return [(values == colour_of(place)).all(-1) for place in range(len(inquiry.instances))]
+    return [(values == colour_of(place)).all(-1) for place in range(len(request.instances))]
 
 
 @dataclass
@@ -123,20 +123,20 @@ class Looker:
     )
     asked: int = 0
 
-    def judge(self, picture: Image.Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image.Image, request: JudgeRequest) -> JudgeAnswer:
         self.asked += 1
-        masks = _seen(picture, inquiry)
-        if inquiry.kind == "segment":
-            return Verdict(answer=[encode_mask(mask) for mask in masks])
-        if inquiry.kind == "detect":
-            pairs = zip(inquiry.instances, masks, strict=True)
+        masks = _seen(picture, request)
+        if request.kind == "segment":
+            return JudgeAnswer(answer=[encode_mask(mask) for mask in masks])
+        if request.kind == "detect":
+            pairs = zip(request.instances, masks, strict=True)
             answer = {each.category: [box] for each, mask in pairs if (box := _box(mask))}
-            return Verdict(answer=answer, reply=json.dumps(answer))
-        if inquiry.kind == "entity":
-            pairs = zip(inquiry.instances, inquiry.boxes_in(*picture.size), masks, strict=True)
-            return Verdict(answer={each.name: _is_there(mask, box) for each, box, mask in pairs})
-        assert inquiry.kind == "relation", inquiry.kind
-        return Verdict(answer=dict.fromkeys(inquiry.relations, "yes" if all(m.any() for m in masks) else "no"))
+            return JudgeAnswer(answer=answer, reply=json.dumps(answer))
+        if request.kind == "entity":
+            pairs = zip(request.instances, request.boxes_in(*picture.size), masks, strict=True)
+            return JudgeAnswer(answer={each.name: _is_there(mask, box) for each, box, mask in pairs})
+        assert request.kind == "relation", request.kind
+        return JudgeAnswer(answer=dict.fromkeys(request.relations, "yes" if all(m.any() for m in masks) else "no"))
 
 
 @dataclass
@@ -150,17 +150,17 @@ class Sorter:
         default_factory=lambda: {"name": "sorter", "model": "rule", "revision": "2", "settings": {}}
     )
 
-    def judge(self, picture: Image.Image, inquiry: Inquiry) -> Verdict:
-        given = inquiry.given["segment"]
+    def judge(self, picture: Image.Image, request: JudgeRequest) -> JudgeAnswer:
+        given = request.given["segment"]
         if given is None:
             raise JudgementError("no masks")
-        boxes = inquiry.boxes_in(*picture.size)
+        boxes = request.boxes_in(*picture.size)
         masks = [np.zeros((SIDE, SIDE), bool) if mask is None else decode_mask(mask) for mask in given]
         inside = [[int(_count(mask, a, b)) for b in boxes] for mask, a in zip(masks, boxes, strict=True)]
         count = range(len(boxes))
-        if inquiry.kind == "order":
-            return Verdict(answer=[[int(inside[i][j] > inside[j][i]) for j in count] for i in count])
-        return Verdict(answer=[[-1 if i == j else int(inside[i][j] > inside[j][i]) for j in count] for i in count])
+        if request.kind == "order":
+            return JudgeAnswer(answer=[[int(inside[i][j] > inside[j][i]) for j in count] for i in count])
+        return JudgeAnswer(answer=[[-1 if i == j else int(inside[i][j] > inside[j][i]) for j in count] for i in count])
 
 
 @dataclass
@@ -174,14 +174,14 @@ class Feeler:
         default_factory=lambda: {"name": "feeler", "model": "sums", "revision": "1", "settings": {}}
     )
 
-    def judge(self, picture: Image.Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image.Image, request: JudgeRequest) -> JudgeAnswer:
         values = np.asarray(picture, float) / 255
-        if inquiry.kind == "clip_global":
-            return Verdict(answer=float(values.mean()) / 3)
-        if inquiry.kind == "clip_local":
-            crops = [values[int(y1) : int(y2), int(x1) : int(x2)] for x1, y1, x2, y2 in inquiry.boxes_in(*picture.size)]
-            return Verdict(answer=[float(crop.std()) for crop in crops])
-        return Verdict(
+        if request.kind == "clip_global":
+            return JudgeAnswer(answer=float(values.mean()) / 3)
+        if request.kind == "clip_local":
+            crops = [values[int(y1) : int(y2), int(x1) : int(x2)] for x1, y1, x2, y2 in request.boxes_in(*picture.size)]
+            return JudgeAnswer(answer=[float(crop.std()) for crop in crops])
+        return JudgeAnswer(
             answer=[float(number) for number in values.reshape(4, SIDE // 4, SIDE, 3).mean(axis=(1, 2)).ravel()]
         )
 

@@ -25,9 +25,9 @@ from occlusionformer.evaluation import Plan, evaluate
 from tests.evaluation.running import standins
 
 class Slow(standins.Looker):
-    def judge(self, picture, inquiry):
+    def judge(self, picture, request):
         time.sleep(0.01)
-        return super().judge(picture, inquiry)
+        return super().judge(picture, request)
 
 class SlowPainter(standins.ShiftedPainter):
     def generate(self, requests, *, on_step=None):

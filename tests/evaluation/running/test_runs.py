@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from occlusionformer.evaluation import Drawing, Plan, Result, Share, Working, evaluate, read_result, rescore
-from occlusionformer.evaluation.judgement import Inquiry, JudgementError, JudgeUnavailableError, Verdict
+from occlusionformer.evaluation import Drawing, Plan, Result, RunOptions, Shard, evaluate, read_result, rescore
+from occlusionformer.evaluation.judgement import JudgeAnswer, JudgementError, JudgeRequest, JudgeUnavailableError
 from occlusionformer.evaluation.records import read_lines
 from occlusionformer.generation import GeneratedImage, GenerationRequest
 from tests.evaluation.running.standins import (
@@ -133,7 +133,7 @@ def test_without_a_judge_of_order_items_are_drawn_without_one(data: Path, tmp_pa
 @pytest.mark.parametrize("parts", [2, 5])
 def test_shares_together_are_the_whole(parts: int, plan: Plan, finished: Path, tmp_path: Path):
     for part in reversed(range(parts)):
-        evaluate(plan, tmp_path / "run", working=Working(share=Share(part, parts)))
+        evaluate(plan, tmp_path / "run", options=RunOptions(shard=Shard(part, parts)))
     assert document(tmp_path / "run") == document(finished)
 
 
@@ -190,11 +190,11 @@ class Moody(Looker):
 
     moods: dict[int, object] = field(default_factory=dict)
 
-    def judge(self, picture: Image.Image, inquiry: Inquiry) -> Verdict:
-        mood = self.moods.get(picture.getpixel((0, 0))[0]) if inquiry.kind in ("detect", "entity") else None
+    def judge(self, picture: Image.Image, request: JudgeRequest) -> JudgeAnswer:
+        mood = self.moods.get(picture.getpixel((0, 0))[0]) if request.kind in ("detect", "entity") else None
         if isinstance(mood, BaseException):
             raise mood
-        return super().judge(picture, inquiry) if mood is None else mood
+        return super().judge(picture, request) if mood is None else mood
 
 
 class NumberPainter(ShiftedPainter):
@@ -210,18 +210,18 @@ class NumberPainter(ShiftedPainter):
 FAILING = {
     0: TimeoutError("120 s"),
     1: JudgementError("unreadable", "expected JSON", reply="a cat"),
-    2: Verdict(answer=None),
+    2: JudgeAnswer(answer=None),
     3: "what?",
-    4: Verdict(answer={"cat": [[float("nan")] * 4]}),
+    4: JudgeAnswer(answer={"cat": [[float("nan")] * 4]}),
     5: KeyError("cat"),
 }
 ODD = {
-    0: Verdict(answer={"cat": None}),
-    1: Verdict(answer={"cat": [[1, 2, 3], "box", None, [1, 2, 3, "x"]]}),
-    2: Verdict(answer=[1]),
-    3: Verdict(answer="text"),
-    4: Verdict(answer=7),
-    5: Verdict(answer={}),
+    0: JudgeAnswer(answer={"cat": None}),
+    1: JudgeAnswer(answer={"cat": [[1, 2, 3], "box", None, [1, 2, 3, "x"]]}),
+    2: JudgeAnswer(answer=[1]),
+    3: JudgeAnswer(answer="text"),
+    4: JudgeAnswer(answer=7),
+    5: JudgeAnswer(answer={}),
 }
 
 
@@ -274,7 +274,7 @@ def test_failures_are_asked_again_when_that_is_wanted(data: Path, tmp_path: Path
     asked = moody.asked
     assert evaluate(plan, tmp_path / "run").document["judges"][0]["questions"]["detect"]["failed"] == {"timeout": 1}
     assert moody.asked == asked
-    again = evaluate(plan, tmp_path / "run", working=Working(retry=True))
+    again = evaluate(plan, tmp_path / "run", options=RunOptions(retry=True))
     assert moody.asked == asked + 2
     assert again.document["judges"][0]["questions"]["detect"] == {"answered": COUNT, "failed": {}, "missing": 0}
 
@@ -285,10 +285,10 @@ class Leaver(Looker):
 
     leaves_after: int = 4
 
-    def judge(self, picture: Image.Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image.Image, request: JudgeRequest) -> JudgeAnswer:
         if self.asked >= self.leaves_after:
             raise JudgeUnavailableError("gone home")
-        return super().judge(picture, inquiry)
+        return super().judge(picture, request)
 
 
 def test_a_judge_that_leaves_is_waited_for(data: Path, finished: Path, tmp_path: Path):
@@ -307,10 +307,10 @@ def test_a_judge_that_leaves_is_waited_for(data: Path, finished: Path, tmp_path:
 
 
 def test_another_judge_under_the_same_name_is_not_mixed_in(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from occlusionformer.evaluation.running import seats
+    from occlusionformer.evaluation.running import judge_specs
 
     judge = Looker()
-    monkeypatch.setattr(seats, "load_judge", lambda spec: judge)
+    monkeypatch.setattr(judge_specs, "load_judge", lambda spec: judge)
     plan = Plan(benchmark=toy_benchmark(data), method=ShiftedPainter(), judges=("qwen",), limit=2)
     evaluate(plan, tmp_path / "run")
     lines = list(read_lines([tmp_path / "run" / "judgements-0of1.jsonl"]))
@@ -336,7 +336,7 @@ def test_a_judge_that_is_not_to_be_had_is_a_row_without_a_number(data: Path, tmp
 
 def test_workers_together_are_the_whole(data: Path, plan: Plan, finished: Path, tmp_path: Path):
     named = replace(plan, benchmark=str(data / "toy.json"))
-    evaluate(named, tmp_path / "run", working=Working(workers=2))
+    evaluate(named, tmp_path / "run", options=RunOptions(workers=2))
     assert document(tmp_path / "run") == document(finished)
     assert {path.name for path in (tmp_path / "run").glob("judgements-*")} == {
         "judgements-0of2.jsonl",
@@ -347,7 +347,7 @@ def test_workers_together_are_the_whole(data: Path, plan: Plan, finished: Path, 
 def test_a_worker_that_fails_fails_the_run(data: Path, plan: Plan, tmp_path: Path):
     broken = replace(plan, benchmark=str(data / "toy.json"), method=Broken())
     with pytest.raises(RuntimeError, match="2 of 2 workers failed; what they did is kept"):
-        evaluate(broken, tmp_path / "run", working=Working(workers=2))
+        evaluate(broken, tmp_path / "run", options=RunOptions(workers=2))
 
 
 class Broken(ShiftedPainter):
@@ -368,4 +368,4 @@ def test_workers_need_what_can_be_sent_to_them(plan: Plan, tmp_path: Path):
         pass
 
     with pytest.raises(ValueError, match="workers: expected 1, since"):
-        evaluate(replace(plan, method=Local()), tmp_path / "run", working=Working(workers=2))
+        evaluate(replace(plan, method=Local()), tmp_path / "run", options=RunOptions(workers=2))

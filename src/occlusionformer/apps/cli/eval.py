@@ -70,7 +70,7 @@ def run(  # noqa: PLR0913 - a parameter for every option
 ) -> None:
     """Evaluate a model on a benchmark. Run the same command again to go on with what was stopped."""
     with ending(as_json) as outcome:
-        from occlusionformer.evaluation import Drawing, Plan, Working, evaluate
+        from occlusionformer.evaluation import Drawing, Plan, RunOptions, evaluate
 
         if pictures is not None and model is not None:
             raise RefusedError(["model, pictures: expected one of them, got both"])
@@ -87,9 +87,9 @@ def run(  # noqa: PLR0913 - a parameter for every option
             name=name,
         )
         folder = _default_folder(benchmark, plan.method_name) if out is None else out
-        working = Working(workers=workers, share=_share(shard), retry=retry)
+        options = RunOptions(workers=workers, shard=_shard(shard), retry=retry)
         try:
-            result = evaluate(plan, folder, working=working, progress=_progress(outcome))
+            result = evaluate(plan, folder, options=options, progress=_progress(outcome))
         except KeyboardInterrupt:
             outcome.failure(f"interrupted: what was done is kept in {folder}; the same command goes on there")
             raise typer.Exit(INTERRUPTED) from None
@@ -133,13 +133,13 @@ def compare(
         outcome.result(value, lines if out is None else [*lines, str(out)])
 
 
-def _share(text: str) -> Any:
-    from occlusionformer.evaluation import Share
+def _shard(text: str) -> Any:
+    from occlusionformer.evaluation import Shard
 
     match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise RefusedError([f"shard: expected i/n with 1 <= i <= n, as in 2/8, got {text!r}"])
-    return Share(int(match[1]) - 1, int(match[2]))
+    return Shard(int(match[1]) - 1, int(match[2]))
 
 
 def _default_folder(benchmark: str, method: str) -> Path:

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from occlusionformer.evaluation.benchmarks.definition import Definition
 from occlusionformer.evaluation.benchmarks.loading import benchmark_names, load_benchmark
-from occlusionformer.evaluation.benchmarks.source import BenchmarkError, Reading, Source
+from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems, Source
 
-__all__ = ["BenchmarkError", "Definition", "Reading", "Source", "benchmark_names", "load_benchmark"]
+__all__ = ["BenchmarkError", "Definition", "LoadedItems", "Source", "benchmark_names", "load_benchmark"]

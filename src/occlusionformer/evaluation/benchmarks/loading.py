@@ -47,11 +47,11 @@ def load_benchmark(
     except LayoutError as error:
         raise error.under(("source",)) from None
     root = _folder(definition, folder if data is None else Path(data)) if source.has_files else Path()
-    reading = source.read(settings, root)
-    problems = reading.problems + _repeated(reading.items)
+    loaded = source.read(settings, root)
+    problems = loaded.problems + _repeated(loaded.items)
     if problems and unreadable == "error":
         raise BenchmarkError(_shortened(problems))
-    items = _first_of_each(reading.items) if reading.made_later is None else reading.made_later
+    items = _first_of_each(loaded.items) if loaded.made_later is None else loaded.made_later
     if not items:
         raise BenchmarkError([f"{root}: expected items of {definition.name}, found none", *_shortened(problems)])
     return Benchmark(
@@ -63,9 +63,9 @@ def load_benchmark(
         settings={
             "source": {"format": source.name, **settings.model_dump(mode="json")},
             "judges": dict(definition.judges),
-            "files": {path.relative_to(root).as_posix(): path.stat().st_size for path in reading.files},
+            "files": {path.relative_to(root).as_posix(): path.stat().st_size for path in loaded.files},
             "num_items": len(items),
-            "left out": list(reading.refused),
+            "left out": list(loaded.refused),
         },
         reported=definition.reported,
         notes=definition.notes,

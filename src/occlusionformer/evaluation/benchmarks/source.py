@@ -28,7 +28,7 @@ class BenchmarkError(ValueError):
 
 
 @dataclass
-class Reading:
+class LoadedItems:
     """Items as they are read, and the rows that are none."""
 
     items: list[Item] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Source:
     name: str
     settings: type[Document]
     """The fields of `source` in a definition, beside `format`."""
-    read: Callable[[Any, Path], Reading]
+    read: Callable[[Any, Path], LoadedItems]
     """Items of a folder, with the settings. Problems of single rows are in the reading; raises BenchmarkError for
     what concerns all of them, such as files that are not there."""
     has_files: bool = True

@@ -9,7 +9,7 @@ import numpy as np
 from PIL.Image import Image
 
 from occlusionformer.evaluation.benchmark import QuestionKind
-from occlusionformer.evaluation.judgement import Identity, Inquiry, Json, JudgementError, Verdict
+from occlusionformer.evaluation.judgement import Identity, Json, JudgeAnswer, JudgementError, JudgeRequest
 from occlusionformer.evaluation.metrics.spatial import Match, greedy_match
 from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.scenes import judge as scenes
@@ -29,23 +29,23 @@ class ArtJudge:
         self.identity = identity
         self._last: tuple[tuple[str, tuple[str, ...]], scenes.Verdict] | None = None
 
-    def judge(self, picture: Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
         """All questions about one picture are answered by looking at it once."""
-        names = tuple(each.category or "" for each in inquiry.instances)
+        names = tuple(each.category or "" for each in request.instances)
         seen = self._look(picture, names)
         boxes = [_in_pixels(one.box, picture) for one in seen.sightings]
-        if inquiry.kind == "detect":
-            return Verdict(answer=_by_name(names, boxes))
-        given = _given(inquiry, picture, names, boxes)
-        if inquiry.kind == "entity":
+        if request.kind == "detect":
+            return JudgeAnswer(answer=_by_name(names, boxes))
+        given = _given(request, picture, names, boxes)
+        if request.kind == "entity":
             found = {place for place, one in enumerate(seen.sightings) if one.nearest == one.name}
-            pairs = zip(inquiry.instances, given, strict=True)
-            return Verdict(answer={each.name: "yes" if place in found else "no" for each, place in pairs})
+            pairs = zip(request.instances, given, strict=True)
+            return JudgeAnswer(answer={each.name: "yes" if place in found else "no" for each, place in pairs})
         order = _renumbered(seen.order, given)
-        if inquiry.kind == "order":
-            return Verdict(answer=order.tolist())
+        if request.kind == "order":
+            return JudgeAnswer(answer=order.tolist())
         depth = np.where(order == 1, NEARER, np.where(order.T == 1, FARTHER, UNKNOWN))
-        return Verdict(answer=depth.tolist())
+        return JudgeAnswer(answer=depth.tolist())
 
     def _look(self, picture: Image, names: tuple[str, ...]) -> scenes.Verdict:
         key = (picture_digest(picture), names)
@@ -73,10 +73,10 @@ def _by_name(names: tuple[str, ...], boxes: list[list[float] | None]) -> dict[st
 
 
 def _given(
-    inquiry: Inquiry, picture: Image, names: tuple[str, ...], boxes: list[list[float] | None]
+    request: JudgeRequest, picture: Image, names: tuple[str, ...], boxes: list[list[float] | None]
 ) -> list[int | None]:
     """For every instance what was seen of it; twins are told apart by where they were declared."""
-    declared = inquiry.boxes_in(picture.width, picture.height)
+    declared = request.boxes_in(picture.width, picture.height)
     free = [place for place, box in enumerate(boxes) if box is not None]
     given: list[int | None] = []
     matches: list[Match | None] = greedy_match(declared, names, _by_name(names, boxes))

@@ -13,7 +13,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from occlusionformer.evaluation.benchmark import QuestionKind
-from occlusionformer.evaluation.judgement import Identity, Inquiry, JudgementError, JudgeUnavailableError, Verdict
+from occlusionformer.evaluation.judgement import (
+    Identity,
+    JudgeAnswer,
+    JudgementError,
+    JudgeRequest,
+    JudgeUnavailableError,
+)
 from occlusionformer.evaluation.judges.weights import best_device, revision
 
 SIDE = 299
@@ -35,11 +41,11 @@ class InceptionJudge:
         self.identity = identity
 
     @torch.inference_mode()
-    def judge(self, picture: Image.Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image.Image, request: JudgeRequest) -> JudgeAnswer:
         features = self._extract(resized(picture)[None].to(self._device)).float().flatten().cpu()
         if not features.isfinite().all():
             raise JudgementError("error", "the network gave numbers that are none")
-        return Verdict(answer=base64.b64encode(features.numpy().astype("<f4").tobytes()).decode())
+        return JudgeAnswer(answer=base64.b64encode(features.numpy().astype("<f4").tobytes()).decode())
 
 
 def resized(picture: Image.Image) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from PIL.Image import Image
 
 from occlusionformer.evaluation.benchmark import QuestionKind
-from occlusionformer.evaluation.judgement import Identity, Inquiry, Verdict
+from occlusionformer.evaluation.judgement import Identity, JudgeAnswer, JudgeRequest
 
 
 @runtime_checkable
@@ -26,7 +26,7 @@ class Judge(Protocol):
 
     @property
     def needs(self) -> frozenset[QuestionKind]:
-        """Answers of other judges it wants in `Inquiry.given`."""
+        """Answers of other judges it wants in `JudgeRequest.given`."""
         ...
 
     @property
@@ -34,7 +34,7 @@ class Judge(Protocol):
         """How many questions may be asked at once, from threads."""
         ...
 
-    def judge(self, picture: Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
         """The answer to one question about an RGB picture.
 
         Raises JudgementError when there is none; the run goes on without it.

@@ -10,9 +10,9 @@ from PIL.Image import Image
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from occlusionformer.evaluation.judgement import Identity, JudgementError
-from occlusionformer.evaluation.judges.speaking import SpeakingJudge
+from occlusionformer.evaluation.judges.vlm import VlmJudge
+from occlusionformer.evaluation.judges.vlm_prompts import SYSTEM
 from occlusionformer.evaluation.judges.weights import best_device, best_dtype, revision, short_name
-from occlusionformer.evaluation.judges.wording import SYSTEM
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,7 +34,7 @@ CHAT = (
 PICTURE_TOKEN = "<|image_pad|>"
 
 
-class QwenSpeaker:
+class QwenModel:
     """Text first, picture second, answered by the likeliest word each time."""
 
     parallel = 1
@@ -58,7 +58,7 @@ class QwenSpeaker:
         }
 
     @torch.inference_mode()
-    def say(self, text: str, picture: Image) -> str:
+    def ask(self, text: str, picture: Image) -> str:
         """Raises JudgementError for a picture too narrow to be split (sides of more than 200 to 1)."""
         try:
             split = self._splitter(images=[picture.convert("RGB")], return_tensors="pt")
@@ -88,7 +88,7 @@ def _plain(text: str) -> str:
     return text.replace("<|", "< |")
 
 
-def load_qwen(argument: str | None) -> SpeakingJudge:
+def load_qwen(argument: str | None) -> VlmJudge:
     """A model folder, or a name on the hub; the published judge without an argument."""
     path = PUBLISHED_MODEL if argument is None else argument
     device = best_device()
@@ -100,4 +100,4 @@ def load_qwen(argument: str | None) -> SpeakingJudge:
         "settings": {"dtype": str(model.dtype), "device": device.type},
     }
     tokenizer = AutoTokenizer.from_pretrained(path)
-    return SpeakingJudge(QwenSpeaker(model, tokenizer, PictureSplitter.from_pretrained(path), identity=identity))
+    return VlmJudge(QwenModel(model, tokenizer, PictureSplitter.from_pretrained(path), identity=identity))

@@ -18,12 +18,12 @@ ENTRY_POINT_GROUP = "occlusionformer.judges"
 
 JudgeLoader = Callable[["str | None"], Judge]
 
-SPEAKING: frozenset[QuestionKind] = frozenset({"detect", "entity", "relation", "attributes"})
+VLM_KINDS: frozenset[QuestionKind] = frozenset({"detect", "entity", "relation", "attributes"})
 CLIP: frozenset[QuestionKind] = frozenset({"clip_global", "clip_local"})
 NOTHING: frozenset[QuestionKind] = frozenset()
 
 
-class Card(NamedTuple):
+class JudgeInfo(NamedTuple):
     """What is known of a judge before anything of it is imported."""
 
     loader: str
@@ -35,16 +35,16 @@ class Card(NamedTuple):
     """What to install where a library is missing."""
 
 
-PACKAGED: Mapping[str, Card] = {
-    "qwen": Card("qwen:load_qwen", SPEAKING),
-    "server": Card("server:load_server", SPEAKING, argument="required"),
-    "sam2": Card("segmenting:load_sam2", frozenset({"segment"})),
-    "instaorder-order": Card("ordering:load_order", frozenset({"order"}), frozenset({"segment"}), "required"),
-    "instaorder-depth": Card("ordering:load_depth", frozenset({"depth"}), frozenset({"segment"}), "required"),
-    "clip": Card("alikeness:load_clip", CLIP),
-    "open-clip": Card("alikeness:load_open_clip", CLIP, extra="judges"),
-    "art": Card("artwork:load_art", frozenset({"detect", "entity", "order", "depth"}), argument="none"),
-    "inception": Card("inception:load_inception", frozenset({"fid_features"}), extra="judges"),
+PACKAGED: Mapping[str, JudgeInfo] = {
+    "qwen": JudgeInfo("qwen:load_qwen", VLM_KINDS),
+    "server": JudgeInfo("server:load_server", VLM_KINDS, argument="required"),
+    "sam2": JudgeInfo("sam2:load_sam2", frozenset({"segment"})),
+    "instaorder-order": JudgeInfo("instaorder:load_order", frozenset({"order"}), frozenset({"segment"}), "required"),
+    "instaorder-depth": JudgeInfo("instaorder:load_depth", frozenset({"depth"}), frozenset({"segment"}), "required"),
+    "clip": JudgeInfo("clip:load_clip", CLIP),
+    "open-clip": JudgeInfo("clip:load_open_clip", CLIP, extra="judges"),
+    "art": JudgeInfo("artwork:load_art", frozenset({"detect", "entity", "order", "depth"}), argument="none"),
+    "inception": JudgeInfo("inception:load_inception", frozenset({"fid_features"}), extra="judges"),
 }
 
 
@@ -79,7 +79,7 @@ def check_judge(spec: str) -> None:
         raise ValueError(f"judges: expected {name} without an argument, got {spec!r}")
 
 
-def card_of(spec: str) -> Card | None:
+def judge_info(spec: str) -> JudgeInfo | None:
     """What is known of a judge without loading it; None for one of another package."""
     return PACKAGED.get(spec.partition(":")[0])
 

@@ -13,8 +13,8 @@ import httpx
 from PIL.Image import Image
 
 from occlusionformer.evaluation.judgement import Identity, JudgementError, JudgeUnavailableError
-from occlusionformer.evaluation.judges.speaking import SpeakingJudge
-from occlusionformer.evaluation.judges.wording import SYSTEM
+from occlusionformer.evaluation.judges.vlm import VlmJudge
+from occlusionformer.evaluation.judges.vlm_prompts import SYSTEM
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_SUCH_SERVICE = {401, 403, 404, 405}
@@ -38,7 +38,7 @@ class ServerConfig:
     """Questions on their way at once; a server that batches is idle with fewer."""
 
 
-class ServerSpeaker:
+class ServerModel:
     """One model of a server. Threads may ask at once."""
 
     def __init__(self, base_url: str, model: str | None = None, *, config: ServerConfig | None = None) -> None:
@@ -66,7 +66,7 @@ class ServerSpeaker:
             "settings": {"max_tokens": self._config.max_tokens, "temperature": self._config.temperature},
         }
 
-    def say(self, text: str, picture: Image) -> str:
+    def ask(self, text: str, picture: Image) -> str:
         """Raises JudgementError after the last try, JudgeUnavailableError where no other picture would fare better."""
         message = self._message(text, picture)
         for attempt in range(self._config.retries + 1):
@@ -123,9 +123,9 @@ def _words(response: httpx.Response) -> str:
     return content
 
 
-def load_server(argument: str | None) -> SpeakingJudge:
+def load_server(argument: str | None) -> VlmJudge:
     """`http://host:8000/v1`, or with `#MODEL` behind it where several are served."""
     if not argument:
         raise ValueError("server: expected an address, as in server:http://localhost:8000/v1")
     address, _, model = argument.partition("#")
-    return SpeakingJudge(ServerSpeaker(address, model or None))
+    return VlmJudge(ServerModel(address, model or None))

@@ -56,7 +56,7 @@ def cosine(first: ArrayLike, second: ArrayLike) -> float:
     return float(np.clip(a / lengths[0] @ (b / lengths[1]), -1, 1))
 
 
-def likeness(similarities: Sequence[float | None]) -> Count:
+def clip_similarity(similarities: Sequence[float | None]) -> Count:
     """CLIP-L of one picture: the sum over instances that have a crop and a caption, None for those that do not.
 
     CLIP-L of a set is the sum of all over their number; CLIP-G is the mean over pictures of one similarity each.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
-from occlusionformer.evaluation.answers import readable
 from occlusionformer.evaluation.benchmark import Item, Question
 from occlusionformer.evaluation.judgement import Json
+from occlusionformer.evaluation.parse_answers import parse_answer
 from occlusionformer.evaluation.running.plan import PICTURE_ENDINGS
 from occlusionformer.evaluation.running.result import Result
 
@@ -43,7 +43,7 @@ def _with_boxes(picture: Image.Image, item: Item, answer: Json) -> Image.Image:
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     small = picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(small)
-    found = readable(Question("detect"), answer, item) or {}
+    found = parse_answer(Question("detect"), answer, item) or {}
     for x1, y1, x2, y2 in (box for boxes in found.values() for box in boxes):
         if x1 < x2 and y1 < y2:
             draw.rectangle((x1 * scale, y1 * scale, x2 * scale, y2 * scale), outline=(255, 255, 255), width=1)

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from occlusionformer.evaluation.benchmark import Item, Question
 from occlusionformer.evaluation.reports.pictures import thumbnail
 from occlusionformer.evaluation.reports.table import facts, markdown_table, table_headers, table_rows
+from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.result import Result
-from occlusionformer.evaluation.running.transcript import Transcript
 from occlusionformer.evaluation.scores import Score
 from occlusionformer.layout import write_atomic
 from occlusionformer.reporting import Section, figure, gallery, line_chart, page, table, text
@@ -29,11 +29,11 @@ LEAST_PICTURES = 10
 """A curve through fewer is noise."""
 
 
-def write_reports(result: Result, items: Mapping[str, Item], transcript: Transcript) -> None:
+def write_reports(result: Result, items: Mapping[str, Item], store: JudgementStore) -> None:
     """`table.md` and `report.html` in the folder of the run."""
     assert result.path is not None
     write_atomic(result.path / "table.md", markdown_table(result))
-    write_atomic(result.path / "report.html", _report(result, items, transcript))
+    write_atomic(result.path / "report.html", _report(result, items, store))
 
 
 def per_picture(score: Score) -> dict[str, float]:
@@ -47,13 +47,13 @@ def main_score(result: Result) -> Score | None:
     return next((score for score in result.scores if score.keys), None)
 
 
-def _report(result: Result, items: Mapping[str, Item], transcript: Transcript) -> str:
+def _report(result: Result, items: Mapping[str, Item], store: JudgementStore) -> str:
     run = result.document["run"]
     notes = [text(note) for note in run["benchmark"]["notes"]]
     sections = [
         Section("Results", Markup("").join([table(table_headers(result), table_rows(result)), *notes])),
         *_curves(result),
-        *_cases(result, items, transcript),
+        *_cases(result, items, store),
         Section("Judges", table(["judge", "question", "answered", "failed", "not asked"], _judge_rows(result))),
         Section("What moves these numbers", table(["setting", "value"], facts(result))),
     ]
@@ -94,7 +94,7 @@ def _middle(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
 
 
-def _cases(result: Result, items: Mapping[str, Item], transcript: Transcript) -> list[Section]:
+def _cases(result: Result, items: Mapping[str, Item], store: JudgementStore) -> list[Section]:
     score = main_score(result)
     if score is None:
         return []
@@ -106,7 +106,7 @@ def _cases(result: Result, items: Mapping[str, Item], transcript: Transcript) ->
     for end, keys in ends.items():
         figures = []
         for key in keys:
-            detected = transcript.answers(items[key], [Question("detect")]).get(Question("detect"))
+            detected = store.answers(items[key], [Question("detect")]).get(Question("detect"))
             picture = thumbnail(result, items[key], answer=detected)
             if picture is not None:
                 figures.append(figure(picture, f"{key}: {score.column.title} {values[key]:.3f}"))

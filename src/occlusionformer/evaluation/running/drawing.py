@@ -11,15 +11,15 @@ from PIL import Image
 from occlusionformer.evaluation.benchmark import Item
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.records import picture_digest
-from occlusionformer.evaluation.running.folder import Look, RunFolder, ShareFiles
-from occlusionformer.evaluation.running.plan import Artist, Drawing, Plan, Progress, pictures_by_key
+from occlusionformer.evaluation.running.folder import PictureEntry, RunFolder, ShardFiles
+from occlusionformer.evaluation.running.plan import Drawing, PictureMaker, Plan, Progress, pictures_by_key
 from occlusionformer.generation import ProvenanceError, load_generator, read_provenance
 from occlusionformer.layout import write_atomic
 
 BATCH = 8
 """Items handed to a picture maker at once; what is drawn is lost with a kill until the whole batch is saved."""
 
-LOOKS = 64
+DIGESTS_AT_ONCE = 64
 """Pictures whose digests are written at once."""
 
 MADE = ("model", "versions", "width", "height", "steps", "guidance", "grounding_ratio", "strength", "device", "dtype")
@@ -27,7 +27,7 @@ MADE = ("model", "versions", "width", "height", "steps", "guidance", "grounding_
 
 
 def draw_missing(
-    plan: Plan, folder: RunFolder, files: ShareFiles, items: Sequence[Item], progress: Progress
+    plan: Plan, folder: RunFolder, files: ShardFiles, items: Sequence[Item], progress: Progress
 ) -> dict[str, Path]:
     """The picture of every item, by key; what is there already is not drawn again.
 
@@ -41,8 +41,8 @@ def draw_missing(
         _draw([item for item in items if not places[item.key].exists()], plan, places, progress)
     known = folder.digests()
     new = [item for item in items if (item.key, "generated") not in known]
-    for start in range(0, len(new), LOOKS):
-        _look(new[start : start + LOOKS], places, files)
+    for start in range(0, len(new), DIGESTS_AT_ONCE):
+        _look(new[start : start + DIGESTS_AT_ONCE], places, files)
     return places
 
 
@@ -50,14 +50,14 @@ def _draw(missing: Sequence[Item], plan: Plan, places: Mapping[str, Path], progr
     if not missing:
         return
     assert not isinstance(plan.method, Path)
-    generator: Artist = load_generator(plan.method) if isinstance(plan.method, str) else plan.method
+    generator: PictureMaker = load_generator(plan.method) if isinstance(plan.method, str) else plan.method
     for start in range(0, len(missing), BATCH):
         progress("drawing", start, len(missing))
         _draw_batch(missing[start : start + BATCH], generator, plan.drawing, places)
     progress("drawing", len(missing), len(missing))
 
 
-def _draw_batch(items: Sequence[Item], generator: Artist, drawing: Drawing, places: Mapping[str, Path]) -> None:
+def _draw_batch(items: Sequence[Item], generator: PictureMaker, drawing: Drawing, places: Mapping[str, Path]) -> None:
     drawn = generator.generate([drawing.request(item.layout) for item in items])
     for item, picture in zip(items, drawn, strict=True):
         if isinstance(picture, Image.Image):
@@ -68,23 +68,23 @@ def _draw_batch(items: Sequence[Item], generator: Artist, drawing: Drawing, plac
             picture.save(places[item.key])
 
 
-def _look(items: Sequence[Item], places: Mapping[str, Path], files: ShareFiles) -> None:
+def _look(items: Sequence[Item], places: Mapping[str, Path], files: ShardFiles) -> None:
     """Note what pictures show."""
-    looks: list[Look] = []
+    entries: list[PictureEntry] = []
     problems: list[str] = []
     for item in items:
         path, expected = places[item.key], (item.layout.width, item.layout.height)
         with Image.open(path) as picture:
             if picture.size == expected:
                 digest = picture_digest(picture)
-                looks.append(Look(item=item.key, subject="generated", digest=digest, made=_made(path)))
+                entries.append(PictureEntry(item=item.key, subject="generated", digest=digest, made=_made(path)))
             else:
                 problems.append(
                     f"{path}: expected {expected[0]} x {expected[1]}, got {picture.width} x {picture.height}"
                 )
     if problems:
         raise ValueError("\n".join(problems))
-    files.pictures(looks)
+    files.pictures(entries)
 
 
 def _made(path: Path) -> dict[str, Json] | None:

@@ -33,7 +33,7 @@ FORMAT = 1
 """Raised when a file changes its meaning."""
 
 
-class Share(NamedTuple):
+class Shard(NamedTuple):
     """One part of a run: items number k, k + n, k + 2n, ..."""
 
     part: int = 0
@@ -44,7 +44,7 @@ class Share(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attendance:
+class JudgeAvailability:
     """Which judges came, and why others did not; both by spec."""
 
     identities: Mapping[str, Identity]
@@ -52,7 +52,7 @@ class Attendance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class PictureEntry:
     """A picture that was looked at."""
 
     item: str
@@ -68,7 +68,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def start(self, asked: Mapping[str, Json], items: Sequence[Item]) -> None:
+    def start(self, document: Mapping[str, Json], items: Sequence[Item]) -> None:
         """Lay out the folder, or go on with one that was laid out for the very same run.
 
         Raises ValueError that lists what differs; `code` may differ, and what was there first stays.
@@ -76,22 +76,22 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "pictures").mkdir(exist_ok=True)
         if (self.path / "run.json").exists():
-            _check_same(self.asked(), json.loads(canonical(asked)))
+            _check_same(self.document(), json.loads(canonical(document)))
             return
         write_atomic(self.path / "items.jsonl", "".join(canonical(item_as_json(item)) + "\n" for item in items))
-        write_atomic(self.path / "run.json", _pretty(asked))
+        write_atomic(self.path / "run.json", _pretty(document))
 
-    def asked(self) -> dict[str, Json]:
+    def document(self) -> dict[str, Json]:
         """What the run was started with. Raises ValueError for a folder without a run."""
         try:
-            asked = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            document = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ValueError(f"{self.path}: expected the folder of a run, found no run.json in it") from error
         except ValueError as error:
             raise ValueError(f"{self.path / 'run.json'}: expected JSON: {error}") from error
-        if not isinstance(asked, dict) or asked.get("format") != FORMAT:
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise ValueError(f"{self.path / 'run.json'}: expected a run of format {FORMAT}")
-        return asked
+        return document
 
     def items(self) -> list[Item]:
         """The items as they were when the run started, without references."""
@@ -110,7 +110,7 @@ class RunFolder:
         ways = {canonical(line["made"]): line["made"] for line in self._lines("pictures") if "made" in line}
         return [ways[name] for name in sorted(ways)]
 
-    def attendance(self) -> Attendance:
+    def judge_availability(self) -> JudgeAvailability:
         """Raises ValueError where one judge was not the same all the time: its answers must not be mixed."""
         identities: dict[str, Identity] = {}
         reasons: dict[str, str] = {}
@@ -120,13 +120,13 @@ class RunFolder:
             elif identities.setdefault(line["spec"], line["identity"]) != line["identity"]:
                 known = canonical(identities[line["spec"]])
                 raise ValueError(f"{line['spec']}: expected one judge, got {known} and {canonical(line['identity'])}")
-        return Attendance(identities=identities, reasons=reasons)
+        return JudgeAvailability(identities=identities, reasons=reasons)
 
     def records(self) -> dict[str, Record]:
         return read_records(self._files("judgements"))
 
-    def writing(self, share: Share) -> ShareFiles:
-        return ShareFiles(self.path, share)
+    def writing(self, shard: Shard) -> ShardFiles:
+        return ShardFiles(self.path, shard)
 
     def _lines(self, name: str) -> list[dict[str, Json]]:
         return list(read_lines(self._files(name)))
@@ -135,15 +135,15 @@ class RunFolder:
         return sorted(self.path.glob(f"{name}-*of*.jsonl"))
 
 
-class ShareFiles:
+class ShardFiles:
     """The files one share appends to; used as a context manager."""
 
-    def __init__(self, path: Path, share: Share) -> None:
-        self._names = {name: path / f"{name}-{share}.jsonl" for name in ("pictures", "judges", "judgements")}
+    def __init__(self, path: Path, shard: Shard) -> None:
+        self._names = {name: path / f"{name}-{shard}.jsonl" for name in ("pictures", "judges", "judgements")}
         self._stack = ExitStack()
         self._open: dict[str, RecordFile] = {}
 
-    def __enter__(self) -> ShareFiles:
+    def __enter__(self) -> ShardFiles:
         self._open = {name: self._stack.enter_context(RecordFile(path)) for name, path in self._names.items()}
         return self
 
@@ -152,26 +152,26 @@ class ShareFiles:
     ) -> None:
         self._stack.close()
 
-    def pictures(self, looks: Iterable[Look]) -> None:
-        lines = [{name: value for name, value in vars(look).items() if value is not None} for look in looks]
+    def pictures(self, entries: Iterable[PictureEntry]) -> None:
+        lines = [{name: value for name, value in vars(look).items() if value is not None} for look in entries]
         self._open["pictures"].append(lines)
 
     def judge(self, spec: str, identity: Identity) -> None:
         self._open["judges"].append([{"spec": spec, "identity": identity}])
 
-    def absence(self, spec: str, reason: str) -> None:
+    def unavailable(self, spec: str, reason: str) -> None:
         self._open["judges"].append([{"spec": spec, "unavailable": reason}])
 
     def judgements(self, records: Iterable[Record]) -> None:
         self._open["judgements"].append(record.as_json() for record in records)
 
 
-def _check_same(there: Mapping[str, Json], asked: Mapping[str, Json]) -> None:
-    names = sorted((there.keys() | asked.keys()) - {"code"})
+def _check_same(there: Mapping[str, Json], document: Mapping[str, Json]) -> None:
+    names = sorted((there.keys() | document.keys()) - {"code"})
     problems = [
-        f"{name}: this folder holds a run with {_shown(there.get(name))}, asked for was {_shown(asked.get(name))}"
+        f"{name}: this folder holds a run with {_shown(there.get(name))}, asked for was {_shown(document.get(name))}"
         for name in names
-        if there.get(name) != asked.get(name)
+        if there.get(name) != document.get(name)
     ]
     if problems:
         raise ValueError("\n".join(problems))

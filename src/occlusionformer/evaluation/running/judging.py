@@ -15,18 +15,18 @@ from PIL import Image
 
 from occlusionformer.evaluation.benchmark import Item, Question
 from occlusionformer.evaluation.judgement import (
-    Inquiry,
+    JudgeAnswer,
     JudgementError,
+    JudgeRequest,
     JudgeUnavailableError,
-    Verdict,
     canonical,
 )
 from occlusionformer.evaluation.judges.protocol import Judge
 from occlusionformer.evaluation.records import Record, picture_digest
-from occlusionformer.evaluation.running.folder import Look, ShareFiles
+from occlusionformer.evaluation.running.folder import PictureEntry, ShardFiles
+from occlusionformer.evaluation.running.judge_specs import JudgeSpec, all_questions, judge_spec_for
+from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.plan import Progress
-from occlusionformer.evaluation.running.seats import Seat, all_questions, seat_for
-from occlusionformer.evaluation.running.transcript import Transcript
 
 FOREIGN_ERRORS = (
     ArithmeticError,
@@ -40,7 +40,7 @@ FOREIGN_ERRORS = (
 )
 """What a judge of somebody else's may raise about one picture."""
 
-LOOKS = 64
+DIGESTS_AT_ONCE = 64
 """References whose digests are written at once."""
 
 MOST_DETAIL = 300
@@ -48,14 +48,14 @@ MOST_DETAIL = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hearing:
+class JudgingContext:
     """What judges are heard about."""
 
     items: Sequence[Item]
     pictures: Mapping[str, Path]
     """The drawn picture of every item; may be empty when only references are asked about."""
-    transcript: Transcript
-    files: ShareFiles
+    store: JudgementStore
+    files: ShardFiles
     progress: Progress
     retry: bool = False
     """Ask again where a judge gave nothing usable in an earlier run."""
@@ -67,125 +67,127 @@ class _Task:
 
     item: Item
     subject: str
-    asked: tuple[tuple[str, Inquiry], ...]
+    asked: tuple[tuple[str, JudgeRequest], ...]
 
 
-def hear(hearing: Hearing, questions: Sequence[Question]) -> None:
+def run_judges(context: JudgingContext, questions: Sequence[Question]) -> None:
     """Put all questions, and those that their judges build upon, about all items.
 
     Raises ValueError where a judge has become another one since its first answers.
     """
-    seats = hearing.transcript.seats
-    waiting = [question for question in all_questions(questions, seats) if seat_for(question.kind, seats)]
-    _note_references(hearing, {question.subject for question in waiting})
+    specs = context.store.specs
+    waiting = [question for question in all_questions(questions, specs) if judge_spec_for(question.kind, specs)]
+    _note_references(context, {question.subject for question in waiting})
     while waiting:
-        seat = seat_for(waiting[0].kind, seats)
-        assert seat is not None
+        spec = judge_spec_for(waiting[0].kind, specs)
+        assert spec is not None
         mine = [
             question
             for question in waiting
-            if seat_for(question.kind, seats) == seat and _is_due(question, seat, waiting)
+            if judge_spec_for(question.kind, specs) == spec and _is_due(question, spec, waiting)
         ]
-        _hear_one(hearing, seat, mine)
+        _run_judge(context, spec, mine)
         waiting = [question for question in waiting if question not in mine]
 
 
-def _is_due(question: Question, seat: Seat, waiting: Sequence[Question]) -> bool:
+def _is_due(question: Question, spec: JudgeSpec, waiting: Sequence[Question]) -> bool:
     """Whether everything it builds upon was asked."""
-    return not any(Question(kind, question.subject) in waiting for kind in seat.needs)
+    return not any(Question(kind, question.subject) in waiting for kind in spec.needs)
 
 
-def _note_references(hearing: Hearing, subjects: set[str]) -> None:
+def _note_references(context: JudgingContext, subjects: set[str]) -> None:
     """Reference pictures get their digests when the first question about them comes up."""
     if "reference" not in subjects:
         return
-    digests = hearing.transcript.digests
-    new = [item for item in hearing.items if item.reference is not None and (item.key, "reference") not in digests]
-    for start in range(0, len(new), LOOKS):
-        looks = []
-        for item in new[start : start + LOOKS]:
+    digests = context.store.digests
+    new = [item for item in context.items if item.reference is not None and (item.key, "reference") not in digests]
+    for start in range(0, len(new), DIGESTS_AT_ONCE):
+        entries = []
+        for item in new[start : start + DIGESTS_AT_ONCE]:
             assert item.reference is not None
             digests[item.key, "reference"] = picture_digest(item.reference())
-            looks.append(Look(item=item.key, subject="reference", digest=digests[item.key, "reference"]))
-        hearing.files.pictures(looks)
+            entries.append(PictureEntry(item=item.key, subject="reference", digest=digests[item.key, "reference"]))
+        context.files.pictures(entries)
 
 
-def _hear_one(hearing: Hearing, seat: Seat, questions: Sequence[Question]) -> None:
+def _run_judge(context: JudgingContext, spec: JudgeSpec, questions: Sequence[Question]) -> None:
     """All that one judge is asked. It is loaded when there is something to ask that nobody has answered yet."""
-    if seat.spec in hearing.transcript.identities and not _tasks(hearing, questions):
+    if spec.name in context.store.identities and not _tasks(context, questions):
         return
     try:
-        judge = seat.load()
-        _recognise(hearing, seat, judge)
-        tasks = _tasks(hearing, questions)
+        judge = spec.load()
+        _recognise(context, spec, judge)
+        tasks = _tasks(context, questions)
         with ThreadPoolExecutor(max(1, judge.parallel)) as pool:
-            futures = [pool.submit(_answers, judge, task, hearing) for task in tasks]
+            futures = [pool.submit(_answers, judge, task, context) for task in tasks]
             try:
-                _record(hearing, seat, futures)
+                _record(context, spec, futures)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
     except JudgeUnavailableError as error:
-        hearing.files.absence(seat.spec, str(error))
-        hearing.progress(f"{seat.spec} is not available: {error}", 0, 0)
+        context.files.unavailable(spec.name, str(error))
+        context.progress(f"{spec.name} is not available: {error}", 0, 0)
 
 
-def _recognise(hearing: Hearing, seat: Seat, judge: Judge) -> None:
-    known = hearing.transcript.identities.get(seat.spec)
+def _recognise(context: JudgingContext, spec: JudgeSpec, judge: Judge) -> None:
+    known = context.store.identities.get(spec.name)
     if known is None:
-        hearing.transcript.identities[seat.spec] = judge.identity
-        hearing.files.judge(seat.spec, judge.identity)
+        context.store.identities[spec.name] = judge.identity
+        context.files.judge(spec.name, judge.identity)
     elif canonical(known) != canonical(judge.identity):
         raise ValueError(
-            f"{seat.spec}: expected the judge that began this run, {canonical(known)}, got {canonical(judge.identity)}"
+            f"{spec.name}: expected the judge that began this run, {canonical(known)}, got {canonical(judge.identity)}"
         )
 
 
-def _tasks(hearing: Hearing, questions: Sequence[Question]) -> list[_Task]:
+def _tasks(context: JudgingContext, questions: Sequence[Question]) -> list[_Task]:
     """What is still to be asked, picture by picture; the same about the same pixels is asked once."""
     tasks = []
     taken: set[str] = set()
-    for item in hearing.items:
+    for item in context.items:
         for subject in sorted({question.subject for question in questions}):
             about = [question for question in questions if question.subject == subject]
-            asked = tuple(each for each in _unanswered(hearing, item, about) if each[0] not in taken)
+            asked = tuple(each for each in _unanswered(context, item, about) if each[0] not in taken)
             if asked:
                 taken.update(key for key, _ in asked)
                 tasks.append(_Task(item=item, subject=subject, asked=asked))
     return tasks
 
 
-def _unanswered(hearing: Hearing, item: Item, questions: Sequence[Question]) -> Iterator[tuple[str, Inquiry]]:
-    transcript = hearing.transcript
+def _unanswered(
+    context: JudgingContext, item: Item, questions: Sequence[Question]
+) -> Iterator[tuple[str, JudgeRequest]]:
+    store = context.store
     for question in questions:
-        key = transcript.key(item, question)
-        record = None if key is None else transcript.records.get(key)
-        if key is not None and (record is None or (hearing.retry and record.answer is None)):
-            yield key, transcript.inquiry(item, question)
+        key = store.key(item, question)
+        record = None if key is None else store.records.get(key)
+        if key is not None and (record is None or (context.retry and record.answer is None)):
+            yield key, store.request(item, question)
 
 
-def _answers(judge: Judge, task: _Task, hearing: Hearing) -> list[Record]:
+def _answers(judge: Judge, task: _Task, context: JudgingContext) -> list[Record]:
     """Runs in a thread. Questions about one picture follow one another, so that a judge may remember it."""
-    picture = _open(task, hearing)
-    return [_answer(judge, picture, key, inquiry, task.item.key) for key, inquiry in task.asked]
+    picture = _open(task, context)
+    return [_answer(judge, picture, key, request, task.item.key) for key, request in task.asked]
 
 
-def _open(task: _Task, hearing: Hearing) -> Image.Image:
+def _open(task: _Task, context: JudgingContext) -> Image.Image:
     if task.subject == "reference":
         assert task.item.reference is not None
         return task.item.reference().convert("RGB")
-    with Image.open(hearing.pictures[task.item.key]) as picture:
+    with Image.open(context.pictures[task.item.key]) as picture:
         return picture.convert("RGB")
 
 
-def _answer(judge: Judge, picture: Image.Image, key: str, inquiry: Inquiry, item: str) -> Record:
+def _answer(judge: Judge, picture: Image.Image, key: str, request: JudgeRequest, item: str) -> Record:
     """The judgement, or how it failed."""
     failure, reply = "", None
     try:
-        verdict = judge.judge(picture, inquiry)
-        if isinstance(verdict, Verdict) and verdict.answer is not None:
-            canonical(verdict.answer)
-            return Record(key=key, item=item, kind=inquiry.kind, answer=verdict.answer, reply=verdict.reply)
+        judged_answer = judge.judge(picture, request)
+        if isinstance(judged_answer, JudgeAnswer) and judged_answer.answer is not None:
+            canonical(judged_answer.answer)
+            return Record(key=key, item=item, kind=request.kind, answer=judged_answer.answer, reply=judged_answer.reply)
         failure = "unreadable: the judge answered nothing"
     except JudgeUnavailableError:
         raise
@@ -196,14 +198,14 @@ def _answer(judge: Judge, picture: Image.Image, key: str, inquiry: Inquiry, item
     except FOREIGN_ERRORS as error:
         failure = f"error: {type(error).__name__}: {error}"
     return Record(
-        key=key, item=item, kind=inquiry.kind, answer=None, failure=failure[:MOST_DETAIL].rstrip(": "), reply=reply
+        key=key, item=item, kind=request.kind, answer=None, failure=failure[:MOST_DETAIL].rstrip(": "), reply=reply
     )
 
 
-def _record(hearing: Hearing, seat: Seat, futures: Sequence[Future[list[Record]]]) -> None:
+def _record(context: JudgingContext, spec: JudgeSpec, futures: Sequence[Future[list[Record]]]) -> None:
     for done, future in enumerate(as_completed(futures)):
-        hearing.progress(f"asking {seat.spec}", done, len(futures))
+        context.progress(f"asking {spec.name}", done, len(futures))
         records = future.result()
-        hearing.files.judgements(records)
-        hearing.transcript.records.update({record.key: record for record in records})
-    hearing.progress(f"asking {seat.spec}", len(futures), len(futures))
+        context.files.judgements(records)
+        context.store.records.update({record.key: record for record in records})
+    context.progress(f"asking {spec.name}", len(futures), len(futures))

@@ -16,7 +16,7 @@ from occlusionformer.evaluation.judges.protocol import Judge
 from occlusionformer.evaluation.judges.registry import check_judge
 from occlusionformer.evaluation.running.code import code_version
 from occlusionformer.evaluation.running.folder import FORMAT
-from occlusionformer.evaluation.running.seats import Seat, seat_of, spec_of
+from occlusionformer.evaluation.running.judge_specs import JudgeSpec, judge_name_of, judge_spec_of
 from occlusionformer.evaluation.running.snapshot import benchmark_as_json, item_as_json
 from occlusionformer.generation import GeneratedImage, GenerationRequest
 from occlusionformer.layout import Layout
@@ -24,7 +24,7 @@ from occlusionformer.layout import Layout
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-class Artist(Protocol):
+class PictureMaker(Protocol):
     """A picture maker, or a method of somebody else's that hands out plain pictures."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Sequence[GeneratedImage | Image.Image]:
@@ -66,7 +66,7 @@ class Plan:
     benchmark: Benchmark | str
     data: Path | None = None
     """The folder with the files of a benchmark that is given by name."""
-    method: Artist | str | Path
+    method: PictureMaker | str | Path
     """Who draws: a picture maker, the name of one, or a folder of pictures named by the keys of the items."""
     judges: tuple[Judge | str, ...] = ()
     """The first one that can answers a question."""
@@ -76,7 +76,7 @@ class Plan:
     name: str | None = None
     """What the method is called in tables."""
 
-    def loaded(self) -> Benchmark:
+    def load(self) -> Benchmark:
         """The benchmark itself. Raises ValueError for a name that is none, and for files that are not its own."""
         return load_benchmark(self.benchmark, self.data) if isinstance(self.benchmark, str) else self.benchmark
 
@@ -94,7 +94,7 @@ class Plan:
             raise ValueError("\n".join(problems[:20]))
         return items
 
-    def asked(self, benchmark: Benchmark, items: list[Item]) -> dict[str, Json]:
+    def document(self, benchmark: Benchmark, items: list[Item]) -> dict[str, Json]:
         """Everything that decides the result, as `run.json` has it."""
         asked = {
             "format": FORMAT,
@@ -104,14 +104,14 @@ class Plan:
             "model": None if isinstance(self.method, Path) else self.model_name,
             "pictures": str(self.method.resolve()) if isinstance(self.method, Path) else None,
             "drawing": None if isinstance(self.method, Path) else asdict(self.drawing),
-            "judges": [seat.as_json() for seat in self.seats()],
+            "judges": [spec.as_json() for spec in self.judge_specs()],
         }
         config = digest({name: value for name, value in asked.items() if name != "pictures"})
         return {**asked, "config": config, "code": code_version()}
 
-    def seats(self) -> list[Seat]:
+    def judge_specs(self) -> list[JudgeSpec]:
         """The judges in their order. Loads those of other packages, to learn what they can be asked."""
-        return [seat_of(judge) for judge in self.judges]
+        return [judge_spec_of(judge) for judge in self.judges]
 
     @property
     def model_name(self) -> str:
@@ -132,7 +132,7 @@ class Plan:
                     check_judge(judge)
             except ValueError as error:
                 problems.append(str(error))
-        specs = [spec_of(judge) for judge in self.judges]
+        specs = [judge_name_of(judge) for judge in self.judges]
         problems += [f"judges: expected every judge once, got {spec!r} again" for spec in _repeated(specs)]
         if isinstance(self.method, Path) and not self.method.is_dir():
             problems.append(f"pictures: expected a folder, got {str(self.method)!r}")

@@ -11,9 +11,9 @@ from pathlib import Path
 from occlusionformer.evaluation.benchmark import Benchmark, Column, Item, MetricSpec, Question
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.running.folder import RunFolder
-from occlusionformer.evaluation.running.seats import Seat, all_questions, seat_for, seat_of_json
+from occlusionformer.evaluation.running.judge_specs import JudgeSpec, all_questions, judge_spec_for, judge_spec_of_json
+from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.snapshot import benchmark_of_json
-from occlusionformer.evaluation.running.transcript import Transcript
 from occlusionformer.evaluation.scores import Score, score
 
 FORMAT = 1
@@ -45,40 +45,40 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scoring:
+class RecordedRun:
     """What a folder holds, ready to be scored."""
 
     folder: RunFolder
     benchmark: Benchmark
     items: Mapping[str, Item]
-    transcript: Transcript
+    store: JudgementStore
 
     @classmethod
-    def of(cls, folder: RunFolder, metrics: tuple[MetricSpec, ...] = ()) -> Scoring:
+    def of(cls, folder: RunFolder, metrics: tuple[MetricSpec, ...] = ()) -> RecordedRun:
         """`metrics` are those of the benchmark that are not packaged. Raises ValueError for a folder without a run."""
-        asked = folder.asked()
+        asked = folder.document()
         items = folder.items()
         benchmark = benchmark_of_json(asked["benchmark"], items, metrics)
-        transcript = Transcript.of(folder, [seat_of_json(value) for value in asked["judges"]], benchmark)
-        return cls(folder=folder, benchmark=benchmark, items={item.key: item for item in items}, transcript=transcript)
+        store = JudgementStore.of(folder, [judge_spec_of_json(value) for value in asked["judges"]], benchmark)
+        return cls(folder=folder, benchmark=benchmark, items={item.key: item for item in items}, store=store)
 
 
-def result_of(scoring: Scoring) -> Result:
+def result_of(scoring: RecordedRun) -> Result:
     """Score what has been recorded in a folder; no model is asked and no picture opened."""
-    benchmark, transcript, folder = scoring.benchmark, scoring.transcript, scoring.folder
-    seen = [item for item in scoring.items.values() if (item.key, "generated") in transcript.digests]
-    judged = ((item.key, item, transcript.answers(item, benchmark.questions)) for item in seen)
+    benchmark, store, folder = scoring.benchmark, scoring.store, scoring.folder
+    seen = [item for item in scoring.items.values() if (item.key, "generated") in store.digests]
+    judged = ((item.key, item, store.answers(item, benchmark.questions)) for item in seen)
     scores = score(benchmark.metrics, judged)
     document = {
         "format": FORMAT,
-        "run": folder.asked(),
+        "run": folder.document(),
         "drawn": {
             "number": len(seen),
             "ways": folder.provenances(),
-            "conditioned": _conditioned(benchmark, transcript, seen),
+            "conditioned": _conditioned(benchmark, store, seen),
         },
-        "judges": _judges(benchmark, transcript, folder, seen),
-        "scores": [_score_as_json(each, benchmark, transcript) for each in scores],
+        "judges": _judges(benchmark, store, folder, seen),
+        "scores": [_score_as_json(each, benchmark, store) for each in scores],
         "difficulty": {item.key: item.difficulty for item in seen},
     }
     return Result(document=json.loads(json.dumps(document)), scores=tuple(scores), path=folder.path)
@@ -106,32 +106,32 @@ def result_text(result: Result) -> str:
     return json.dumps(result.document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _judges(benchmark: Benchmark, transcript: Transcript, folder: RunFolder, items: Sequence[Item]) -> list[Json]:
+def _judges(benchmark: Benchmark, store: JudgementStore, folder: RunFolder, items: Sequence[Item]) -> list[Json]:
     """Who judged what, how often, and what failed how often."""
-    reasons = folder.attendance().reasons
-    questions = all_questions(benchmark.questions, transcript.seats)
+    reasons = folder.judge_availability().reasons
+    questions = all_questions(benchmark.questions, store.specs)
     told = []
-    for seat in transcript.seats:
-        mine = [each for each in questions if seat_for(each.kind, transcript.seats) == seat]
-        identity = transcript.identities.get(seat.spec)
-        counts = {str(question): _counts(question, transcript, items) for question in mine}
-        entry = {"spec": seat.spec, "identity": identity, "questions": counts}
+    for spec in store.specs:
+        mine = [each for each in questions if judge_spec_for(each.kind, store.specs) == spec]
+        identity = store.identities.get(spec.name)
+        counts = {str(question): _counts(question, store, items) for question in mine}
+        entry = {"spec": spec.name, "identity": identity, "questions": counts}
         is_short = any(each["missing"] for each in counts.values())
-        told.append({**entry, "unavailable": reasons[seat.spec]} if is_short and seat.spec in reasons else entry)
+        told.append({**entry, "unavailable": reasons[spec.name]} if is_short and spec.name in reasons else entry)
     return told
 
 
-def _conditioned(benchmark: Benchmark, transcript: Transcript, items: Sequence[Item]) -> Json:
+def _conditioned(benchmark: Benchmark, store: JudgementStore, items: Sequence[Item]) -> Json:
     """How many items were drawn with an order that judges saw in their references; None where that is not asked."""
     condition = benchmark.conditions_on
     if condition is None:
         return None
-    records = [transcript.record(item, condition) for item in items]
+    records = [store.record(item, condition) for item in items]
     return {"on": str(condition), "number": sum(record is not None and record.answer is not None for record in records)}
 
 
-def _counts(question: Question, transcript: Transcript, items: Sequence[Item]) -> dict[str, Json]:
-    records = [transcript.record(item, question) for item in items]
+def _counts(question: Question, store: JudgementStore, items: Sequence[Item]) -> dict[str, Json]:
+    records = [store.record(item, question) for item in items]
     made = [record for record in records if record is not None]
     failures = Counter((record.failure or "error").split(":")[0] for record in made if record.answer is None)
     return {
@@ -141,7 +141,7 @@ def _counts(question: Question, transcript: Transcript, items: Sequence[Item]) -
     }
 
 
-def _score_as_json(each: Score, benchmark: Benchmark, transcript: Transcript) -> dict[str, Json]:
+def _score_as_json(each: Score, benchmark: Benchmark, store: JudgementStore) -> dict[str, Json]:
     metric = next(metric for metric in benchmark.metrics if metric.name == each.metric)
     return {
         "metric": each.metric,
@@ -150,12 +150,12 @@ def _score_as_json(each: Score, benchmark: Benchmark, transcript: Transcript) ->
         "low": each.low,
         "high": each.high,
         "status": each.status,
-        "why": _why(metric, each, transcript),
+        "why": _why(metric, each, store),
         "num_images": each.num_images,
         "num_failed": each.num_failed,
         "num_missing": each.num_missing,
         "settings": dict(metric.settings),
-        "judges": {str(need): _judge_name(need, transcript) for need in metric.needs},
+        "judges": {str(need): _judge_name(need, store) for need in metric.needs},
         "pictures": {"keys": list(each.keys), "totals": list(each.totals), "weights": list(each.weights)},
     }
 
@@ -173,21 +173,21 @@ def _score_of_json(value: Mapping[str, Json]) -> Score:
     )
 
 
-def _judge_name(need: Question, transcript: Transcript) -> Json:
+def _judge_name(need: Question, store: JudgementStore) -> Json:
     """Who answered, as exactly as is known; None where nobody could have."""
-    seat = seat_for(need.kind, transcript.seats)
-    return None if seat is None else transcript.identities.get(seat.spec)
+    spec = judge_spec_for(need.kind, store.specs)
+    return None if spec is None else store.identities.get(spec.name)
 
 
-def _why(metric: MetricSpec, each: Score, transcript: Transcript) -> str | None:
+def _why(metric: MetricSpec, each: Score, store: JudgementStore) -> str | None:
     """Why there is no number, or one over fewer pictures than were drawn."""
     if not each.num_missing:
         return "no picture counts" if each.status == "empty" else None
-    seats: dict[str, Seat | None] = {need.kind: seat_for(need.kind, transcript.seats) for need in metric.needs}
-    nobody = sorted(kind for kind, seat in seats.items() if seat is None)
+    specs: dict[str, JudgeSpec | None] = {need.kind: judge_spec_for(need.kind, store.specs) for need in metric.needs}
+    nobody = sorted(kind for kind, spec in specs.items() if spec is None)
     if nobody:
         return f"no judge for {', '.join(nobody)}"
-    absent = sorted({seat.spec for seat in seats.values() if seat and seat.spec not in transcript.identities})
+    absent = sorted({spec.name for spec in specs.values() if spec and spec.name not in store.identities})
     if absent:
         return f"not available: {', '.join(absent)}"
     return f"{each.num_missing} pictures were not judged"

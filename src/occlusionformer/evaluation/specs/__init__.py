@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from occlusionformer.evaluation.benchmark import MetricSpec
 from occlusionformer.evaluation.specs.attributes import ATTRIBUTES, GROUNDING
-from occlusionformer.evaluation.specs.likeness import CLIP, FID
+from occlusionformer.evaluation.specs.clip_fid import CLIP, FID
+from occlusionformer.evaluation.specs.iou import MASKS, OVERLAP, OVERLAP_IN_WHOLE_PIXELS
 from occlusionformer.evaluation.specs.occlusion import (
     DEPTH,
     DEPTH_OF_REFERENCE,
     OCCLUSION,
     OCCLUSION_OF_REFERENCE,
 )
-from occlusionformer.evaluation.specs.placement import MASKS, OVERLAP, OVERLAP_IN_WHOLE_PIXELS
-from occlusionformer.evaluation.specs.success import ENTITIES, RELATIONS
+from occlusionformer.evaluation.specs.success_rate import ENTITIES, RELATIONS
 
 __all__ = ["METRICS"]
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, Question, Readable
+from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
 from occlusionformer.evaluation.metrics.grounding import LEAST_IOU, grounding, grounding_counts
 from occlusionformer.evaluation.metrics.language import Count, attribute_counts
-from occlusionformer.evaluation.specs.placement import in_frame
+from occlusionformer.evaluation.specs.iou import in_frame
 
 DETECT, ASKED = Question("detect"), Question("attributes")
 
 
-def _attributes(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _attributes(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return _shares("", attribute_counts(answers[ASKED] or {}, item.truth.names))
 
 
-def _grounding(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _grounding(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     truth = item.truth
     detected = in_frame(item, answers[DETECT] or {})
     overlaps = grounding(truth.boxes, truth.categories, detected)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, Question, Readable
+from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
 from occlusionformer.evaluation.metrics.depth import SUBSETS, whdr
 from occlusionformer.evaluation.metrics.order import Scores, has_occlusion, occlusion_scores
 from occlusionformer.evaluation.metrics.spatial import iou_matrix
@@ -23,7 +23,7 @@ ORDER_COLUMNS = (
     Column(name="occ_recall", title="Occ. recall"),
     Column(name="occ_precision", title="Occ. precision"),
     Column(name="occ_f1_declared", title="Occ. F1, pictures with an occlusion"),
-    Column(name="occ_none", title="Share of pictures without an occlusion"),
+    Column(name="occ_none", title="Shard of pictures without an occlusion"),
 )
 DEPTH_COLUMNS = tuple(
     Column(
@@ -33,15 +33,15 @@ DEPTH_COLUMNS = tuple(
 )
 
 
-def _declared_order(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _declared_order(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return _order(item, answers, item.truth.order)
 
 
-def _order_of_reference(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _order_of_reference(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return _order(item, answers, answers[REFERENCE_ORDER])
 
 
-def _order(item: Item, answers: Readable, truth: ArrayLike | None) -> Mapping[str, Contribution | None]:
+def _order(item: Item, answers: ParsedAnswers, truth: ArrayLike | None) -> Mapping[str, Contribution | None]:
     if truth is None:
         return {}
     judged = answers[ORDER]
@@ -56,15 +56,15 @@ def _order(item: Item, answers: Readable, truth: ArrayLike | None) -> Mapping[st
     }
 
 
-def _declared_depth(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _declared_depth(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return _depth(item, answers, item.truth.depth)
 
 
-def _depth_of_reference(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _depth_of_reference(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return _depth(item, answers, answers[REFERENCE_NEARER])
 
 
-def _depth(item: Item, answers: Readable, truth: ArrayLike | None) -> Mapping[str, Contribution | None]:
+def _depth(item: Item, answers: ParsedAnswers, truth: ArrayLike | None) -> Mapping[str, Contribution | None]:
     if truth is None:
         return {}
     judged = answers[NEARER]

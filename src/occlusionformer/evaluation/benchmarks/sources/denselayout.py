@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from occlusionformer.evaluation.benchmark import Item
-from occlusionformer.evaluation.benchmarks.source import Reading, Source, checked_key, files_in
+from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source, checked_key, files_in
 from occlusionformer.evaluation.benchmarks.truths import truth_of
 from occlusionformer.layout import LayoutError, read_layout
 from occlusionformer.layout.document import Document
@@ -21,16 +21,16 @@ class DenseLayoutSettings(Document):
     files: tuple[str, ...] = Field(description="Patterns for JSON files of one record or a list, or JSON lines.")
 
 
-def read(settings: DenseLayoutSettings, folder: Path) -> Reading:
-    reading = Reading(files=files_in(folder, settings.files))
-    for path in reading.files:
+def read(settings: DenseLayoutSettings, folder: Path) -> LoadedItems:
+    loaded = LoadedItems(files=files_in(folder, settings.files))
+    for path in loaded.files:
         records: list[Any] = []
-        with reading.row(path.name):
+        with loaded.row(path.name):
             records = list(_records(path))
         for place, record in enumerate(records):
-            with reading.row(f"{path.name} record {place}"):
-                reading.items.append(_item(record, path.stem))
-    return reading
+            with loaded.row(f"{path.name} record {place}"):
+                loaded.items.append(_item(record, path.stem))
+    return loaded
 
 
 def _records(path: Path) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from PIL import Image
 from pydantic import Field
 
 from occlusionformer.evaluation.benchmark import Item
-from occlusionformer.evaluation.benchmarks.source import BenchmarkError, Reading, Source, checked_key, files_in
+from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems, Source, checked_key, files_in
 from occlusionformer.evaluation.benchmarks.truths import truth_of
 from occlusionformer.layout import FORMATS, LayoutError, read_layouts
 from occlusionformer.layout.document import Document
@@ -24,22 +24,22 @@ class LayoutsSettings(Document):
     references: str | None = Field(None, description="Folder with a picture for every layout, named by its key.")
 
 
-def read(settings: LayoutsSettings, folder: Path) -> Reading:
+def read(settings: LayoutsSettings, folder: Path) -> LoadedItems:
     """A file with one layout gives an item named after it; one with several numbers them from 0."""
     if settings.layout_format not in FORMATS:
         raise BenchmarkError([f"source.layout_format: expected {one_of(FORMATS)}, got {settings.layout_format!r}"])
-    reading = Reading(files=files_in(folder, settings.files))
+    loaded = LoadedItems(files=files_in(folder, settings.files))
     pictures = None if settings.references is None else _pictures(folder / settings.references)
-    for path in reading.files:
-        with reading.row(path.relative_to(folder).as_posix()):
+    for path in loaded.files:
+        with loaded.row(path.relative_to(folder).as_posix()):
             layouts = read_layouts(path, settings.layout_format)
             for place, layout in enumerate(layouts):
                 key = checked_key(path.stem if len(layouts) == 1 else f"{path.stem}-{place}")
                 if pictures is not None and key not in pictures:
                     raise LayoutError([f"expected a picture {key} in {settings.references}, found none"])
                 opened = None if pictures is None else partial(open_picture, pictures[key])
-                reading.items.append(Item(key=key, layout=layout, truth=truth_of(layout), reference=opened))
-    return reading
+                loaded.items.append(Item(key=key, layout=layout, truth=truth_of(layout), reference=opened))
+    return loaded
 
 
 def open_picture(path: Path) -> Image.Image:

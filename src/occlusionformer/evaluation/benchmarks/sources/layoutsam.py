@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from occlusionformer.evaluation.benchmark import Item, Truth
-from occlusionformer.evaluation.benchmarks.source import Reading, Source, checked_key, files_in, text_field
+from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source, checked_key, files_in, text_field
 from occlusionformer.evaluation.benchmarks.tables import Row, rows
 from occlusionformer.evaluation.benchmarks.truths import counted_pairs, pixels
 from occlusionformer.layout import Box, Instance, Layout, LayoutError
@@ -36,12 +36,12 @@ class LayoutSamSettings(Document):
     size: Literal[512, 1024] = Field(1024, description="Width and height to draw in, as the published evaluation has.")
 
 
-def read(settings: LayoutSamSettings, folder: Path) -> Reading:
-    reading = Reading(files=files_in(folder, settings.files))
-    for row in rows(reading.files, COLUMNS, picture="image"):
-        with reading.row(row.place):
-            reading.items.append(_item(row, settings.size))
-    return reading
+def read(settings: LayoutSamSettings, folder: Path) -> LoadedItems:
+    loaded = LoadedItems(files=files_in(folder, settings.files))
+    for row in rows(loaded.files, COLUMNS, picture="image"):
+        with loaded.row(row.place):
+            loaded.items.append(_item(row, settings.size))
+    return loaded
 
 
 def _item(row: Row, size: int) -> Item:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from occlusionformer.evaluation.benchmark import Item, Truth
-from occlusionformer.evaluation.benchmarks.source import Reading, Source, checked_key, files_in, text_field
+from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source, checked_key, files_in, text_field
 from occlusionformer.evaluation.benchmarks.tables import Row, rows
 from occlusionformer.layout import LayoutError, read_layout
 from occlusionformer.layout.document import Document
@@ -28,12 +28,12 @@ class OverLayBenchSettings(Document):
     size: Pixels = Field(SIDE, description="Width and height to draw in; boxes are given in 1024 x 1024 all the same.")
 
 
-def read(settings: OverLayBenchSettings, folder: Path) -> Reading:
-    reading = Reading(files=files_in(folder, settings.files))
-    for row in rows(reading.files, ("annotation", "image_id"), picture="image"):
-        with reading.row(row.place):
-            reading.items.append(_item(row, settings.size))
-    return reading
+def read(settings: OverLayBenchSettings, folder: Path) -> LoadedItems:
+    loaded = LoadedItems(files=files_in(folder, settings.files))
+    for row in rows(loaded.files, ("annotation", "image_id"), picture="image"):
+        with loaded.row(row.place):
+            loaded.items.append(_item(row, settings.size))
+    return loaded
 
 
 def _item(row: Row, size: int) -> Item:

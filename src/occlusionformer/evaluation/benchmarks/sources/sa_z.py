@@ -13,7 +13,7 @@ from occlusionformer.data.converters.json_stream import JsonStream
 from occlusionformer.data.held_out import Candidate, evaluation_images, is_held_out_image
 from occlusionformer.evaluation.benchmark import Item, Truth
 from occlusionformer.evaluation.benchmarks.phrases import head_phrase
-from occlusionformer.evaluation.benchmarks.source import BenchmarkError, Reading, Source, checked_key, files_in
+from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems, Source, checked_key, files_in
 from occlusionformer.evaluation.benchmarks.sources.layouts import open_picture
 from occlusionformer.evaluation.benchmarks.truths import counted_pairs, pixels
 from occlusionformer.layout import Layout, LayoutError, overlap, read_layout
@@ -31,21 +31,21 @@ class SaZSettings(Document):
     longest_side: Pixels = Field(1024, description="Of the pictures to draw; the shape stays that of the original.")
 
 
-def read(settings: SaZSettings, folder: Path) -> Reading:
+def read(settings: SaZSettings, folder: Path) -> LoadedItems:
     """Streams the file: only held-out records are looked into."""
-    reading = Reading(files=files_in(folder, settings.files))
+    loaded = LoadedItems(files=files_in(folder, settings.files))
     records: dict[str, tuple[Mapping[str, Any], Layout]] = {}
-    for place, image_id, record in _held_out(reading.files):
-        with reading.row(place):
+    for place, image_id, record in _held_out(loaded.files):
+        with loaded.row(place):
             if not isinstance(record, Mapping):
                 raise LayoutError([f"expected an object, got {shown(record)}"])
             light = _without_masks(record)
             records[checked_key(image_id)] = light, read_layout(light, "sa-z", regions=False)
     chosen = evaluation_images(_candidate(image_id, *found) for image_id, found in records.items())
     for image_id in sorted(chosen):
-        with reading.row(image_id):
-            reading.items.append(_item(image_id, *records[image_id], settings=settings, folder=folder))
-    return reading
+        with loaded.row(image_id):
+            loaded.items.append(_item(image_id, *records[image_id], settings=settings, folder=folder))
+    return loaded
 
 
 def _held_out(files: list[Path]) -> Iterator[tuple[str, str, Any]]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from occlusionformer.evaluation.benchmark import Item, Truth
 from occlusionformer.evaluation.benchmarks.source import (
     BenchmarkError,
-    Reading,
+    LoadedItems,
     Source,
     checked_key,
     files_in,
@@ -34,19 +34,19 @@ class SacapSettings(Document):
     size: Pixels = Field(1024, description="Width and height to draw in; masks are brought to it.")
 
 
-def read(settings: SacapSettings, folder: Path) -> Reading:
+def read(settings: SacapSettings, folder: Path) -> LoadedItems:
     images = folder / settings.images
     if not images.is_dir():
         raise BenchmarkError([f"source.images: expected a folder, got {str(images)!r}"])
     found = {path.stem: path for path in sorted(images.rglob("*.json"))}
-    reading = Reading(files=files_in(folder, settings.files))
-    for row in rows(reading.files, ("imagename", "caption", "segments_info")):
-        with reading.row(row.place):
+    loaded = LoadedItems(files=files_in(folder, settings.files))
+    for row in rows(loaded.files, ("imagename", "caption", "segments_info")):
+        with loaded.row(row.place):
             key = checked_key(Path(text_field(row.fields, "imagename")).stem)
             if key not in found:
                 raise LayoutError([f"expected {key}.json in {settings.images}, found none"])
-            reading.items.append(_item(key, row.fields, found[key], settings.size))
-    return reading
+            loaded.items.append(_item(key, row.fields, found[key], settings.size))
+    return loaded
 
 
 def _item(key: str, fields: dict[str, Any], path: Path, size: int) -> Item:

@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import Field
 
 from occlusionformer.evaluation.benchmark import Item, Truth
-from occlusionformer.evaluation.benchmarks.source import Reading, Source
+from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source
 from occlusionformer.evaluation.benchmarks.truths import pixels
 from occlusionformer.evaluation.metrics.depth import FARTHER, NEARER
 from occlusionformer.evaluation.metrics.matrices import UNKNOWN
@@ -25,9 +25,9 @@ class ScenesSettings(Document):
     split: Split = Field(description="How far the boxes overlap.")
 
 
-def read(settings: ScenesSettings, folder: Path) -> Reading:
+def read(settings: ScenesSettings, folder: Path) -> LoadedItems:
     """`folder` is not looked at."""
-    return Reading(made_later=SceneItems(settings.split))
+    return LoadedItems(made_later=SceneItems(settings.split))
 
 
 @dataclass(frozen=True)

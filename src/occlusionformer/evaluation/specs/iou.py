@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, Question, Readable
+from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
 from occlusionformer.evaluation.metrics.regions import Runs, mask_overlaps
 from occlusionformer.evaluation.metrics.spatial import Detections, greedy_match, mean_overlap, overlap_of_pairs
 
@@ -25,7 +25,7 @@ def in_frame(item: Item, detected: Detections, round_to: Callable[[float], float
 
 
 def _overlaps(
-    item: Item, answers: Readable, *, round_to: Callable[[float], float]
+    item: Item, answers: ParsedAnswers, *, round_to: Callable[[float], float]
 ) -> Mapping[str, Contribution | None]:
     truth = item.truth
     detected = in_frame(item, answers[DETECT] or {}, round_to)
@@ -35,7 +35,7 @@ def _overlaps(
     return {name: None if value is None else Contribution(value) for name, value in values.items()}
 
 
-def _masks(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _masks(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     if item.truth.masks is None:
         return {"mask_miou": None}
     known = [None if mask is None else Runs(mask) for mask in item.truth.masks]

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from occlusionformer.evaluation.benchmark import QuestionKind
-from occlusionformer.evaluation.judgement import Identity, Inquiry, JudgementError, Verdict
+from occlusionformer.evaluation.judgement import Identity, JudgeAnswer, JudgementError, JudgeRequest
 from occlusionformer.evaluation.judges.weights import best_device, revision, short_name
 
 PUBLISHED_MODEL = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
@@ -23,7 +23,7 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
-class Encoder(Protocol):
+class ClipEncoder(Protocol):
     """Pictures and texts in one space."""
 
     identity: Identity
@@ -44,22 +44,22 @@ class ClipJudge:
     needs: frozenset[QuestionKind] = frozenset()
     parallel = 1
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: ClipEncoder) -> None:
         self._encoder = encoder
         self.identity = encoder.identity
 
-    def judge(self, picture: Image.Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image.Image, request: JudgeRequest) -> JudgeAnswer:
         """The whole picture and the prompt, or each instance's box and caption."""
-        if inquiry.kind == "clip_global":
-            return Verdict(answer=self._cosines([picture], [inquiry.prompt or ""])[0])
-        boxes = [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in inquiry.boxes_in(*picture.size)]
+        if request.kind == "clip_global":
+            return JudgeAnswer(answer=self._cosines([picture], [request.prompt or ""])[0])
+        boxes = [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in request.boxes_in(*picture.size)]
         places = [place for place, (x1, y1, x2, y2) in enumerate(boxes) if x1 < x2 and y1 < y2]
         crops = [picture.crop(boxes[place]) for place in places]
-        cosines = self._cosines(crops, [inquiry.instances[place].caption or "" for place in places])
+        cosines = self._cosines(crops, [request.instances[place].caption or "" for place in places])
         answer: list[float | None] = [None] * len(boxes)
         for place, cosine in zip(places, cosines, strict=True):
             answer[place] = cosine
-        return Verdict(answer=answer)
+        return JudgeAnswer(answer=answer)
 
     @torch.inference_mode()
     def _cosines(self, pictures: list[Image.Image], texts: list[str]) -> list[float]:

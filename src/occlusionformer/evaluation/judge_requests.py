@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from occlusionformer.evaluation.benchmark import Benchmark, Item, QuestionKind
-from occlusionformer.evaluation.judgement import Described, Inquiry, Json
+from occlusionformer.evaluation.judgement import DescribedInstance, Json, JudgeRequest
 
 SHOWN: Mapping[QuestionKind, frozenset[str]] = {
     "detect": frozenset({"category"}),
@@ -29,9 +29,9 @@ def shows_masks(benchmark: Benchmark) -> bool:
     return any(metric.name == MASK_METRIC for metric in benchmark.metrics)
 
 
-def inquiry_about(item: Item, kind: QuestionKind, given: Mapping[str, Json], *, with_masks: bool) -> Inquiry:
+def request_about(item: Item, kind: QuestionKind, given: Mapping[str, Json], *, with_masks: bool) -> JudgeRequest:
     """The question of a kind about a picture of this item, with the answers of other judges it builds upon."""
-    return Inquiry(
+    return JudgeRequest(
         kind=kind,
         frame=item.truth.frame if kind in SHOWN else (item.layout.width, item.layout.height),
         instances=_instances(item, kind, with_masks) if kind in SHOWN else (),
@@ -41,14 +41,14 @@ def inquiry_about(item: Item, kind: QuestionKind, given: Mapping[str, Json], *, 
     )
 
 
-def _instances(item: Item, kind: QuestionKind, with_masks: bool) -> tuple[Described, ...]:
+def _instances(item: Item, kind: QuestionKind, with_masks: bool) -> tuple[DescribedInstance, ...]:
     shown, truth = SHOWN[kind], item.truth
     captions = [instance.caption for instance in item.layout.instances]
     if kind == "attributes" and truth.details is not None:
         captions = [detail or caption for detail, caption in zip(truth.details, captions, strict=True)]
     masks = truth.masks if with_masks and truth.masks is not None else [None] * len(truth.names)
     return tuple(
-        Described(
+        DescribedInstance(
             name=name,
             box=box,
             category=category if "category" in shown else None,

@@ -7,9 +7,9 @@ from typing import Protocol
 from PIL.Image import Image
 
 from occlusionformer.evaluation.benchmark import QuestionKind
-from occlusionformer.evaluation.judgement import Identity, Inquiry, Json, JudgementError, Verdict
-from occlusionformer.evaluation.judges.replies import read_boxes, read_yes_no, says_yes
-from occlusionformer.evaluation.judges.wording import (
+from occlusionformer.evaluation.judgement import Identity, Json, JudgeAnswer, JudgementError, JudgeRequest
+from occlusionformer.evaluation.judges.vlm_parsing import read_boxes, read_yes_no, says_yes
+from occlusionformer.evaluation.judges.vlm_prompts import (
     ATTRIBUTE,
     ATTRIBUTES,
     SPATIAL,
@@ -20,7 +20,7 @@ from occlusionformer.evaluation.judges.wording import (
 )
 
 
-class Speaker(Protocol):
+class VisionLanguageModel(Protocol):
     """A model that looks at a picture and talks."""
 
     @property
@@ -29,53 +29,53 @@ class Speaker(Protocol):
     @property
     def parallel(self) -> int: ...
 
-    def say(self, text: str, picture: Image) -> str:
+    def ask(self, text: str, picture: Image) -> str:
         """The reply to one question. Raises JudgementError when there is none."""
         ...
 
 
-class SpeakingJudge:
+class VlmJudge:
     """Puts questions into words and reads the replies."""
 
     kinds: frozenset[QuestionKind] = frozenset({"detect", "entity", "relation", "attributes"})
     needs: frozenset[QuestionKind] = frozenset()
 
-    def __init__(self, speaker: Speaker) -> None:
+    def __init__(self, speaker: VisionLanguageModel) -> None:
         self._speaker = speaker
         told = speaker.identity
         self.identity: Identity = {**told, "settings": {**told["settings"], "wording": VERSION}}
         self.parallel = speaker.parallel
 
-    def judge(self, picture: Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
         """Raises JudgementError, with the reply in it, for words that do not parse."""
-        if inquiry.kind == "attributes":
-            return self._attributes(picture, inquiry)
-        boxes = _whole_boxes(inquiry, picture)
-        if inquiry.kind == "detect":
-            categories = sorted({each.category or each.caption or each.name for each in inquiry.instances})
-            reply = self._speaker.say(ask_detect(categories), picture)
-            return Verdict(answer=read_boxes(reply, categories), reply=reply)
-        if inquiry.kind == "entity":
-            reply = self._speaker.say(ask_entity(inquiry.instances, boxes), picture)
-            return Verdict(answer=read_yes_no(reply, [each.name for each in inquiry.instances]), reply=reply)
-        assert inquiry.kind == "relation", inquiry.kind
-        if not inquiry.relations:
-            return Verdict(answer={})
-        reply = self._speaker.say(ask_relation(inquiry.instances, boxes, inquiry.relations), picture)
-        return Verdict(answer=read_yes_no(reply, list(inquiry.relations)), reply=reply)
+        if request.kind == "attributes":
+            return self._attributes(picture, request)
+        boxes = _whole_boxes(request, picture)
+        if request.kind == "detect":
+            categories = sorted({each.category or each.caption or each.name for each in request.instances})
+            reply = self._speaker.ask(ask_detect(categories), picture)
+            return JudgeAnswer(answer=read_boxes(reply, categories), reply=reply)
+        if request.kind == "entity":
+            reply = self._speaker.ask(ask_entity(request.instances, boxes), picture)
+            return JudgeAnswer(answer=read_yes_no(reply, [each.name for each in request.instances]), reply=reply)
+        assert request.kind == "relation", request.kind
+        if not request.relations:
+            return JudgeAnswer(answer={})
+        reply = self._speaker.ask(ask_relation(request.instances, boxes, request.relations), picture)
+        return JudgeAnswer(answer=read_yes_no(reply, list(request.relations)), reply=reply)
 
-    def _attributes(self, picture: Image, inquiry: Inquiry) -> Verdict:
+    def _attributes(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
         """Each instance in a crop of its own; what is not there at all has no attributes."""
         answer: dict[str, Json] = {}
         replies: list[str] = []
-        for each, box in zip(inquiry.instances, _whole_boxes(inquiry, picture), strict=True):
+        for each, box in zip(request.instances, _whole_boxes(request, picture), strict=True):
             asked = {"spatial": SPATIAL, **dict.fromkeys(ATTRIBUTES, ATTRIBUTE)}
             found = dict.fromkeys(asked, "no")
             crop = picture.crop(box) if box[0] < box[2] and box[1] < box[3] else None
             for attribute, wording in asked.items() if crop is not None else ():
                 assert crop is not None
                 replies.append(
-                    self._speaker.say(wording.format(caption=each.caption or each.name, attribute=attribute), crop)
+                    self._speaker.ask(wording.format(caption=each.caption or each.name, attribute=attribute), crop)
                 )
                 try:
                     found[attribute] = "yes" if says_yes(replies[-1]) else "no"
@@ -84,10 +84,10 @@ class SpeakingJudge:
                 if found["spatial"] == "no":
                     break
             answer[each.name] = found
-        return Verdict(answer=answer, reply="\n".join(replies))
+        return JudgeAnswer(answer=answer, reply="\n".join(replies))
 
 
-def _whole_boxes(inquiry: Inquiry, picture: Image) -> list[tuple[int, int, int, int]]:
+def _whole_boxes(request: JudgeRequest, picture: Image) -> list[tuple[int, int, int, int]]:
     """Boxes in whole pixels of the picture, cut off after the point."""
-    boxes = inquiry.boxes_in(picture.width, picture.height)
+    boxes = request.boxes_in(picture.width, picture.height)
     return [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in boxes]

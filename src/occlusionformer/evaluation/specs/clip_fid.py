@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, Question, Readable
+from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
 from occlusionformer.evaluation.metrics.frechet import Gaussian, frechet_distance
-from occlusionformer.evaluation.metrics.language import likeness
+from occlusionformer.evaluation.metrics.language import clip_similarity
 
 GLOBAL, LOCAL = Question("clip_global"), Question("clip_local")
 FEATURES, REFERENCE_FEATURES = Question("fid_features"), Question("fid_features", "reference")
@@ -16,17 +16,17 @@ FEWEST = 2
 """Pictures on both sides for which there is a covariance."""
 
 
-def _clip(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _clip(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     whole = answers[GLOBAL]
     crops = answers[LOCAL]
-    count = likeness(crops if crops is not None else [0.0] * len(item.truth.names))
+    count = clip_similarity(crops if crops is not None else [0.0] * len(item.truth.names))
     return {
         "clip_g": Contribution(0.0 if whole is None else whole),
         "clip_l": Contribution(*count) if count.number else None,
     }
 
 
-def _fid(judged: Iterable[tuple[Item, Readable]]) -> Mapping[str, float | None]:
+def _fid(judged: Iterable[tuple[Item, ParsedAnswers]]) -> Mapping[str, float | None]:
     drawn: list[np.ndarray] = []
     real: dict[str, np.ndarray] = {}
     for item, answers in judged:

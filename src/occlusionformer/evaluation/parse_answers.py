@@ -21,7 +21,7 @@ LARGEST_EDGE = 1e6
 """Pixels; a box that reaches farther is none."""
 
 
-def readable(question: Question, answer: object, item: Item) -> Any:
+def parse_answer(question: Question, answer: object, item: Item) -> Any:
     """The answer to a question about the item, ready for the metrics; None when it has another form."""
     return None if answer is None else _READERS[question.kind](answer, len(item.truth.names))
 

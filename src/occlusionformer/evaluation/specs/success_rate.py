@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, Question, Readable
+from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
 from occlusionformer.evaluation.metrics.language import successes
 
 ENTITY, RELATION = Question("entity"), Question("relation")
 POOLED = {"average": "over all keys of all pictures", "unanswered": "no"}
 
 
-def _entities(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _entities(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return {"sr_e": _share(answers[ENTITY], item.truth.names)}
 
 
-def _relations(item: Item, answers: Readable) -> Mapping[str, Contribution | None]:
+def _relations(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return {"sr_r": _share(answers[RELATION], tuple(item.truth.relations))}
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from occlusionformer.evaluation.judgement import JudgementError, canonical
-from occlusionformer.evaluation.judges.replies import read_boxes, read_json, read_yes_no, says_yes
+from occlusionformer.evaluation.judges.vlm_parsing import read_boxes, read_json, read_yes_no, says_yes
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,13 @@ from torch import Tensor
 
 from occlusionformer.data.engine.models.protocol import View
 from occlusionformer.evaluation.benchmark import QuestionKind
-from occlusionformer.evaluation.judgement import Identity, Inquiry, JudgementError, JudgeUnavailableError, Verdict
+from occlusionformer.evaluation.judgement import (
+    Identity,
+    JudgeAnswer,
+    JudgementError,
+    JudgeRequest,
+    JudgeUnavailableError,
+)
 from occlusionformer.evaluation.judges.patches import cut, mask_input, pair_window, picture_input, tight
 from occlusionformer.evaluation.judges.resnet import ResNet
 from occlusionformer.evaluation.judges.weights import best_device, revision
@@ -48,9 +54,9 @@ class PairJudge(ABC):
         self.identity = identity
 
     @torch.inference_mode()
-    def judge(self, picture: Image, inquiry: Inquiry) -> Verdict:
+    def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
         """Instances whose mask is empty are in no pair."""
-        given = inquiry.given["segment"]
+        given = request.given["segment"]
         if given is None:
             raise JudgementError("no masks", "the picture could not be segmented")
         masks = [None if mask is None else decode_mask(mask) for mask in given]
@@ -62,7 +68,7 @@ class PairJudge(ABC):
             inputs = [self._input(image, cast(np.ndarray, masks[i]), cast(np.ndarray, masks[j])) for i, j in batch]
             for pair, forward, backward in zip(batch, *self._logits(inputs), strict=True):
                 self._decide(answer, pair, forward, backward)
-        return Verdict(answer=answer)
+        return JudgeAnswer(answer=answer)
 
     def _logits(self, inputs: Sequence[Tensor]) -> Iterator[Tensor]:
         """For every pair the logits of (A, B), then those of (B, A)."""

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from occlusionformer.evaluation.benchmark import Benchmark, Item, Question, Subject
-from occlusionformer.evaluation.inquiries import inquiry_about, shows_masks
-from occlusionformer.evaluation.judgement import Identity, Inquiry, Json
+from occlusionformer.evaluation.judge_requests import request_about, shows_masks
+from occlusionformer.evaluation.judgement import Identity, Json, JudgeRequest
 from occlusionformer.evaluation.records import Record, record_key
 from occlusionformer.evaluation.running.folder import RunFolder
-from occlusionformer.evaluation.running.seats import Seat, seat_for
+from occlusionformer.evaluation.running.judge_specs import JudgeSpec, judge_spec_for
 
 
 @dataclass
-class Transcript:
+class JudgementStore:
     """Pictures, judges and records of a run; grows while it is judged."""
 
-    seats: Sequence[Seat]
+    specs: Sequence[JudgeSpec]
     identities: dict[str, Identity]
     records: dict[str, Record]
     digests: dict[tuple[str, Subject], str]
@@ -26,31 +26,31 @@ class Transcript:
     _keys: dict[tuple[str, Question], str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, folder: RunFolder, seats: Sequence[Seat], benchmark: Benchmark) -> Transcript:
+    def of(cls, folder: RunFolder, specs: Sequence[JudgeSpec], benchmark: Benchmark) -> JudgementStore:
         """What a folder holds."""
-        identities = dict(folder.attendance().identities)
-        return cls(seats, identities, folder.records(), folder.digests(), shows_masks(benchmark))
+        identities = dict(folder.judge_availability().identities)
+        return cls(specs, identities, folder.records(), folder.digests(), shows_masks(benchmark))
 
-    def inquiry(self, item: Item, question: Question) -> Inquiry:
+    def request(self, item: Item, question: Question) -> JudgeRequest:
         """What is told with a question, once all that it builds upon was asked."""
-        seat = seat_for(question.kind, self.seats)
-        needs = seat.needs if seat else ()
+        spec = judge_spec_for(question.kind, self.specs)
+        needs = spec.needs if spec else ()
         records = {kind: self.record(item, Question(kind, question.subject)) for kind in needs}
         given: dict[str, Json] = {kind: None if record is None else record.answer for kind, record in records.items()}
-        return inquiry_about(item, question.kind, given, with_masks=self.with_masks)
+        return request_about(item, question.kind, given, with_masks=self.with_masks)
 
     def key(self, item: Item, question: Question) -> str | None:
         """The name of a judgement; None while its picture or its judge is not known."""
         known = self._keys.get((item.key, question))
         if known is not None:
             return known
-        seat = seat_for(question.kind, self.seats)
-        identity = self.identities.get(seat.spec) if seat else None
+        spec = judge_spec_for(question.kind, self.specs)
+        identity = self.identities.get(spec.name) if spec else None
         digest = self.digests.get((item.key, question.subject))
         if identity is None or digest is None:
             return None
-        key = record_key(digest, self.inquiry(item, question), identity)
-        if seat is not None and not seat.needs:
+        key = record_key(digest, self.request(item, question), identity)
+        if spec is not None and not spec.needs:
             self._keys[item.key, question] = key
         return key
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from occlusionformer.evaluation.judgement import Described, Json, digest
+from occlusionformer.evaluation.judgement import DescribedInstance, Json, digest
 
 SYSTEM = "You are a helpful assistant."
 
@@ -65,7 +65,7 @@ def ask_detect(categories: Sequence[str]) -> str:
     return DETECT.format(categories=json.dumps(list(categories), ensure_ascii=False), example=example)
 
 
-def ask_entity(instances: Sequence[Described], boxes: Sequence[Sequence[int]]) -> str:
+def ask_entity(instances: Sequence[DescribedInstance], boxes: Sequence[Sequence[int]]) -> str:
     rows = {
         each.name: {"category": each.category, "box": list(box), "description": each.caption}
         for each, box in zip(instances, boxes, strict=True)
@@ -73,7 +73,9 @@ def ask_entity(instances: Sequence[Described], boxes: Sequence[Sequence[int]]) -
     return ENTITY.format(instances=_lines(rows))
 
 
-def ask_relation(instances: Sequence[Described], boxes: Sequence[Sequence[int]], relations: Mapping[str, str]) -> str:
+def ask_relation(
+    instances: Sequence[DescribedInstance], boxes: Sequence[Sequence[int]], relations: Mapping[str, str]
+) -> str:
     places = {each.name: list(box) for each, box in zip(instances, boxes, strict=True)}
     return RELATION.format(boxes=_lines(places), relations=_lines(relations))
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import Sam2Model
 
 from occlusionformer.evaluation.benchmark import QuestionKind
-from occlusionformer.evaluation.judgement import Identity, Inquiry, Json, Verdict
+from occlusionformer.evaluation.judgement import Identity, Json, JudgeAnswer, JudgeRequest
 from occlusionformer.evaluation.judges.weights import best_device, revision, short_name
 from occlusionformer.evaluation.masks import decode_mask, encode_mask
 
@@ -26,7 +26,7 @@ TOLD_LOGIT = 10.0
 """How sure a mask that is told is taken to be."""
 
 
-class Segmenter:
+class Sam2Judge:
     """Prompted with the box of every instance, one mask for each; a pixel belongs where the logit is above 0."""
 
     kinds: frozenset[QuestionKind] = frozenset({"segment"})
@@ -38,24 +38,24 @@ class Segmenter:
         self.identity = identity
 
     @torch.inference_mode()
-    def judge(self, picture: Image.Image, inquiry: Inquiry) -> Verdict:
-        """Boxes are those of the inquiry: the layout's own, whether anything was detected there or not.
+    def judge(self, picture: Image.Image, request: JudgeRequest) -> JudgeAnswer:
+        """Boxes are those of the request: the layout's own, whether anything was detected there or not.
 
         Instances that come with a mask are prompted with it too.
         """
-        if not inquiry.instances:
-            return Verdict(answer=[])
+        if not request.instances:
+            return JudgeAnswer(answer=[])
         pixels_1CSS = _pixels(picture, self._side).to(self._model.device, self._model.dtype)
         embeddings = self._model.get_image_embeddings(pixels_1CSS)
-        boxes_N4 = torch.tensor(inquiry.boxes_in(self._side, self._side), device=pixels_1CSS.device)
-        masks = [each.mask for each in inquiry.instances]
+        boxes_N4 = torch.tensor(request.boxes_in(self._side, self._side), device=pixels_1CSS.device)
+        masks = [each.mask for each in request.instances]
         if any(masks):
             found = [self._logits(embeddings, box_4[None], mask) for box_4, mask in zip(boxes_N4, masks, strict=True)]
             logits_N1hw = torch.cat(found)
         else:
             logits_N1hw = self._logits(embeddings, boxes_N4, None)
         masks_NHW = functional.interpolate(logits_N1hw, (picture.height, picture.width), mode="bilinear")[:, 0] > 0
-        return Verdict(answer=[encode_mask(mask_HW) for mask_HW in masks_NHW.cpu().numpy()])
+        return JudgeAnswer(answer=[encode_mask(mask_HW) for mask_HW in masks_NHW.cpu().numpy()])
 
     def _logits(self, embeddings: list[Tensor], boxes_N4: Tensor, mask: Mapping[str, Json] | None) -> Tensor:
         """(N, 1, h, w), at a quarter of the model's side."""
@@ -91,7 +91,7 @@ def _pixels(picture: Image.Image, side: int) -> Tensor:
     return (resized_1CHW - mean) / deviation
 
 
-def load_sam2(argument: str | None) -> Segmenter:
+def load_sam2(argument: str | None) -> Sam2Judge:
     """A model folder, or a name on the hub; the published segmenter without an argument."""
     path = PUBLISHED_MODEL if argument is None else argument
     device = best_device()
@@ -102,4 +102,4 @@ def load_sam2(argument: str | None) -> Segmenter:
         "revision": revision(path, model.config),
         "settings": {"threshold": 0.0, "told_logit": TOLD_LOGIT, "device": device.type},
     }
-    return Segmenter(model, identity)
+    return Sam2Judge(model, identity)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import pytest
 from PIL import Image
 
-from occlusionformer.evaluation.judgement import Described, JudgementError
+from occlusionformer.evaluation.judgement import DescribedInstance, JudgementError
 from occlusionformer.evaluation.judges.protocol import Judge
-from occlusionformer.evaluation.judges.speaking import SpeakingJudge
-from tests.evaluation.judges.tiny import inquiry, picture
+from occlusionformer.evaluation.judges.vlm import VlmJudge
+from tests.evaluation.judges.tiny import picture, request
 
 
 @dataclass
@@ -24,13 +24,13 @@ class Parrot:
     )
     parallel: int = 2
 
-    def say(self, text: str, picture: Image.Image) -> str:
+    def ask(self, text: str, picture: Image.Image) -> str:
         self.heard.append((text, picture))
         return self.replies[len(self.heard) - 1]
 
 
 def test_it_is_a_judge_whose_wording_is_part_of_its_identity():
-    judge = SpeakingJudge(Parrot([]))
+    judge = VlmJudge(Parrot([]))
     assert isinstance(judge, Judge)
     assert judge.identity["settings"].keys() == {"age", "wording"}
     assert judge.parallel == 2
@@ -39,34 +39,34 @@ def test_it_is_a_judge_whose_wording_is_part_of_its_identity():
 def test_detection_asks_for_sorted_categories_once_each():
     parrot = Parrot(['{"cat": [[1, 2, 3, 4]]}'])
     instances = tuple(
-        Described(name=f"n{i}", box=(0, 0, 9, 9), category=c) for i, c in enumerate(["dog", "cat", "dog"])
+        DescribedInstance(name=f"n{i}", box=(0, 0, 9, 9), category=c) for i, c in enumerate(["dog", "cat", "dog"])
     )
-    verdict = SpeakingJudge(parrot).judge(picture(), inquiry("detect", instances=instances))
-    assert verdict.answer == {"cat": [[1, 2, 3, 4]], "dog": []}
-    assert verdict.reply == parrot.replies[0]
+    judged_answer = VlmJudge(parrot).judge(picture(), request("detect", instances=instances))
+    assert judged_answer.answer == {"cat": [[1, 2, 3, 4]], "dog": []}
+    assert judged_answer.reply == parrot.replies[0]
     assert '["cat", "dog"]' in parrot.heard[0][0]
 
 
 def test_entities_are_told_with_boxes_in_whole_pixels_of_the_picture():
     parrot = Parrot(['```json\n{"cat_1": "Yes"}\n```'])
-    verdict = SpeakingJudge(parrot).judge(picture(size=(32, 24)), inquiry("entity"))
-    assert verdict.answer == {"cat_1": "yes", "dog_1": "no"}
+    judged_answer = VlmJudge(parrot).judge(picture(size=(32, 24)), request("entity"))
+    assert judged_answer.answer == {"cat_1": "yes", "dog_1": "no"}
     assert '"dog_1": {"category": "dog", "box": [8, 6, 32, 24], "description": "a dog, asleep"}' in parrot.heard[0][0]
 
 
 def test_relations_are_told_by_key_and_none_means_no_question():
     parrot = Parrot(['{"(cat_1, dog_1)": "yes", "(dog_1, cat_1)": "maybe"}'])
     relations = {"(cat_1, dog_1)": "is behind", "(dog_1, cat_1)": "is near"}
-    verdict = SpeakingJudge(parrot).judge(picture(), inquiry("relation", relations=relations))
-    assert verdict.answer == {"(cat_1, dog_1)": "yes", "(dog_1, cat_1)": "no"}
+    judged_answer = VlmJudge(parrot).judge(picture(), request("relation", relations=relations))
+    assert judged_answer.answer == {"(cat_1, dog_1)": "yes", "(dog_1, cat_1)": "no"}
     assert '"(cat_1, dog_1)": "is behind"' in parrot.heard[0][0]
-    assert SpeakingJudge(Parrot([])).judge(picture(), inquiry("relation")).answer == {}
+    assert VlmJudge(Parrot([])).judge(picture(), request("relation")).answer == {}
 
 
 def test_attributes_look_at_crops_and_what_is_absent_has_none():
     parrot = Parrot(["Yes", "Yes", "No", "yes.", "No"])
-    verdict = SpeakingJudge(parrot).judge(picture(size=(64, 64)), inquiry("attributes"))
-    assert verdict.answer == {
+    judged_answer = VlmJudge(parrot).judge(picture(size=(64, 64)), request("attributes"))
+    assert judged_answer.answer == {
         "cat_1": {"spatial": "yes", "color": "yes", "texture": "no", "shape": "yes"},
         "dog_1": {"spatial": "no", "color": "no", "texture": "no", "shape": "no"},
     }
@@ -75,15 +75,15 @@ def test_attributes_look_at_crops_and_what_is_absent_has_none():
 
 def test_words_that_are_no_answer_are_handed_on_with_the_error():
     with pytest.raises(JudgementError, match="unreadable") as error:
-        SpeakingJudge(Parrot(["a cat"])).judge(picture(), inquiry("detect"))
+        VlmJudge(Parrot(["a cat"])).judge(picture(), request("detect"))
     assert error.value.reply == "a cat"
     with pytest.raises(JudgementError, match="cat_1"):
-        SpeakingJudge(Parrot(["Yes", "perhaps"])).judge(picture(), inquiry("attributes"))
+        VlmJudge(Parrot(["Yes", "perhaps"])).judge(picture(), request("attributes"))
 
 
 def test_captions_with_braces_and_quotes_do_not_break_the_question():
-    instance = Described(name='{"x"}', box=(0, 0, 9, 9), category="{cat}", caption='"{0}" {caption}')
+    instance = DescribedInstance(name='{"x"}', box=(0, 0, 9, 9), category="{cat}", caption='"{0}" {caption}')
     for kind in ("detect", "entity", "attributes"):
         parrot = Parrot(["{}" if kind != "attributes" else "No"])
-        SpeakingJudge(parrot).judge(picture(), inquiry(kind, instances=(instance,)))
+        VlmJudge(parrot).judge(picture(), request(kind, instances=(instance,)))
         assert "{cat}" in parrot.heard[0][0] or "{caption}" in parrot.heard[0][0]
