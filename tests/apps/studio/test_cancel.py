@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 
-from occlusionformer.apps.studio import line
+from occlusionformer.apps.studio import job_queue
 from occlusionformer.generation import GenerationInterruptedError
 from tests.apps.studio.fake import FakeGenerator, fruit
 
@@ -144,7 +144,7 @@ def test_failed_and_cancelled_jobs_hold_nothing(serve, monkeypatch):
     generator = Holding(seconds_per_step=0.02)
     generator.held = []
     studio = serve(generator)
-    monkeypatch.setattr(line.logger, "disabled", True)  # pytest keeps the tracebacks of what is logged
+    monkeypatch.setattr(job_queue.logger, "disabled", True)  # pytest keeps the tracebacks of what is logged
     gc.disable()
     try:
         assert studio.wait_for(start(studio, seed=13))["status"] == "failed"
@@ -227,7 +227,7 @@ def test_stopping_the_server_stops_the_job(serve):
     studio = serve(generator)
     start(studio, steps=100)
     until(lambda: generator.steps_done > 1)
-    assert studio.studio.line.close(5)
+    assert studio.studio.queue.close(5)
     done = generator.steps_done
     time.sleep(0.15)
     assert generator.steps_done == done < 100

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from occlusionformer.apps.studio.archive import Retention
+from occlusionformer.apps.studio.finished_jobs import Retention
 from occlusionformer.generation import read_provenance
 from occlusionformer.layout import Layout
 from tests.apps.studio.fake import FakeGenerator, fruit, pixels_for

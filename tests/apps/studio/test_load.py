@@ -6,7 +6,7 @@ import asyncio
 import tracemalloc
 
 from benchmarks.studio_load import Order, load
-from occlusionformer.apps.studio.archive import Retention
+from occlusionformer.apps.studio.finished_jobs import Retention
 from occlusionformer.layout import Layout
 from tests.apps.studio.fake import FakeGenerator, fruit, pixels_for
 
@@ -52,4 +52,4 @@ def test_memory_is_bounded_by_what_is_kept(serve):
     finally:
         tracemalloc.stop()
     assert after - before < 200_000  # a picture with its masks takes ten thousand bytes
-    assert studio.studio.line.kept_bytes < 8 * 12_000
+    assert studio.studio.queue.kept_bytes < 8 * 12_000

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from occlusionformer.apps.studio.archive import Archive, Retention
 from occlusionformer.apps.studio.catalogue import Catalogue, public_name
+from occlusionformer.apps.studio.finished_jobs import FinishedJobs, Retention
 from occlusionformer.apps.studio.job import Job, Result
 from occlusionformer.apps.studio.passwords import AuthFileError, Authority, hash_password, new_token, read_auth_file
 from occlusionformer.apps.studio.rates import Rate, RateLimiter, Rates
@@ -103,14 +103,14 @@ def test_only_so_many_clients_are_remembered():
 
 
 def done_job(num_bytes: int) -> Job:
-    job = Job(wish=None, model="m", owner="")
+    job = Job(request=None, model="m", owner="")
     job.result = Result(pictures=(), instance_ids=(), timings={}, num_bytes=num_bytes)
     return job
 
 
 def test_the_oldest_results_go_first():
     now = 0.0
-    archive = Archive(Retention(jobs=3, num_bytes=100, seconds=10), clock=lambda: now)
+    archive = FinishedJobs(Retention(jobs=3, num_bytes=100, seconds=10), clock=lambda: now)
     jobs = [done_job(30) for _ in range(4)]
     for job in jobs:
         archive.add(job)
@@ -129,7 +129,7 @@ def test_the_oldest_results_go_first():
 
 
 def test_ids_cannot_be_guessed():
-    ids = {Job(wish=None, model="m", owner="").id for _ in range(1000)}
+    ids = {Job(request=None, model="m", owner="").id for _ in range(1000)}
     assert len(ids) == 1000
     assert {len(name) for name in ids} == {22}
 

@@ -1,4 +1,4 @@
-"""The studio as an ASGI application: every request through the gate, then to its answer or to gradio."""
+"""The studio as an ASGI application: every request through the access, then to its answer or to gradio."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from urllib.parse import parse_qs, quote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from occlusionformer.apps.studio.access import SECURITY_HEADERS, Access, Client
 from occlusionformer.apps.studio.body import ClientLeftError, drop_rest, parse_body, read_body
-from occlusionformer.apps.studio.gate import SECURITY_HEADERS, Gate, Visitor
+from occlusionformer.apps.studio.errors import ApiError, FieldProblem
 from occlusionformer.apps.studio.gradio_bodies import ENDPOINTS, OWNER_HEADER, ROUTES, check_endpoint, clean_body
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError
 from occlusionformer.apps.studio.table import PARAMETERS, Call, Route, Table
 
 SMALL_BODY = 2**15
@@ -23,12 +23,12 @@ SMALL_BODY = 2**15
 
 
 class Application:
-    """Nothing behind it sees a request that the gate, the table or the limits refuse."""
+    """Nothing behind it sees a request that the access, the table or the limits refuse."""
 
-    def __init__(self, routes: Sequence[Route], gradio: ASGIApp | None, *, gate: Gate, limits: Limits) -> None:
+    def __init__(self, routes: Sequence[Route], gradio: ASGIApp | None, *, access: Access, limits: Limits) -> None:
         self.table = Table([*routes, *(ROUTES if gradio else ())])
         self._gradio = gradio
-        self._gate = gate
+        self._access = access
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,9 +44,9 @@ class Application:
         response: ASGIApp
         unread = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         try:
-            visitor = await self._gate.admit(scope, headers)
+            client = await self._access.admit(scope, headers)
             route, parameters = self.table.find(scope["method"], scope["path"])
-            self._gate.check_rate(visitor, route.kind)
+            self._access.check_rate(client, route.kind)
             _check_query(route, scope)
             value = await self._body(route, headers, receive)
             unread = False
@@ -54,10 +54,10 @@ class Application:
                 check_endpoint(parameters.get("endpoint", ENDPOINTS[0]))
                 body = None if value is None else json.dumps(clean_body(scope["path"], value)).encode()
                 assert self._gradio is not None
-                response = _Forwarded(self._gradio, visitor, body)
+                response = _Forwarded(self._gradio, client, body)
             else:
-                response = await route.answer(Call(parameters, value, visitor.name, headers))
-        except RefusalError as refusal:
+                response = await route.answer(Call(parameters, value, client.name, headers))
+        except ApiError as refusal:
             if unread:
                 await drop_rest(receive)
             response = refusal.response(close=unread)
@@ -72,9 +72,9 @@ class Application:
                 await read_body(headers, receive, self._limits)
             return None
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise RefusalError("content_type", "expected Content-Type: application/json")
+            raise ApiError("content_type", "expected Content-Type: application/json")
         if headers.get("content-encoding", "identity") != "identity":
-            raise RefusalError("content_type", "expected a body without Content-Encoding")
+            raise ApiError("content_type", "expected a body without Content-Encoding")
         content = await read_body(headers, receive, self._limits)
         if len(content) < SMALL_BODY:
             return parse_body(content, self._limits)
@@ -84,15 +84,15 @@ class Application:
 class _Forwarded:
     """A request as gradio gets it: with the user's name as we know it, and the body we made."""
 
-    def __init__(self, gradio: ASGIApp, visitor: Visitor, body: bytes | None) -> None:
+    def __init__(self, gradio: ASGIApp, client: Client, body: bytes | None) -> None:
         self._gradio = gradio
-        self._visitor = visitor
+        self._client = client
         self._body = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         inner = {**scope, "headers": list(scope["headers"])}
         headers = MutableHeaders(scope=inner)
-        headers[OWNER_HEADER] = quote(self._visitor.name)
+        headers[OWNER_HEADER] = quote(self._client.name)
         if self._body is not None:
             headers["content-length"] = str(len(self._body))
             del headers["transfer-encoding"]
@@ -116,7 +116,7 @@ def _check_query(route: Route, scope: Scope) -> None:
         if len(values := given.get(name, [])) != 1 or not re.fullmatch(PARAMETERS[kind], values[0])
     ]
     if problems:
-        raise RefusalError("invalid", problems)
+        raise ApiError("invalid", problems)
 
 
 def _with_security_headers(send: Send) -> Send:

@@ -9,8 +9,8 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
+from occlusionformer.apps.studio.errors import ApiError, problems_under
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.refusal import RefusalError, problems_under
 from occlusionformer.layout import LayoutError
 from occlusionformer.layout.text import parse_json, text_of, unfit_parts
 
@@ -26,13 +26,13 @@ async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes
     """The whole body. One that is declared too large is refused unread, any other once it has grown too large."""
     declared = headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit()):
-        raise RefusalError("malformed", f"Content-Length: expected a number, got {declared[:60]!r}")
+        raise ApiError("malformed", f"Content-Length: expected a number, got {declared[:60]!r}")
     if len(declared) > 18 or int(declared) > limits.body_bytes:
         raise _too_large(limits)
     try:
         return await asyncio.wait_for(_collect(receive, limits), limits.body_seconds)
     except asyncio.TimeoutError:
-        raise RefusalError("slow", f"expected the whole body within {limits.body_seconds:g} seconds") from None
+        raise ApiError("slow", f"expected the whole body within {limits.body_seconds:g} seconds") from None
 
 
 async def _collect(receive: Receive, limits: Limits) -> bytes:
@@ -67,23 +67,23 @@ async def drop_rest(receive: Receive) -> None:
         more = message.get("more_body", False)
 
 
-def _too_large(limits: Limits) -> RefusalError:
-    return RefusalError("too_large", f"expected a body of at most {limits.body_bytes} bytes")
+def _too_large(limits: Limits) -> ApiError:
+    return ApiError("too_large", f"expected a body of at most {limits.body_bytes} bytes")
 
 
 def parse_body(body: bytes, limits: Limits) -> Any:
     """The value of a JSON body: no repeated fields, no NaN, no number too large, not too deep, not too many."""
     if sum(map(body.count, (b",", b"[", b"{"))) > limits.values:  # those in texts too: hardly any are there
-        raise RefusalError("too_large", f"expected at most {limits.values} values in a body")
+        raise ApiError("too_large", f"expected at most {limits.values} values in a body")
     try:
         value = parse_json(text_of(body))
         if _levels(value, limits.depth) > limits.depth:
-            raise RefusalError("malformed", f"expected at most {limits.depth} levels of objects and lists")
+            raise ApiError("malformed", f"expected at most {limits.depth} levels of objects and lists")
         unfit = unfit_parts(value)
         if problems := unfit.names + unfit.numbers:
             raise LayoutError(problems)
     except LayoutError as error:
-        raise RefusalError("malformed", problems_under(error)) from None
+        raise ApiError("malformed", problems_under(error)) from None
     return value
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from occlusionformer.apps.studio.errors import ApiError, FieldProblem, listed, problems_under
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError, listed, problems_under
-from occlusionformer.apps.studio.wish import ConvertBody
+from occlusionformer.apps.studio.schemas import ConvertBody
 from occlusionformer.layout import Layout, LayoutError, read_layouts, write_layout, write_layouts
 from occlusionformer.layout.formats.native import write_one
 
@@ -63,7 +63,7 @@ def _cycles(layout: Layout) -> list[list[str]]:
 
 
 def convert(body: ConvertBody, limits: Limits) -> dict[str, Any]:
-    """Raises RefusalError with every problem, in the document or with the options."""
+    """Raises ApiError with every problem, in the document or with the options."""
     options = body.options
     try:
         layouts = read_layouts(
@@ -76,21 +76,21 @@ def convert(body: ConvertBody, limits: Limits) -> dict[str, Any]:
             regions=options.regions,
         )
     except LayoutError as error:
-        raise RefusalError("invalid", problems_under(error, ("document",))) from None
+        raise ApiError("invalid", problems_under(error, ("document",))) from None
     if len(layouts) > MOST_LAYOUTS:
         text = f"expected a document with at most {MOST_LAYOUTS} layouts, got {len(layouts)}"
-        raise RefusalError("invalid", [FieldProblem("document", text)])
+        raise ApiError("invalid", [FieldProblem("document", text)])
     problems = [
         problem
         for place, layout in enumerate(layouts)
         for problem in limits.layout_problems(layout, f"document[{place}]")
     ]
     if problems:
-        raise RefusalError("invalid", problems)
+        raise ApiError("invalid", problems)
     try:
         document = None if body.to is None else _written(layouts, body.to, lossy=body.lossy)
     except LayoutError as error:
-        raise RefusalError("invalid", problems_under(error, ("document",))) from None
+        raise ApiError("invalid", problems_under(error, ("document",))) from None
     return {"document": document, "layouts": [write_one(layout) for layout in layouts]}
 
 

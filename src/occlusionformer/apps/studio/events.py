@@ -8,15 +8,15 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from occlusionformer.apps.studio.job import Job, Standing
-from occlusionformer.apps.studio.line import Line
-from occlusionformer.apps.studio.words import result_json, state_json
+from occlusionformer.apps.studio.job import Job, JobState
+from occlusionformer.apps.studio.job_queue import JobQueue
+from occlusionformer.apps.studio.responses import result_json, state_json
 
 KEEP_ALIVE_SECONDS = 10.0
 
 
-async def follow(line: Line, job: Job, *, grace: float) -> AsyncIterator[Standing | None]:
-    """The standing now and after every change, the last one ended; None where nothing has happened for a while.
+async def follow(queue: JobQueue, job: Job, *, grace: float) -> AsyncIterator[JobState | None]:
+    """The state now and after every change, the last one ended; None where nothing has happened for a while.
 
     Changes that follow one another faster than they are taken are merged. A job that is left by all is cancelled
     after `grace` seconds, unless it was to be kept.
@@ -24,13 +24,13 @@ async def follow(line: Line, job: Job, *, grace: float) -> AsyncIterator[Standin
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
     listener = _waking(loop, changed)
-    line.listen(job, listener)
+    queue.listen(job, listener)
     try:
         while True:
             changed.clear()
-            standing = job.standing
-            yield standing
-            if standing.ended:
+            state = job.state
+            yield state
+            if state.ended:
                 return
             while not changed.is_set():
                 try:
@@ -38,8 +38,8 @@ async def follow(line: Line, job: Job, *, grace: float) -> AsyncIterator[Standin
                 except asyncio.TimeoutError:
                     yield None
     finally:
-        if line.leave(job, listener) == 0 and not job.standing.ended and not _kept(job):
-            loop.call_later(grace, _cancel_if_left, line, job)
+        if queue.leave(job, listener) == 0 and not job.state.ended and not _kept(job):
+            loop.call_later(grace, _cancel_if_left, queue, job)
 
 
 def _waking(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> Callable[[], None]:
@@ -51,40 +51,40 @@ def _waking(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> Callable
 
 
 def _kept(job: Job) -> bool:
-    return job.wish is not None and job.wish.keep
+    return job.request is not None and job.request.keep
 
 
-def _cancel_if_left(line: Line, job: Job) -> None:
+def _cancel_if_left(queue: JobQueue, job: Job) -> None:
     if not job.listeners:
-        line.cancel(job)
+        queue.cancel(job)
 
 
-async def server_sent_events(line: Line, job: Job, *, grace: float) -> AsyncIterator[bytes]:
+async def server_sent_events(queue: JobQueue, job: Job, *, grace: float) -> AsyncIterator[bytes]:
     """The text of an event stream; ends with the job."""
     told: dict[str, Any] = {}
-    async for standing in follow(line, job, grace=grace):
-        if standing is None:
+    async for state in follow(queue, job, grace=grace):
+        if state is None:
             yield b": still here\n\n"
             continue
-        for name, value in _events_of(line, job, standing):
+        for name, value in _events_of(queue, job, state):
             if told.get(name) != value:
                 told[name] = value
                 yield f"event: {name}\ndata: {json.dumps(value, allow_nan=False)}\n\n".encode()
 
 
-def _events_of(line: Line, job: Job, standing: Standing) -> list[tuple[str, dict[str, Any]]]:
-    state = state_json(line, job)
+def _events_of(queue: JobQueue, job: Job, state: JobState) -> list[tuple[str, dict[str, Any]]]:
+    described = state_json(queue, job)
 
     def told(*names: str) -> dict[str, Any]:
-        return {name: state[name] for name in ("job", *names)}
+        return {name: described[name] for name in ("job", *names)}
 
-    if standing.status == "queued":
+    if state.status == "queued":
         return [("queued", told("position", "waiting_seconds"))]
-    if standing.status == "done":
-        return [("done", result_json(line, job))]
-    if standing.status == "failed":
+    if state.status == "done":
+        return [("done", result_json(queue, job))]
+    if state.status == "failed":
         return [("failed", told("problems"))]
-    if standing.status == "cancelled":
+    if state.status == "cancelled":
         return [("cancelled", told("step", "total"))]
-    preview = [] if standing.preview is None else [("preview", {"job": job.id, **standing.preview.as_json()})]
+    preview = [] if state.preview is None else [("preview", {"job": job.id, **state.preview.as_json()})]
     return [*preview, ("progress", told("step", "total", "seconds_left"))]

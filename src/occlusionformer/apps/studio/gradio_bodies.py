@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError
+from occlusionformer.apps.studio.errors import ApiError, FieldProblem
 from occlusionformer.apps.studio.table import PARAMETERS, Route
 from occlusionformer.layout.problems import shown
 
@@ -37,9 +37,9 @@ ROUTES = (
 
 
 def clean_body(path: str, body: Any) -> dict[str, Any]:
-    """The fields gradio needs, of the types it expects. Raises RefusalError with every problem."""
+    """The fields gradio needs, of the types it expects. Raises ApiError with every problem."""
     if not isinstance(body, dict):
-        raise RefusalError("invalid", f"expected an object, got {shown(body)}")
+        raise ApiError("invalid", f"expected an object, got {shown(body)}")
     fields = _FIELDS[path.removeprefix(_PREFIX) if not path.startswith(f"{_PREFIX}/call/") else "/call"]
     problems = [
         FieldProblem(name, f"expected {expected}, got {shown(body.get(name))}")
@@ -49,13 +49,13 @@ def clean_body(path: str, body: Any) -> dict[str, Any]:
     if not problems and _names_a_file(body.get("data")):
         problems.append(FieldProblem("data", "expected values without files"))
     if problems:
-        raise RefusalError("invalid", problems)
+        raise ApiError("invalid", problems)
     return {name: body[name] for name in fields if name in body}
 
 
 def check_endpoint(name: str) -> None:
     if name not in ENDPOINTS:
-        raise RefusalError("not_found", "no such path")
+        raise ApiError("not_found", "no such path")
 
 
 def _is_name(value: object) -> bool:

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from occlusionformer.apps.studio.errors import FieldProblem
 from occlusionformer.apps.studio.pictures import Picture, Preview
-from occlusionformer.apps.studio.refusal import FieldProblem
-from occlusionformer.apps.studio.wish import Wish
+from occlusionformer.apps.studio.schemas import JobRequest
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED = frozenset({"done", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class JobState:
     """How a job stands at one moment; a new value for every change."""
 
     status: Status = "queued"
@@ -45,13 +45,13 @@ class Result:
 class Job:
     """Changed by the queue alone, under its lock."""
 
-    wish: Wish | None
+    request: JobRequest | None
     """Gone once the job has ended."""
     model: str
     owner: str
     """Name of the user, empty where there are none."""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    standing: Standing = field(default_factory=Standing)
+    state: JobState = field(default_factory=JobState)
     result: Result | None = None
     stopping: bool = False
     created: float = field(default_factory=time.monotonic)
@@ -62,8 +62,8 @@ class Job:
     listeners: set[Callable[[], None]] = field(default_factory=set)
 
     def change(self, **fields: Any) -> None:
-        """A new standing, told to all who listen."""
-        self.standing = replace(self.standing, **fields)
+        """A new state, told to all who listen."""
+        self.state = replace(self.state, **fields)
         self.tell()
 
     def tell(self) -> None:
@@ -72,14 +72,14 @@ class Job:
 
     def end(self, status: Status, *, problems: tuple[FieldProblem, ...] = ()) -> None:
         """Keeps nothing but the outcome."""
-        self.wish = None
+        self.request = None
         self.ended = time.monotonic()
         self.change(status=status, problems=problems, preview=None)
 
     def seconds_left(self) -> float | None:
         """From the pace so far; None before the first step is over."""
-        standing = self.standing
-        if standing.status != "running" or self.drawing_since is None or not standing.step or standing.total is None:
+        state = self.state
+        if state.status != "running" or self.drawing_since is None or not state.step or state.total is None:
             return None
-        pace = (time.monotonic() - self.drawing_since) / standing.step
-        return pace * (standing.total - standing.step)
+        pace = (time.monotonic() - self.drawing_since) / state.step
+        return pace * (state.total - state.step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError
+from occlusionformer.apps.studio.errors import ApiError, FieldProblem
 from occlusionformer.layout import Layout
 
 
@@ -45,7 +45,7 @@ class Limits:
         instances = layout.get("instances") if isinstance(layout, dict) else None
         if isinstance(instances, list) and len(instances) > self.instances:
             text = f"expected at most {self.instances}, got {len(instances)}"
-            raise RefusalError("invalid", [FieldProblem(f"{field}.instances", text)])
+            raise ApiError("invalid", [FieldProblem(f"{field}.instances", text)])
 
     def layout_problems(self, layout: Layout, field: str) -> list[FieldProblem]:
         """Where a layout is larger than this server draws."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from occlusionformer import __version__
+from occlusionformer.apps.studio.errors import CODES
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.refusal import CODES
+from occlusionformer.apps.studio.schemas import ConvertBody, GenerateBody, ValidateBody
 from occlusionformer.apps.studio.table import PARAMETERS, Route
-from occlusionformer.apps.studio.wish import ConvertBody, GenerateBody, ValidateBody
 from occlusionformer.layout.document import Document
 
 BODIES: dict[str, type[Document]] = {

@@ -14,18 +14,18 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from occlusionformer.apps.studio.answers import Answers
+from occlusionformer.apps.studio.access import Access, is_loopback, names_of
 from occlusionformer.apps.studio.application import Application
-from occlusionformer.apps.studio.archive import Retention
 from occlusionformer.apps.studio.catalogue import Catalogue
-from occlusionformer.apps.studio.gate import Gate, is_loopback, names_of
-from occlusionformer.apps.studio.late import LateApplication
+from occlusionformer.apps.studio.errors import json_response
+from occlusionformer.apps.studio.finished_jobs import Retention
+from occlusionformer.apps.studio.handlers import Handlers
+from occlusionformer.apps.studio.job_queue import JobQueue
+from occlusionformer.apps.studio.lazy_app import LazyApplication
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.line import Line
 from occlusionformer.apps.studio.openapi import describe
 from occlusionformer.apps.studio.passwords import Authority, read_auth_file
 from occlusionformer.apps.studio.rates import RateLimiter, Rates
-from occlusionformer.apps.studio.refusal import json_response
 from occlusionformer.apps.studio.static_files import StaticFiles
 from occlusionformer.apps.studio.table import Call, Route
 from occlusionformer.generation import Generator, load_generator
@@ -80,52 +80,52 @@ class StudioConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Studio:
-    """The application and the line behind it."""
+    """The application and the queue behind it."""
 
     config: StudioConfig
     application: Application
-    line: Line
+    queue: JobQueue
 
 
 def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = load_generator) -> Studio:
     """Raises ValueError for a configuration that cannot be served."""
     authority = config.authority()
-    line = Line(Catalogue(config.models, load=load), capacity=config.max_queue, retention=config.retention)
-    answers = Answers(line, config.limits, grace=config.grace, static=StaticFiles())
+    queue = JobQueue(Catalogue(config.models, load=load), capacity=config.max_queue, retention=config.retention)
+    handlers = Handlers(queue, config.limits, grace=config.grace, static=StaticFiles())
 
     async def openapi(call: Call) -> Response:
         return json_response(document)
 
     described = Route(method="GET", path="/api/openapi.json", summary="This description.", answer=openapi)
-    routes = [*answers.routes(), described]
+    routes = [*handlers.routes(), described]
     document = describe(routes, config.limits, asks_for_user=authority is not None)
     os.environ.update(QUIET)
 
     def gradio() -> FastAPI:
         from occlusionformer.apps.studio.gradio_calls import gradio_app
 
-        return gradio_app(answers)
+        return gradio_app(handlers)
 
-    gate = Gate(
+    access = Access(
         names=names_of(config.host, config.allowed_hosts),
         any_address=not is_loopback(config.host),
         authority=authority,
         limiter=RateLimiter(config.rates),
     )
-    late = LateApplication(gradio, lambda: line.idle_seconds > UNHURRIED) if config.serves_gradio else None
-    application = Application(routes, late, gate=gate, limits=config.limits)
-    return Studio(config=config, application=application, line=line)
+    late = LazyApplication(gradio, lambda: queue.idle_seconds > UNHURRIED) if config.serves_gradio else None
+    application = Application(routes, late, access=access, limits=config.limits)
+    return Studio(config=config, application=application, queue=queue)
 
 
 class _Server(uvicorn.Server):
     """Lets go of the jobs first, so that their event streams end by themselves."""
 
-    def __init__(self, config: uvicorn.Config, line: Line) -> None:
+    def __init__(self, config: uvicorn.Config, queue: JobQueue) -> None:
         super().__init__(config)
-        self._line = line
+        self._queue = queue
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._line.close(0)
+        self._queue.close(0)
         await super().shutdown(sockets)
 
 
@@ -157,16 +157,16 @@ class StudioServer:
                 timeout_graceful_shutdown=3,
                 ws="none",
             ),
-            studio.line,
+            studio.queue,
         )
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM; then cancel what is being drawn and wait for its step."""
-        self._studio.line.start()
+        self._studio.queue.start()
         try:
             self._server.run(sockets=[self._socket])
         finally:
-            self._studio.line.close(CLOSING_SECONDS)
+            self._studio.queue.close(CLOSING_SECONDS)
             self._socket.close()
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlette.responses import Response
 
-from occlusionformer.apps.studio.refusal import RefusalError
+from occlusionformer.apps.studio.errors import ApiError
 
 FOLDER = Path(__file__).with_name("static")
 
@@ -36,7 +36,7 @@ class StaticFiles:
         """`seen`: the tag of what the browser has already."""
         path = self._files.get(name)
         if path is None:
-            raise RefusalError("not_found", "no such path")
+            raise ApiError("not_found", "no such path")
         content = path.read_bytes()
         headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"', "Cache-Control": "no-cache"}
         if seen == headers["ETag"]:

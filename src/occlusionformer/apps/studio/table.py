@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from starlette.responses import Response
 
-from occlusionformer.apps.studio.refusal import RefusalError
+from occlusionformer.apps.studio.errors import ApiError
 
 Kind = Literal["generate", "compute", "read"]
 BodyKind = Literal["json", "none"]
@@ -69,12 +69,12 @@ class Table:
         self._patterns = [(route.pattern, route) for route in routes]
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """Raises RefusalError for what is not in the table."""
+        """Raises ApiError for what is not in the table."""
         matches = [(route, match) for pattern, route in self._patterns if (match := pattern.fullmatch(path))]
         for route, match in matches:
             if route.method == method:
                 return route, match.groupdict()
         if matches:
             allowed = ", ".join(sorted({route.method for route, _ in matches}))
-            raise RefusalError("method", f"expected {allowed}", headers={"Allow": allowed})
-        raise RefusalError("not_found", "no such path")
+            raise ApiError("method", f"expected {allowed}", headers={"Allow": allowed})
+        raise ApiError("not_found", "no such path")

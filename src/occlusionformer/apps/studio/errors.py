@@ -52,7 +52,7 @@ def listed(problems: Sequence[FieldProblem]) -> list[dict[str, str]]:
     return [*found, {"field": "", "message": f"and {rest} problems more"}] if rest else found
 
 
-class RefusalError(Exception):
+class ApiError(Exception):
     """A request that is not served."""
 
     def __init__(

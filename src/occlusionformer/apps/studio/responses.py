@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from occlusionformer.apps.studio.errors import ApiError, listed
 from occlusionformer.apps.studio.job import Job
-from occlusionformer.apps.studio.line import Line
-from occlusionformer.apps.studio.refusal import RefusalError, listed
+from occlusionformer.apps.studio.job_queue import JobQueue
 
 
-def state_json(line: Line, job: Job) -> dict[str, Any]:
+def state_json(queue: JobQueue, job: Job) -> dict[str, Any]:
     """How a job stands."""
-    standing = job.standing
-    position, waiting = line.place(job)
+    state = job.state
+    position, waiting = queue.place(job)
     return {
         "job": job.id,
-        "status": standing.status,
+        "status": state.status,
         "position": position,
         "waiting_seconds": _rounded(waiting),
-        "step": standing.step,
-        "total": standing.total,
+        "step": state.step,
+        "total": state.total,
         "seconds_left": _rounded(job.seconds_left()),
-        "problems": listed(standing.problems),
-        "preview": None if standing.preview is None else standing.preview.as_json(),
+        "problems": listed(state.problems),
+        "preview": None if state.preview is None else state.preview.as_json(),
     }
 
 
-def result_json(line: Line, job: Job) -> dict[str, Any]:
-    """Raises RefusalError for a job without a result."""
+def result_json(queue: JobQueue, job: Job) -> dict[str, Any]:
+    """Raises ApiError for a job without a result."""
     result = job.result
     if result is None:
-        raise RefusalError("not_ready", f"expected a job that is done, got one that is {job.standing.status}")
+        raise ApiError("not_ready", f"expected a job that is done, got one that is {job.state.status}")
     images = [
         {
             "index": index,
@@ -55,7 +55,7 @@ def result_json(line: Line, job: Job) -> dict[str, Any]:
     return {
         "job": job.id,
         "model": job.model,
-        "expires_in_seconds": int(line.expires_in(job)),
+        "expires_in_seconds": int(queue.expires_in(job)),
         "timings": {"waiting": round(waited, 4), **result.timings},
         "images": images,
     }

@@ -1,4 +1,4 @@
-"""The line of jobs before the device: one is drawn at a time, a few wait, the rest are turned away."""
+"""Jobs waiting for the device: one is drawn at a time, a few wait, the rest are turned away."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from occlusionformer.apps.studio.archive import Archive, Retention
 from occlusionformer.apps.studio.catalogue import Catalogue, ModelFailedError
-from occlusionformer.apps.studio.job import Job, Result, Standing
+from occlusionformer.apps.studio.errors import ApiError, FieldProblem, problems_of_lines
+from occlusionformer.apps.studio.finished_jobs import FinishedJobs, Retention
+from occlusionformer.apps.studio.job import Job, JobState, Result
 from occlusionformer.apps.studio.pictures import keep_picture, keep_preview
-from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError, problems_of_lines
-from occlusionformer.apps.studio.wish import GenerateBody, Wish, canvas_problems
+from occlusionformer.apps.studio.schemas import GenerateBody, JobRequest, canvas_problems
 from occlusionformer.generation import (
     FormingPictures,
     GeneratedImage,
@@ -32,7 +32,7 @@ FIRST_GUESS_SECONDS = 5.0
 """For Retry-After before anything has been drawn."""
 
 
-class Line:
+class JobQueue:
     """Jobs by id; one thread draws them in the order they came."""
 
     def __init__(self, catalogue: Catalogue, *, capacity: int, retention: Retention) -> None:
@@ -41,7 +41,7 @@ class Line:
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
-        self._archive = Archive(retention)
+        self._finished = FinishedJobs(retention)
         self._durations: deque[float] = deque(maxlen=REMEMBERED_DURATIONS)
         self._closing = False
         self._idle_since: float | None = None
@@ -62,31 +62,31 @@ class Line:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def submit(self, wish: Wish, owner: str) -> Job:
-        """Raises RefusalError when the line is full, or when the model is known not to draw this."""
-        if self.catalogue.status(wish.model) == "failed":
-            raise RefusalError("model_failed", [FieldProblem("model", f"{wish.model} could not be loaded")])
-        if problems := canvas_problems(wish, self.catalogue.defaults(wish.model)):
-            raise RefusalError("invalid", problems)
-        job = Job(wish=wish, model=wish.model, owner=owner)
+    def submit(self, request: JobRequest, owner: str) -> Job:
+        """Raises ApiError when the queue is full, or when the model is known not to draw this."""
+        if self.catalogue.status(request.model) == "failed":
+            raise ApiError("model_failed", [FieldProblem("model", f"{request.model} could not be loaded")])
+        if problems := canvas_problems(request, self.catalogue.defaults(request.model)):
+            raise ApiError("invalid", problems)
+        job = Job(request=request, model=request.model, owner=owner)
         with self._changed:
             if self._closing or len(self._waiting) >= self.capacity:
                 text = f"expected fewer than {self.capacity} jobs waiting"
-                raise RefusalError("queue_full", text, retry_after=self._next_place())
+                raise ApiError("queue_full", text, retry_after=self._next_place())
             self._waiting.append(job)
             self._changed.notify_all()
         return job
 
     def find(self, job_id: str, owner: str) -> Job:
-        """Raises RefusalError for an unknown job, one that is forgotten, and one of somebody else."""
+        """Raises ApiError for an unknown job, one that is forgotten, and one of somebody else."""
         with self._changed:
             running = [self._running] if self._running else []
             for job in (*running, *self._waiting):
                 if job.id == job_id and job.owner == owner:
                     return job
-            job_found = self._archive.get(job_id)
+            job_found = self._finished.get(job_id)
         if job_found is None or job_found.owner != owner:
-            raise RefusalError("not_found", "no such job, or its result has expired")
+            raise ApiError("not_found", "no such job, or its result has expired")
         return job_found
 
     def cancel(self, job: Job) -> None:
@@ -120,7 +120,7 @@ class Line:
 
     def expires_in(self, job: Job) -> float:
         with self._changed:
-            return self._archive.expires_in(job.id) if self._archive.get(job.id) else 0.0
+            return self._finished.expires_in(job.id) if self._finished.get(job.id) else 0.0
 
     @property
     def idle_seconds(self) -> float:
@@ -132,7 +132,7 @@ class Line:
     @property
     def kept_bytes(self) -> int:
         with self._changed:
-            return self._archive.num_bytes
+            return self._finished.num_bytes
 
     def _seconds_for(self, ahead: int) -> float:
         """Until as many of the waiting jobs, and the running one, are over."""
@@ -148,9 +148,9 @@ class Line:
         if job in self._waiting:
             self._waiting.remove(job)
             job.end("cancelled")
-            self._archive.add(job)
+            self._finished.add(job)
             self._tell_waiting()
-        elif not job.standing.ended:
+        elif not job.state.ended:
             job.stopping = True
 
     def _tell_waiting(self) -> None:
@@ -179,16 +179,16 @@ class Line:
             self._tell_waiting()
             return job
 
-    def _outcome(self, job: Job) -> tuple[Standing, Result | None]:
+    def _outcome(self, job: Job) -> tuple[JobState, Result | None]:
         """Draw it; whatever goes wrong is the job's end and not the server's."""
         try:
-            return Standing(status="done"), self._draw(job)
+            return JobState(status="done"), self._draw(job)
         except GenerationInterruptedError:
-            return Standing(status="cancelled"), None
+            return JobState(status="cancelled"), None
         except ModelFailedError as error:
             logger.exception("a model could not be loaded")
             problems: tuple[FieldProblem, ...] = (FieldProblem("model", str(error)),)
-        except RefusalError as error:
+        except ApiError as error:
             problems = error.problems
         except ValueError as error:
             lines = getattr(error, "problems", None) or str(error).splitlines() or ["the model refused the request"]
@@ -199,24 +199,24 @@ class Line:
             text = "not enough memory for this picture" if no_memory else f"the model failed ({type(error).__name__})"
             problems = (FieldProblem("", text),)
         _free_memory()
-        return Standing(status="failed", problems=problems), None
+        return JobState(status="failed", problems=problems), None
 
     def _draw(self, job: Job) -> Result:
-        wish = job.wish
-        assert wish is not None
-        generator = self.catalogue.generator(wish.model)
-        if problems := canvas_problems(wish, self.catalogue.defaults(wish.model)):
-            raise RefusalError("invalid", problems)
+        request = job.request
+        assert request is not None
+        generator = self.catalogue.generator(request.model)
+        if problems := canvas_problems(request, self.catalogue.defaults(request.model)):
+            raise ApiError("invalid", problems)
         with self._changed:
             job.drawing_since = time.monotonic()
-        drawn = self._generate(generator, job, wish)
-        pictures = tuple(keep_picture(each, wish.model) for each in drawn)
-        ids = tuple(instance.id for instance in wish.requests[0].layout.instances)
+        drawn = self._generate(generator, job, request)
+        pictures = tuple(keep_picture(each, request.model) for each in drawn)
+        ids = tuple(instance.id for instance in request.requests[0].layout.instances)
         timings = {name: round(seconds, 4) for name, seconds in (drawn[0].timings if drawn else {}).items()}
         size = sum(picture.num_bytes for picture in pictures)
         return Result(pictures=pictures, instance_ids=ids, timings=timings, num_bytes=size)
 
-    def _generate(self, generator: Generator, job: Job, wish: Wish) -> list[GeneratedImage]:
+    def _generate(self, generator: Generator, job: Job, request: JobRequest) -> list[GeneratedImage]:
         def on_step(step: int, total: int) -> bool:
             with self._changed:
                 if not job.stopping:
@@ -224,27 +224,27 @@ class Line:
                 return not job.stopping
 
         def on_preview(forming: FormingPictures) -> None:
-            if not job.stopping and wish.shows(forming.step, forming.total):
+            if not job.stopping and request.shows(forming.step, forming.total):
                 preview = keep_preview(forming)
                 with self._changed:
                     job.change(preview=preview)
 
         if job.stopping:
             raise GenerationInterruptedError(0, 0)
-        if isinstance(generator, PreviewingGenerator) and wish.wants_previews:
-            return generator.generate_watched(wish.requests, on_step=on_step, on_preview=on_preview)
-        return generator.generate(wish.requests, on_step=on_step)
+        if isinstance(generator, PreviewingGenerator) and request.wants_previews:
+            return generator.generate_watched(request.requests, on_step=on_step, on_preview=on_preview)
+        return generator.generate(request.requests, on_step=on_step)
 
-    def _finish(self, job: Job, standing: Standing, result: Result | None) -> None:
+    def _finish(self, job: Job, state: JobState, result: Result | None) -> None:
         with self._changed:
             self._running = None
             self._idle_since = time.monotonic()
-            stopped_late = job.stopping and standing.status == "done"
+            stopped_late = job.stopping and state.status == "done"
             job.result = None if stopped_late else result
-            if job.started is not None and standing.status == "done":
+            if job.started is not None and state.status == "done":
                 self._durations.append(time.monotonic() - job.started)
-            job.end("cancelled" if stopped_late else standing.status, problems=standing.problems)
-            self._archive.add(job)
+            job.end("cancelled" if stopped_late else state.status, problems=state.problems)
+            self._finished.add(job)
             self._tell_waiting()
 
 

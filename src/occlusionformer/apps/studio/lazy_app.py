@@ -13,7 +13,7 @@ LOOKS_EVERY = 0.5
 """Seconds."""
 
 
-class LateApplication:
+class LazyApplication:
     """Made when it is first asked for, or as soon as there is nothing else to do; requests wait until it is."""
 
     def __init__(self, make: Callable[[], FastAPI], has_time: Callable[[], bool]) -> None:

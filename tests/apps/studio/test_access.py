@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from occlusionformer.apps.studio.gate import SECURITY_HEADERS
+from occlusionformer.apps.studio.access import SECURITY_HEADERS
 from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.passwords import hash_password, new_token
 from occlusionformer.apps.studio.rates import Rate, Rates

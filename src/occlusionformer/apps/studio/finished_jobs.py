@@ -19,7 +19,7 @@ class Retention:
     seconds: float = 1800.0
 
 
-class Archive:
+class FinishedJobs:
     """Not safe by itself: the queue holds its lock around every call."""
 
     def __init__(self, retention: Retention, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
+from occlusionformer.apps.studio.errors import ApiError, FieldProblem, problems_under
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.refusal import FieldProblem, RefusalError, problems_under
 from occlusionformer.generation import GenerationDefaults, GenerationRequest, choose_seed
 from occlusionformer.generation.request import MAX_SEED
 from occlusionformer.layout import FORMATS, Layout, LayoutError
@@ -86,17 +86,17 @@ Body = TypeVar("Body", bound=Document)
 
 
 def parse_as(kind: type[Body], value: Any) -> Body:
-    """Raises RefusalError with every problem."""
+    """Raises ApiError with every problem."""
     if not isinstance(value, dict):
-        raise RefusalError("invalid", f"expected an object, got {shown(value)}")
+        raise ApiError("invalid", f"expected an object, got {shown(value)}")
     try:
         return kind.model_validate(value)
     except LayoutError as error:
-        raise RefusalError("invalid", problems_under(error)) from None
+        raise ApiError("invalid", problems_under(error)) from None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class JobRequest:
     """A job that can be drawn."""
 
     requests: tuple[GenerationRequest, ...]
@@ -114,15 +114,15 @@ class Wish:
         return self.wants_previews and step % every == 0 and step < total
 
 
-def parse_wish(value: Any, limits: Limits, models: Collection[str], default_model: str) -> Wish:
-    """Raises RefusalError with every problem."""
+def parse_job(value: Any, limits: Limits, models: Collection[str], default_model: str) -> JobRequest:
+    """Raises ApiError with every problem."""
     limits.check_count(value.get("layout") if isinstance(value, dict) else None, "layout")
     body = parse_as(GenerateBody, value)
     problems = [*limits.layout_problems(body.layout, "layout"), *_beyond(body, limits)]
     if body.model is not None and body.model not in models:
         problems.append(FieldProblem("model", f"expected {one_of(models)}, got {shown(body.model)}"))
     if problems:
-        raise RefusalError("invalid", problems)
+        raise ApiError("invalid", problems)
     first = GenerationRequest(
         layout=body.layout,
         seed=body.seed,
@@ -133,7 +133,7 @@ def parse_wish(value: Any, limits: Limits, models: Collection[str], default_mode
         want_masks=body.want_masks,
         want_weights=body.want_weights,
     )
-    return Wish(
+    return JobRequest(
         requests=_seeded(first, body.images),
         model=body.model or default_model,
         preview_every=body.preview_every,
@@ -160,11 +160,11 @@ def _seeded(first: GenerationRequest, images: int) -> tuple[GenerationRequest, .
     return tuple(replace(first, seed=(start + place) % (MAX_SEED + 1)) for place in range(images))
 
 
-def canvas_problems(wish: Wish, defaults: GenerationDefaults | None) -> list[FieldProblem]:
+def canvas_problems(request: JobRequest, defaults: GenerationDefaults | None) -> list[FieldProblem]:
     """What the model cannot draw; nothing is known of it until it is loaded."""
     if defaults is None:
         return []
-    layout, unit = wish.requests[0].layout, defaults.side_multiple
+    layout, unit = request.requests[0].layout, defaults.side_multiple
     return [
         FieldProblem(f"layout.{name}", f"expected a multiple of {unit}, got {side}")
         for name, side in (("width", layout.width), ("height", layout.height))

@@ -11,16 +11,16 @@ from starlette.responses import Response, StreamingResponse
 
 from occlusionformer import __version__
 from occlusionformer.apps.studio.documents import check_layout, convert
+from occlusionformer.apps.studio.errors import ApiError, json_response
 from occlusionformer.apps.studio.events import server_sent_events
 from occlusionformer.apps.studio.job import Job
+from occlusionformer.apps.studio.job_queue import JobQueue
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.line import Line
 from occlusionformer.apps.studio.pictures import Picture
-from occlusionformer.apps.studio.refusal import RefusalError, json_response
+from occlusionformer.apps.studio.responses import result_json, state_json
+from occlusionformer.apps.studio.schemas import ConvertBody, ValidateBody, parse_as, parse_job
 from occlusionformer.apps.studio.static_files import StaticFiles
 from occlusionformer.apps.studio.table import Call, Route
-from occlusionformer.apps.studio.wish import ConvertBody, ValidateBody, parse_as, parse_wish
-from occlusionformer.apps.studio.words import result_json, state_json
 from occlusionformer.layout import FORMATS, Layout
 
 EXAMPLES = Path(__file__).with_name("examples")
@@ -28,11 +28,11 @@ EXAMPLES = Path(__file__).with_name("examples")
 NEVER_STORED = {"Cache-Control": "no-store"}
 
 
-class Answers:
+class Handlers:
     """One method for each path; all that is slow runs in another thread."""
 
-    def __init__(self, line: Line, limits: Limits, *, grace: float, static: StaticFiles) -> None:
-        self.line = line
+    def __init__(self, queue: JobQueue, limits: Limits, *, grace: float, static: StaticFiles) -> None:
+        self.queue = queue
         self.limits = limits
         self.grace = grace
         self._static = static
@@ -75,16 +75,16 @@ class Answers:
         return self._static.response(call.parameters["file"], call.headers.get("if-none-match"))
 
     async def health(self, call: Call) -> Response:
-        catalogue = self.line.catalogue
+        catalogue = self.queue.catalogue
         status = catalogue.status(catalogue.default)
-        told = {"status": status, "model": catalogue.default, "version": __version__, "queue": self.line.counts()}
+        told = {"status": status, "model": catalogue.default, "version": __version__, "queue": self.queue.counts()}
         return json_response(told, headers=NEVER_STORED)
 
     async def models(self, call: Call) -> Response:
         return json_response(self.models_json(), headers=NEVER_STORED)
 
     def models_json(self) -> dict[str, Any]:
-        catalogue = self.line.catalogue
+        catalogue = self.queue.catalogue
         return {"default": catalogue.default, "models": catalogue.as_json(), "limits": self.limits.as_json()}
 
     async def examples(self, call: Call) -> Response:
@@ -104,7 +104,7 @@ class Answers:
         return json_response(await self.validated(call.body))
 
     async def validated(self, value: Any) -> dict[str, Any]:
-        """Raises RefusalError for a body without a layout."""
+        """Raises ApiError for a body without a layout."""
         body = parse_as(ValidateBody, value)
         self.limits.check_count(body.layout, "layout")
         async with self._working:
@@ -114,7 +114,7 @@ class Answers:
         return json_response(await self.converted(call.body))
 
     async def converted(self, value: Any) -> dict[str, Any]:
-        """Raises RefusalError."""
+        """Raises ApiError."""
         body = parse_as(ConvertBody, value)
         async with self._working:
             return await asyncio.to_thread(convert, body, self.limits)
@@ -122,32 +122,32 @@ class Answers:
     async def generate(self, call: Call) -> Response:
         job = self.start(call.body, call.owner)
         headers = {**NEVER_STORED, "Location": f"/api/jobs/{job.id}"}
-        return json_response(state_json(self.line, job), status=202, headers=headers)
+        return json_response(state_json(self.queue, job), status=202, headers=headers)
 
     def start(self, body: Any, owner: str) -> Job:
-        """A new job in the line; raises RefusalError."""
-        catalogue = self.line.catalogue
-        wish = parse_wish(body, self.limits, catalogue.names, catalogue.default)
-        return self.line.submit(wish, owner)
+        """A new job in the queue; raises ApiError."""
+        catalogue = self.queue.catalogue
+        request = parse_job(body, self.limits, catalogue.names, catalogue.default)
+        return self.queue.submit(request, owner)
 
     def find(self, call: Call) -> Job:
-        return self.line.find(call.parameters["job"], call.owner)
+        return self.queue.find(call.parameters["job"], call.owner)
 
     async def job(self, call: Call) -> Response:
-        return json_response(state_json(self.line, self.find(call)), headers=NEVER_STORED)
+        return json_response(state_json(self.queue, self.find(call)), headers=NEVER_STORED)
 
     async def events(self, call: Call) -> Response:
-        stream = server_sent_events(self.line, self.find(call), grace=self.grace)
+        stream = server_sent_events(self.queue, self.find(call), grace=self.grace)
         headers = {**NEVER_STORED, "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     async def cancel(self, call: Call) -> Response:
         job = self.find(call)
-        self.line.cancel(job)
-        return json_response(state_json(self.line, job), headers=NEVER_STORED)
+        self.queue.cancel(job)
+        return json_response(state_json(self.queue, job), headers=NEVER_STORED)
 
     async def result(self, call: Call) -> Response:
-        return json_response(result_json(self.line, self.find(call)), headers=NEVER_STORED)
+        return json_response(result_json(self.queue, self.find(call)), headers=NEVER_STORED)
 
     async def picture(self, call: Call) -> Response:
         return _png(self._picture(call).png)
@@ -165,17 +165,17 @@ class Answers:
     def _picture(self, call: Call) -> Picture:
         job = self.find(call)
         if job.result is None:
-            raise RefusalError("not_ready", f"expected a job that is done, got one that is {job.standing.status}")
+            raise ApiError("not_ready", f"expected a job that is done, got one that is {job.state.status}")
         index = int(call.parameters["picture"])
         if index >= len(job.result.pictures):
-            raise RefusalError("not_found", f"expected a picture from 0 to {len(job.result.pictures) - 1}, got {index}")
+            raise ApiError("not_found", f"expected a picture from 0 to {len(job.result.pictures) - 1}, got {index}")
         return job.result.pictures[index]
 
 
 def _masks_up_to(picture: Picture, place: int) -> tuple[bytes, ...]:
     masks = picture.masks or ()
     if place >= len(masks):
-        raise RefusalError("not_found", f"no mask {place}: the picture has {len(masks)}")
+        raise ApiError("not_found", f"no mask {place}: the picture has {len(masks)}")
     return masks
 
 

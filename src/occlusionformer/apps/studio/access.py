@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from occlusionformer.apps.studio.errors import ApiError
 from occlusionformer.apps.studio.passwords import Authority
 from occlusionformer.apps.studio.rates import RateLimiter
-from occlusionformer.apps.studio.refusal import RefusalError
 
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -54,7 +54,7 @@ def names_of(host: str, extra: Iterable[str] = ()) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class Visitor:
+class Client:
     """Who sent a request."""
 
     name: str
@@ -66,8 +66,8 @@ class Visitor:
         return f"user {self.name}" if self.name else f"address {self.address}"
 
 
-class Gate:
-    """Raises RefusalError for whoever may not come in."""
+class Access:
+    """Raises ApiError for whoever may not come in."""
 
     def __init__(
         self, *, names: frozenset[str], any_address: bool, authority: Authority | None, limiter: RateLimiter
@@ -77,24 +77,24 @@ class Gate:
         self._authority = authority
         self._limiter = limiter
 
-    async def admit(self, scope: Scope, headers: Headers) -> Visitor:
+    async def admit(self, scope: Scope, headers: Headers) -> Client:
         """Host, then user, then the page that sent the request."""
         self._check_host(headers)
         address = (scope.get("client") or ("unknown",))[0]
-        visitor = Visitor(await self._user(headers, address), address)
+        client = Client(await self._user(headers, address), address)
         _check_origin(scope, headers)
-        return visitor
+        return client
 
-    def check_rate(self, visitor: Visitor, kind: str) -> None:
-        wait = self._limiter.take(visitor.counted_as, kind)
+    def check_rate(self, client: Client, kind: str) -> None:
+        wait = self._limiter.take(client.counted_as, kind)
         if wait:
-            raise RefusalError("rate_limited", "too many requests", retry_after=wait)
+            raise ApiError("rate_limited", "too many requests", retry_after=wait)
 
     def _check_host(self, headers: Headers) -> None:
         values = headers.getlist("host")
         name = _host_name(values[0]) if len(values) == 1 else None
         if name is None or not (name in self._names or (self._any_address and _is_address(name))):
-            raise RefusalError("malformed", "expected a Host that this server goes by")
+            raise ApiError("malformed", "expected a Host that this server goes by")
 
     async def _user(self, headers: Headers, address: str) -> str:
         if self._authority is None:
@@ -106,7 +106,7 @@ class Gate:
         if name is not None:
             return name
         if wait := self._limiter.waiting(f"address {address}", "wrong_password"):
-            raise RefusalError("rate_limited", "too many wrong passwords", retry_after=wait)
+            raise ApiError("rate_limited", "too many wrong passwords", retry_after=wait)
         name = await asyncio.to_thread(self._authority.name_of, header)
         if name is None:
             self._limiter.take(f"address {address}", "wrong_password")
@@ -114,9 +114,9 @@ class Gate:
         return name
 
 
-def _unauthorized(text: str) -> RefusalError:
+def _unauthorized(text: str) -> ApiError:
     challenge = 'Basic realm="occlusionformer studio", charset="UTF-8"'
-    return RefusalError("unauthorized", text, headers={"WWW-Authenticate": challenge})
+    return ApiError("unauthorized", text, headers={"WWW-Authenticate": challenge})
 
 
 def _host_name(value: str) -> str | None:
@@ -142,7 +142,7 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
     """A browser says which page a request comes from; programs say nothing."""
     origin, host = headers.get("origin"), headers.get("host", "")
     if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
-        raise RefusalError("forbidden", "expected a request from a page of this server")
+        raise ApiError("forbidden", "expected a request from a page of this server")
     is_visit = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") and not is_visit:
-        raise RefusalError("forbidden", "expected a request from a page of this server")
+        raise ApiError("forbidden", "expected a request from a page of this server")
