@@ -1,0 +1,41 @@
+"""Which files of a folder are pictures, whatever the case of their endings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+"""Of data sets and of folders of pictures; in capitals too, as cameras write them."""
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Files that begin with a dot are no data: macOS puts `._NAME` beside NAME on foreign disks."""
+    return path.name.startswith(".")
+
+
+def is_picture_name(path: PurePath) -> bool:
+    """Whether a file is a picture by its name."""
+    return path.suffix.lower() in PICTURE_ENDINGS and not is_hidden(path)
+
+
+def pictures_in(folder: str | Path) -> dict[str, list[Path]]:
+    """The pictures of a folder by their names without ending; more than one where endings differ."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(Path(folder).iterdir()):
+        if is_picture_name(path):
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def find_picture(folder: str | Path, name: str | PurePath) -> Path | None:
+    """A picture by its path in a folder; where it is not there, the one whose ending differs in case alone."""
+    path = Path(folder) / name
+    if path.is_file():
+        return path
+    return next((other for other in _same_but_for_case(path) if other.is_file()), None)
+
+
+def _same_but_for_case(path: Path) -> Iterable[Path]:
+    ending = path.suffix
+    return (path.with_suffix(other) for other in (ending.lower(), ending.upper()) if other != ending)
