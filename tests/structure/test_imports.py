@@ -32,7 +32,7 @@ MAY_IMPORT = {
 WITHOUT_NUMBERS = {"layout", "generation"}
 """Parts that import neither torch nor numpy when they are loaded."""
 
-KNOW_FLUX = ("model/backbone.py", "pipelines/")
+KNOW_FLUX = ("model/backbone.py", "model/backbones/", "pipelines/")
 """Where diffusers' Flux classes may be named."""
 
 EVERY_SOURCE = pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)

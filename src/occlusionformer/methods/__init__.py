@@ -1,0 +1,1 @@
+"""Layout methods, one file each: what they read, where they act in a block, and how their weights are loaded."""

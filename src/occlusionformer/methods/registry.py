@@ -1,0 +1,42 @@
+"""Layout methods by name: those that come with the package, and others found through Python entry points."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from occlusionformer.model.method import Method
+
+ENTRY_POINT_GROUP = "occlusionformer.methods"
+"""An entry point names a subclass of Method; other packages may add theirs."""
+
+OURS = {
+    "none": "occlusionformer.methods.none:NoLayout",
+}
+
+
+class UnknownMethodError(ValueError):
+    """No method answers to this name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"method: expected one of ({', '.join(known)}), got {name!r}")
+
+
+def method_names() -> list[str]:
+    """The names that load_method takes, sorted."""
+    return sorted({*OURS, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def method_class(name: str) -> type[Method]:
+    """The class behind a name. UnknownMethodError lists the names there are; TypeError where it is no Method."""
+    places = {OURS[name]} if name in OURS else set()
+    places |= {entry.value for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == name}
+    if not places:
+        raise UnknownMethodError(name, method_names())
+    if len(places) > 1:
+        raise ValueError(f"method: expected one package to offer {name!r}, got {', '.join(sorted(places))}")
+    module, _, attribute = places.pop().partition(":")
+    found = getattr(import_module(module), attribute)
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise TypeError(f"method: entry point {name!r} names {found!r}, which is no Method")
+    return found
