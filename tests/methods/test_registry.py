@@ -35,7 +35,7 @@ def test_other_packages_may_add_theirs(monkeypatch):
     )
     assert method_names() == sorted({*OURS, "theirs", "wrong"})
     assert method_class("theirs") is NoLayout
-    with pytest.raises(TypeError, match="method: entry point 'wrong' names .*, which is no Method"):
+    with pytest.raises(TypeError, match=r"method: entry point 'wrong' names .*, which is no Method"):
         method_class("wrong")
-    with pytest.raises(ValueError, match="method: expected one package to offer 'none', got elsewhere:Nothing, "):
+    with pytest.raises(ValueError, match=r"method: expected one package to offer 'none', got elsewhere:Nothing, "):
         method_class("none")
