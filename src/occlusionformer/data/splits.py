@@ -22,14 +22,14 @@ def is_held_out_pair(first: str, second: str) -> bool:
     """Whether objects of these names never share a training scene; symmetric, and never true of twins."""
     if first == second:
         return False
-    return _share(" + ".join(sorted((first, second)))) < HELD_OUT_PAIRS
+    return share_of_text(" + ".join(sorted((first, second)))) < HELD_OUT_PAIRS
 
 
 def held_out_synonym(item: ArtObject) -> str | None:
     """The one synonym no training caption uses; objects with a single synonym keep it for training."""
     if len(item.synonyms) < 2:
         return None
-    return min(item.synonyms, key=lambda synonym: _share(f"{item.name} = {synonym}"))
+    return min(item.synonyms, key=lambda synonym: share_of_text(f"{item.name} = {synonym}"))
 
 
 def training_synonyms(item: ArtObject) -> tuple[str, ...]:
@@ -38,6 +38,6 @@ def training_synonyms(item: ArtObject) -> tuple[str, ...]:
     return tuple(synonym for synonym in item.synonyms if synonym != held_out)
 
 
-def _share(text: str) -> float:
+def share_of_text(text: str) -> float:
     """A number in 0..1 that the text alone decides."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64

@@ -1,0 +1,1 @@
+"""The second world: objects of everyday life at 256 pixels, in many colours, before scenic backgrounds."""

@@ -1,0 +1,226 @@
+"""Procedural scenes of the second world: objects in many colours before scenic backgrounds, all of it known exactly.
+
+Arrays: H rows, W columns, C colour channels, N instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from itertools import combinations
+from typing import get_args
+
+import numpy as np
+
+from occlusionformer.data.scenes import Scene, SceneInstance
+from occlusionformer.data.splits import is_held_out_pair
+from occlusionformer.data.world.artwork import WorldArt, WorldObject, world_art
+from occlusionformer.data.world.backgrounds import make_background
+from occlusionformer.data.world.captions import Part, caption, colours_of
+from occlusionformer.data.world.placement import Choice, PlacedObject, Rules, arrange, shadow
+
+CANVASES = ((256, 256), (320, 192), (192, 320), (288, 224), (224, 288), (224, 224), (192, 192), (320, 320))
+"""Widths and heights in pixels, all multiples of 16 + 16: 192 to 320 a side."""
+CANVAS_SHARES = (0.44, 0.08, 0.08, 0.08, 0.08, 0.08, 0.08, 0.08)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldSpec:
+    """Which scenes may be drawn. Lengths are shares of the root of the canvas's area."""
+
+    width: int | None = 256
+    """Of the canvas in pixels; with height None too, every scene has one of CANVASES."""
+    height: int | None = 256
+    min_instances: int = 1
+    max_instances: int = 24
+    few: float = 1.5
+    """Power of a uniform number that the count of instances follows: 1 is even, more favours few instances."""
+    smallest: float = 0.16
+    """Least length of an object's longer side."""
+    largest: float = 0.7
+    """Greatest length of an object's longer side; sizes are log-uniform in between."""
+    crowding: float = 1.35
+    """The greatest length is no more than this over the root of the number of objects; room runs out otherwise."""
+    stretch: float = 1.15
+    """Greatest factor by which an object's aspect ratio is changed, either way."""
+    min_visible: float = 0.25
+    """Every object keeps at least this share of its mask in sight; less could not be recognised."""
+    apart: float = 0.3
+    """Share of the scenes of up to `apart_instances` objects in which none overlap."""
+    apart_instances: int = 3
+    duplicates: float = 0.04
+    """Share of scenes in which one object appears twice, in two colours where it has them."""
+    recoloured: float = 0.5
+    """Share of the objects that may have other colours which do."""
+    shadows: float = 0.8
+    """Share of the scenes with ground in which objects cast soft contact shadows."""
+    pairs: Part = "training"
+    """Held-out scenes begin with one held-out pair of objects."""
+    wordings: Part = "training"
+    """Held-out captions call an object by the synonym kept from training, where it has one."""
+    colours: Part = "training"
+    """Held-out scenes show recoloured objects in the colours kept from training, where there are any."""
+
+    def __post_init__(self) -> None:
+        limits: dict[str, tuple[float, float]] = {
+            "min_instances": (1, self.max_instances),
+            "max_instances": (1, 64),
+            "few": (0.1, 10),
+            "smallest": (0.05, self.largest),
+            "largest": (0.05, 1),
+            "crowding": (self.smallest * self.max_instances**0.5, 16),
+            "stretch": (1, 4),
+            "min_visible": (0, 1),
+            "apart": (0, 1),
+            "apart_instances": (0, 64),
+            "duplicates": (0, 1),
+            "recoloured": (0, 1),
+            "shadows": (0, 1),
+        }
+        parts, sides = ("pairs", "wordings", "colours"), ("width", "height")
+        assert {*limits, *parts, *sides} == {known.name for known in fields(self)}
+        problems = [
+            f"{name}: expected {low:g} to {high:g}, got {getattr(self, name)}"
+            for name, (low, high) in limits.items()
+            if not low <= getattr(self, name) <= high
+        ]
+        problems += [
+            f"{name}: expected one of {', '.join(get_args(Part))}, got {getattr(self, name)!r}"
+            for name in parts
+            if getattr(self, name) not in get_args(Part)
+        ]
+        if (self.width is None) != (self.height is None):
+            problems.append(f"width, height: expected both or neither, got {self.width} and {self.height}")
+        problems += [
+            f"{name}: expected 32 to 1024, got {side}"
+            for name in sides
+            if (side := getattr(self, name)) is not None and not 32 <= side <= 1024
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+def make_scene(index: int, *, seed: int, spec: WorldSpec, art: WorldArt) -> Scene:
+    """Scene number `index` of the endless series named by `seed`: the same in every process."""
+    rng = np.random.default_rng([seed, index])
+    width, height = _canvas(spec, rng)
+    choices = choose_objects(rng, spec=spec, art=art)
+    background = make_background(height, width, rng)
+    side = (width * height) ** 0.5
+    rules = Rules(
+        height=height,
+        width=width,
+        shortest=spec.smallest * side,
+        longest=min(spec.largest, spec.crowding / len(choices) ** 0.5) * side,
+        stretch=spec.stretch,
+        min_visible=spec.min_visible,
+        keep_apart=len(choices) <= spec.apart_instances and bool(rng.random() < spec.apart),
+        ground=background.ground if rng.random() < spec.shadows else np.inf,
+    )
+    placed = arrange(choices, rules, rng)
+    order = rng.permutation(len(placed))
+    visible = _visible(placed, rules)
+    return Scene(
+        image=composite(background.pixels, placed, rules),
+        prompt=background.prompt,
+        instances=tuple(
+            SceneInstance(
+                name=placed[depth].choice.item.name,
+                caption=caption(placed[depth].choice.item, placed[depth].choice.colour, rng, wordings=spec.wordings),
+                box=placed[depth].normalised_box(height, width),
+                amodal=placed[depth].mask(height, width),
+                visible=visible[depth],
+            )
+            for depth in order
+        ),
+        back_to_front=tuple(int(position) for position in np.argsort(order)),
+    )
+
+
+def choose_objects(rng: np.random.Generator, *, spec: WorldSpec, art: WorldArt) -> list[Choice]:
+    """The objects of a scene from back to front, all different but for the rare duplicate."""
+    span = spec.max_instances - spec.min_instances + 1
+    count = spec.min_instances + min(int(span * rng.random() ** spec.few), span - 1)
+    if spec.pairs == "held-out":
+        count = max(count, 2)
+    if count > len(art):
+        raise ValueError(f"max_instances: expected at most the {len(art)} packaged objects, got {count}")
+    shuffled = [art.objects[position] for position in rng.permutation(len(art))]
+    chosen = _compatible(shuffled, count, spec.pairs)
+    if len(chosen) > 1 and rng.random() < spec.duplicates and spec.pairs != "held-out":
+        first, second = rng.choice(len(chosen), size=2, replace=False)
+        chosen[second] = chosen[first]
+    return [Choice(item=item, colour=_colour(item, spec, rng)) for item in chosen]
+
+
+def composite(background_HWC: np.ndarray, placed: Sequence[PlacedObject], rules: Rules) -> np.ndarray:
+    """Put shadows and objects over a float background, back to front; rounds once, to uint8, at the end."""
+    canvas_HWC = background_HWC.copy()
+    for item in placed:
+        cast = shadow(item, rules)
+        if cast is not None:
+            canvas_HWC[cast[0]] *= 1 - cast[1]
+        premultiplied_HWC = item.pixels[..., :3].astype(np.float32)
+        transmitted_HW1 = 1 - item.pixels[..., 3:].astype(np.float32) / 255
+        canvas_HWC[item.window] = premultiplied_HWC + transmitted_HW1 * canvas_HWC[item.window]
+    image_HWC: np.ndarray = np.rint(canvas_HWC).astype(np.uint8)
+    return image_HWC
+
+
+def _canvas(spec: WorldSpec, rng: np.random.Generator) -> tuple[int, int]:
+    if spec.width is None or spec.height is None:
+        return CANVASES[int(rng.choice(len(CANVASES), p=CANVAS_SHARES))]
+    return spec.width, spec.height
+
+
+def _colour(item: WorldObject, spec: WorldSpec, rng: np.random.Generator) -> str | None:
+    other, which = rng.random(2)
+    colours = colours_of(item, spec.colours)
+    if not colours or other >= spec.recoloured:
+        return None
+    return colours[int(which * len(colours))]
+
+
+def _compatible(shuffled: list[WorldObject], count: int, pairs: Part) -> list[WorldObject]:
+    """The first objects that may meet, up to `count`."""
+    if pairs == "any":
+        return shuffled[:count]
+    if pairs == "held-out":
+        first, second = next((a, b) for a, b in combinations(shuffled, 2) if is_held_out_pair(a.name, b.name))
+        return [first, second, *(item for item in shuffled if item not in (first, second))][:count]
+    chosen: list[WorldObject] = []
+    for item in shuffled:
+        if len(chosen) == count:
+            break
+        if not any(is_held_out_pair(item.name, other.name) for other in chosen):
+            chosen.append(item)
+    return chosen
+
+
+def _visible(placed: Sequence[PlacedObject], rules: Rules) -> list[np.ndarray]:
+    """What is left of each amodal mask once those in front of it are taken away."""
+    free_HW = np.ones((rules.height, rules.width), dtype=bool)
+    visible: list[np.ndarray] = []
+    for item in reversed(placed):
+        mask = item.mask(rules.height, rules.width)
+        visible.append(mask & free_HW)
+        free_HW &= ~mask
+    return visible[::-1]
+
+
+@dataclass(frozen=True)
+class WorldDataset:
+    """A finite piece of the series of scenes named by a seed; safe to share between worker processes."""
+
+    seed: int
+    length: int
+    spec: WorldSpec = field(default_factory=WorldSpec)
+    art: WorldArt = field(default_factory=world_art)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Scene:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index: expected 0 to {self.length - 1}, got {index}")
+        return make_scene(index, seed=self.seed, spec=self.spec, art=self.art)
