@@ -1,0 +1,204 @@
+"""Training of the autoencoder: crops of scenes, reconstruction, and the same rules of checkpoint and log as any run.
+
+Arrays: B crops, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from occlusionformer.data.world.artwork import world_art
+from occlusionformer.data.world.scenes import WorldSpec, make_scene
+from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_to_noise, reconstruction_loss
+from occlusionformer.layout import write_atomic
+from occlusionformer.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    newest_checkpoint,
+    optimizer_tensors,
+    restore_optimizers,
+    save_checkpoint,
+)
+from occlusionformer.training.config import Settings
+from occlusionformer.training.overrides import SettingsError
+
+OnReport = Callable[[int, dict[str, float]], None]
+
+
+class CodecConfig(Settings):
+    """A run that trains the autoencoder. The same config, command and machine give the same weights."""
+
+    recipe: Literal["codec"] = "codec"
+    seed: int = Field(default=0, ge=0)
+    steps: int = Field(default=20_000, ge=1)
+    batch: int = Field(default=4, ge=1)
+    crop: int = Field(default=128, ge=32, multiple_of=8)
+    """Side in pixels of what is seen of a scene."""
+    crops_per_scene: int = Field(default=2, ge=1)
+    max_instances: int = Field(default=10, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    warmup: int = Field(default=50, ge=0)
+    decay_share: float = Field(default=0.6, ge=0, le=1)
+    """Share of the steps, at the end, over which the rate falls linearly to a hundredth."""
+    latent_noise: float = Field(default=0.02, ge=0)
+    """Deviation of the noise added to latents before they are decoded: a diffusion model will not hit them exactly."""
+    latent_weight: float = Field(default=1e-4, ge=0)
+    """Of the mean square of the latents, which keeps them near unit size."""
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    precision: Literal["no", "bf16"] = "no"
+    """bf16 gains where the processor has bf16 instructions; with channels last."""
+    save_every: int = Field(default=500, ge=1)
+    report_every: int = Field(default=200, ge=1)
+    probe_scenes: int = Field(default=24, ge=1)
+    """Held-out scenes at 256 pixels."""
+
+
+class CodecTrainer:
+    """One run in one folder; built anew with resume=True it goes on where the newest checkpoint stands."""
+
+    def __init__(self, config: CodecConfig, folder: Path, *, resume: bool = False) -> None:
+        self.config, self.folder, self.step = config, folder, 0
+        found = newest_checkpoint(folder / "checkpoints")
+        if found is not None and not resume:
+            raise SettingsError([f"{folder}: expected an empty folder or --resume, got a run at {found.name}"])
+        torch.manual_seed(config.seed)
+        self.model = SceneAutoencoder().to(memory_format=torch.channels_last)
+        self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.98), weight_decay=0.01)
+        self.names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        self.art, self.stopping = world_art(), False
+        self.spec = WorldSpec(max_instances=config.max_instances, pairs="any", wordings="any", colours="any")
+        if found is not None:
+            self._restore(load_checkpoint(found))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / "run.json", config.model_dump_json(indent=1) + "\n")
+
+    def run(self, on_report: OnReport) -> str:
+        """Train to the end or until told to stop; returns "finished" or "stopped". Saves either way."""
+        previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            losses: list[Tensor] = []
+            started = time.perf_counter()
+            while self.step < self.config.steps and not self.stopping:
+                losses.append(self._advance())
+                if self.step % self.config.report_every == 0:
+                    seconds, started = time.perf_counter() - started, time.perf_counter()
+                    figures = {"loss": float(torch.stack(losses).mean()), "psnr": self.probe()}
+                    figures["steps_per_second"] = len(losses) / seconds
+                    losses = []
+                    self._log(figures)
+                    on_report(self.step, figures)
+                if self.step % self.config.save_every == 0:
+                    self._save()
+            self._save()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        return "finished" if self.step >= self.config.steps else "stopped"
+
+    def crops(self, step: int) -> Tensor:
+        """The crops of one step, in -1..1, (B, 3, H, W): a function of the step alone."""
+        config, rng = self.config, np.random.default_rng([self.config.seed, 7, step])
+        scenes = -(-config.batch // config.crops_per_scene)
+        found = []
+        for index in range(config.batch):
+            if index % config.crops_per_scene == 0:
+                number = step * scenes + index // config.crops_per_scene
+                image = make_scene(number, seed=config.seed + 1, spec=self.spec, art=self.art).image
+            top, left = (int(rng.integers(side - config.crop + 1)) for side in image.shape[:2])
+            found.append(image[top : top + config.crop, left : left + config.crop])
+        return as_pixels(np.stack(found))
+
+    @torch.no_grad()
+    def probe(self) -> float:
+        """PSNR in dB of the averaged weights on scenes that training never draws."""
+        config = self.config
+        truth = as_pixels(
+            np.stack(
+                [make_scene(i, seed=1_000_003, spec=self.spec, art=self.art).image for i in range(config.probe_scenes)]
+            )
+        )
+        model = SceneAutoencoder().to(memory_format=torch.channels_last)
+        model.load_state_dict(self.average)
+        return peak_signal_to_noise(torch.cat([model(picture) for picture in truth.split(4)]), truth)
+
+    def export(self, folder: Path) -> None:
+        """The averaged weights as fp16 with factors that bring latents of scenes to mean 0 and deviation 1."""
+        model = SceneAutoencoder()
+        model.load_state_dict(self.average)
+        with torch.no_grad():
+            latents = torch.cat([model.encoder(self.crops(10_000_000 + k)).flatten(1) for k in range(50)]).flatten()
+        model.register_to_config(
+            scaling_factor=round(1 / float(latents.std()), 4), shift_factor=round(float(latents.mean()), 4)
+        )
+        model.half().save_pretrained(folder, safe_serialization=True)
+
+    def _advance(self) -> Tensor:
+        config, model = self.config, self.model
+        truth = self.crops(self.step)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.lr * rate_at(self.step, config)
+        with torch.autocast("cpu", torch.bfloat16) if config.precision == "bf16" else nullcontext():
+            latents = model.encoder(truth)
+            noise = torch.randn(latents.shape, generator=generator)
+            pixels = model.decoder(latents + config.latent_noise * noise)
+        loss = reconstruction_loss(pixels.float(), truth) + config.latent_weight * latents.float().square().mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        decay = min(config.ema, (1 + self.step) / (10 + self.step))
+        for name, value in model.state_dict().items():
+            self.average[name].lerp_(value, 1 - decay)
+        return loss.detach()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _log(self, figures: dict[str, float]) -> None:
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(
+                json.dumps({"step": self.step, **{name: round(value, 5) for name, value in figures.items()}}) + "\n"
+            )
+
+    def _save(self) -> None:
+        tensors = {
+            "model": {name: value.contiguous() for name, value in self.model.state_dict().items()},
+            "average": self.average,
+            "optimizer": optimizer_tensors([self.optimizer], self.names),
+        }
+        checkpoint = Checkpoint(step=self.step, tensors=tensors, state={"config": self.config.model_dump(mode="json")})
+        save_checkpoint(self.folder / "checkpoints", checkpoint, keep=2)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.model.load_state_dict(dict(checkpoint.tensors["model"]))
+        self.average = dict(checkpoint.tensors["average"])
+        restore_optimizers([self.optimizer], self.names, checkpoint.tensors["optimizer"])
+        self.step = checkpoint.step
+
+
+def rate_at(step: int, config: CodecConfig) -> float:
+    """The learning rate of a step as a share of the greatest: warm-up, then flat, then falling to a hundredth."""
+    rising = min(1.0, (step + 1) / (config.warmup + 1))
+    left = (config.steps - step) / max(1.0, config.decay_share * config.steps)
+    return rising * max(0.01, min(1.0, left))
+
+
+def as_pixels(images_BHWC: np.ndarray) -> Tensor:
+    """uint8 pictures as (B, 3, H, W) in -1..1, channels last."""
+    pixels = torch.from_numpy(images_BHWC).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return pixels.contiguous(memory_format=torch.channels_last)
