@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from occlusionformer.data.splits import is_held_out_pair, share_of_text
+from occlusionformer.data.splits import share_of_text
 from occlusionformer.data.world.artwork import WorldObject
 from occlusionformer.data.world.colours import OBJECT_COLOURS
 
@@ -20,13 +20,19 @@ ADJECTIVE = 0.25
 """Share of the other captions of objects in their own colours that carry an adjective."""
 ARTICLE = 0.75
 """Share of the other captions that start with an article."""
+NUMBERS = frozenset({"two", "three"})
 HELD_OUT_COLOURS = 0.12
 """Share of all pairs of an object and a colour that training never shows."""
 WITHOUT_ARTICLE = frozenset(
-    "grapes cherries pancakes hotcakes fries dice cattle bread corn maize popcorn broccoli sushi nigiri soda coffee cheese "
-    "chips peas bacon milk beer lightning rain sunshine mail wool pasta noodles glasses eyeglasses spectacles sunglasses shades "
-    "jeans trousers pants denim gloves mittens scissors scales headphones chopsticks flowers eggs books stairs tweezers butter "
-    "toast mistletoe skis salad juice rice bowling skittles money pins keys stew".split()
+    word
+    for words in (
+        "grapes cherries pancakes hotcakes fries dice cattle bread corn maize popcorn broccoli sushi nigiri",
+        "soda coffee cheese chips peas bacon milk beer lightning rain sunshine mail wool pasta noodles",
+        "glasses eyeglasses spectacles sunglasses shades jeans trousers pants denim gloves mittens scissors",
+        "scales headphones chopsticks flowers eggs books stairs tweezers butter toast mistletoe skis salad",
+        "juice rice bowling skittles money pins keys stew",
+    )
+    for word in words.split()
 )
 """Last words that take no article, being plural or uncountable."""
 
@@ -80,19 +86,7 @@ def with_article(noun: str) -> str:
     head = noun
     for link in (" of ", " with ", " in ", " on ", " from ", " and "):
         head = head.split(link)[0]
-    if head.split()[-1] in WITHOUT_ARTICLE:
+    if head.split()[-1] in WITHOUT_ARTICLE or head.split()[0] in NUMBERS:
         return noun
     starts_with_vowel = noun[0] in "aeio" or noun.startswith(("umbrella", "undead"))
     return f"{'an' if starts_with_vowel and not noun.startswith(('ewe', 'one', 'euro')) else 'a'} {noun}"
-
-
-__all__ = [
-    "Part",
-    "caption",
-    "colours_of",
-    "held_out_synonym",
-    "is_held_out_colour",
-    "is_held_out_pair",
-    "training_synonyms",
-    "with_article",
-]
