@@ -14,7 +14,7 @@ RECIPE = pytest.mark.parametrize("name", RECIPES)
 @RECIPE
 def test_a_recipe_survives_being_written_down(name: str):
     config = recipe(name)
-    assert config_of_json(config.model_dump_json()) == config
+    assert config_of_json(config.model_dump_json(), type(config)) == config
     assert config.recipe == name
 
 

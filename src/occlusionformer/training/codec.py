@@ -12,11 +12,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from occlusionformer.data.world.artwork import world_art
@@ -31,48 +29,26 @@ from occlusionformer.training.checkpoint import (
     restore_optimizers,
     save_checkpoint,
 )
-from occlusionformer.training.config import Settings
-from occlusionformer.training.overrides import SettingsError
+from occlusionformer.training.config import CodecConfig
+from occlusionformer.training.resuming import RunResult, check_folder
+
+LATENT_SAMPLES = 40
+"""Batches of crops by which the mean and the deviation of latents are measured."""
+OUT_OF_REACH = 10_000_000
+"""Their first step: no run gets there."""
 
 OnReport = Callable[[int, dict[str, float]], None]
-
-
-class CodecConfig(Settings):
-    """A run that trains the autoencoder. The same config, command and machine give the same weights."""
-
-    recipe: Literal["codec"] = "codec"
-    seed: int = Field(default=0, ge=0)
-    steps: int = Field(default=20_000, ge=1)
-    batch: int = Field(default=4, ge=1)
-    crop: int = Field(default=128, ge=32, multiple_of=8)
-    """Side in pixels of what is seen of a scene."""
-    crops_per_scene: int = Field(default=2, ge=1)
-    max_instances: int = Field(default=10, ge=1)
-    lr: float = Field(default=1e-3, gt=0)
-    warmup: int = Field(default=50, ge=0)
-    decay_share: float = Field(default=0.6, ge=0, le=1)
-    """Share of the steps, at the end, over which the rate falls linearly to a hundredth."""
-    latent_noise: float = Field(default=0.02, ge=0)
-    """Deviation of the noise added to latents before they are decoded: a diffusion model will not hit them exactly."""
-    latent_weight: float = Field(default=1e-4, ge=0)
-    """Of the mean square of the latents, which keeps them near unit size."""
-    ema: float = Field(default=0.999, ge=0, lt=1)
-    precision: Literal["no", "bf16"] = "no"
-    """bf16 gains where the processor has bf16 instructions; with channels last."""
-    save_every: int = Field(default=500, ge=1)
-    report_every: int = Field(default=200, ge=1)
-    probe_scenes: int = Field(default=24, ge=1)
-    """Held-out scenes at 256 pixels."""
 
 
 class CodecTrainer:
     """One run in one folder; built anew with resume=True it goes on where the newest checkpoint stands."""
 
+    is_main_process = True
+
     def __init__(self, config: CodecConfig, folder: Path, *, resume: bool = False) -> None:
         self.config, self.folder, self.step = config, folder, 0
+        check_folder(folder, config, resume=resume)
         found = newest_checkpoint(folder / "checkpoints")
-        if found is not None and not resume:
-            raise SettingsError([f"{folder}: expected an empty folder or --resume, got a run at {found.name}"])
         torch.manual_seed(config.seed)
         self.model = SceneAutoencoder().to(memory_format=torch.channels_last)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -82,11 +58,10 @@ class CodecTrainer:
         self.spec = WorldSpec(max_instances=config.max_instances, pairs="any", wordings="any", colours="any")
         if found is not None:
             self._restore(load_checkpoint(found))
-        folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / "run.json", config.model_dump_json(indent=1) + "\n")
 
-    def run(self, on_report: OnReport) -> str:
-        """Train to the end or until told to stop; returns "finished" or "stopped". Saves either way."""
+    def run(self, on_report: OnReport) -> RunResult:
+        """Train to the end or until told to stop, and save either way; what is finished is exported."""
         previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             losses: list[Tensor] = []
@@ -106,7 +81,10 @@ class CodecTrainer:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        return "finished" if self.step >= self.config.steps else "stopped"
+        if self.step < self.config.steps:
+            return RunResult(step=self.step, reason="stopped")
+        self.export(self.folder / "export")
+        return RunResult(step=self.step, reason="finished")
 
     def crops(self, step: int) -> Tensor:
         """The crops of one step, in -1..1, (B, 3, H, W): a function of the step alone."""
@@ -139,7 +117,9 @@ class CodecTrainer:
         model = SceneAutoencoder()
         model.load_state_dict(self.average)
         with torch.no_grad():
-            latents = torch.cat([model.encoder(self.crops(10_000_000 + k)).flatten(1) for k in range(50)]).flatten()
+            latents = torch.cat(
+                [model.encoder(self.crops(OUT_OF_REACH + k)).flatten(1) for k in range(LATENT_SAMPLES)]
+            ).flatten()
         model.register_to_config(
             scaling_factor=round(1 / float(latents.std()), 4), shift_factor=round(float(latents.mean()), 4)
         )

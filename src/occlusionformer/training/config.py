@@ -190,3 +190,31 @@ class RunConfig(Settings):
     execution: ExecutionConfig = ExecutionConfig()
     saving: SavingConfig
     logging: LoggingConfig
+
+
+class CodecConfig(Settings):
+    """A run that trains the autoencoder. The same config, command and machine give the same weights."""
+
+    recipe: Literal["codec"] = "codec"
+    seed: int = Field(default=0, ge=0)
+    steps: int = Field(default=20_000, ge=1)
+    batch: int = Field(default=4, ge=1)
+    crop: int = Field(default=128, ge=32, multiple_of=8)
+    """Side in pixels of what is seen of a scene."""
+    crops_per_scene: int = Field(default=2, ge=1)
+    max_instances: int = Field(default=10, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    warmup: int = Field(default=50, ge=0)
+    decay_share: float = Field(default=0.6, ge=0, le=1)
+    """Share of the steps, at the end, over which the rate falls linearly to a hundredth."""
+    latent_noise: float = Field(default=0.02, ge=0)
+    """Deviation of the noise added to latents before they are decoded: a diffusion model will not hit them exactly."""
+    latent_weight: float = Field(default=1e-4, ge=0)
+    """Of the mean square of the latents, which keeps them near unit size."""
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    precision: Literal["no", "bf16"] = "no"
+    """bf16 gains where the processor has bf16 instructions; with channels last."""
+    save_every: int = Field(default=500, ge=1)
+    report_every: int = Field(default=200, ge=1)
+    probe_scenes: int = Field(default=24, ge=1)
+    """Held-out scenes at 256 pixels."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from occlusionformer.layout.problems import Problem, one_of, problems_of, shown
-from occlusionformer.training.config import RunConfig
+from occlusionformer.training.config import RunConfig, Settings
+
+Config = TypeVar("Config", bound=Settings)
 
 
 class SettingsError(ValueError):
@@ -20,16 +22,16 @@ class SettingsError(ValueError):
         self.problems = list(problems)
 
 
-def override(config: RunConfig, assignments: Sequence[str]) -> RunConfig:
+def override(config: Config, assignments: Sequence[str]) -> Config:
     """The config with `path=value` applied; values are JSON, or text where they are not."""
     values = config.model_dump(mode="json")
     problems = [problem for line in assignments if (problem := _assign(values, line)) is not None]
-    return _checked(values, problems)
+    return _checked(type(config), values, problems)
 
 
-def config_of_json(text: str) -> RunConfig:
+def config_of_json(text: str, kind: type[Config] = RunConfig) -> Config:  # type: ignore[assignment]
     """A config as `model_dump_json` wrote it."""
-    return _checked(json.loads(text), [])
+    return _checked(kind, json.loads(text), [])
 
 
 def _assign(values: dict[str, Any], line: str) -> str | None:
@@ -57,9 +59,9 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _checked(values: dict[str, Any], problems: list[str]) -> RunConfig:
+def _checked(kind: type[Config], values: dict[str, Any], problems: list[str]) -> Config:
     try:
-        config = RunConfig.model_validate_json(json.dumps(values), strict=True)
+        config = kind.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         problems = [*problems, *_lines(error)]
     if problems:

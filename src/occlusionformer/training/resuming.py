@@ -1,21 +1,31 @@
-"""Whether a run may begin or go on in a folder."""
+"""Whether a run may begin or go on in a folder, and how it came to its end."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from occlusionformer.training.checkpoint import STATE, newest_checkpoint
-from occlusionformer.training.config import RunConfig
+from occlusionformer.training.config import Settings
 from occlusionformer.training.overrides import SettingsError
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run came to its end."""
+
+    step: int
+    reason: Literal["finished", "stopped"]
+
 
 FREE = ("execution.", "saving.", "logging.", "recipe", "data.cache")
 """Settings that may change between two parts of a run."""
 
 
-def check_folder(folder: Path, config: RunConfig, *, resume: bool) -> None:
+def check_folder(folder: Path, config: Settings, *, resume: bool) -> None:
     """SettingsError if the folder holds a run that this one would overwrite or cannot continue; makes the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     newest = newest_checkpoint(folder / "checkpoints")

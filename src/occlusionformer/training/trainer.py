@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
@@ -41,7 +41,7 @@ from occlusionformer.training.overrides import SettingsError
 from occlusionformer.training.pictures import draw_samples, sheet
 from occlusionformer.training.probe import Probe
 from occlusionformer.training.randomness import Randomness
-from occlusionformer.training.resuming import check_folder
+from occlusionformer.training.resuming import RunResult, check_folder
 from occlusionformer.training.sampler import Division, Parts
 from occlusionformer.training.sources import material
 from occlusionformer.training.trainee import build_pipeline
@@ -50,14 +50,6 @@ CHECKPOINTS = "checkpoints"
 CONFIG = "run.json"
 
 OnReport = Callable[[int, dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a run came to its end."""
-
-    step: int
-    reason: Literal["finished", "stopped"]
 
 
 @dataclass
@@ -114,6 +106,10 @@ class Trainer:
         if resume:
             self._restore()
 
+    @property
+    def is_main_process(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
     def _build_optimisation(self) -> None:
         pipeline, config = self.pipeline, self.config
         objective = Objective(
@@ -150,7 +146,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         return replace(plain, cache=cache)
 
-    def run(self, on_report: OnReport | None = None) -> Ended:
+    def run(self, on_report: OnReport | None = None) -> RunResult:
         """Train to the last step, or until a step after SIGTERM or SIGINT has arrived; saves either way."""
         logbook = Logbook(self.folder, self.accelerator, step=self.step, trackers=self.config.logging.trackers)
         with self._stopping_at_signals():
@@ -158,7 +154,7 @@ class Trainer:
                 self._steps(logbook, on_report)
             finally:
                 logbook.close()
-        return Ended(self.step, "finished" if self.step == self.config.steps else "stopped")
+        return RunResult(self.step, "finished" if self.step == self.config.steps else "stopped")
 
     def _steps(self, logbook: Logbook, on_report: OnReport | None) -> None:
         config, tally = self.config, Tally()

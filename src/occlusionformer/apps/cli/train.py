@@ -13,7 +13,9 @@ from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, RefusedError, ending
 
 if TYPE_CHECKING:
-    from occlusionformer.training import RunConfig
+    from occlusionformer.training import CodecConfig, RunConfig
+    from occlusionformer.training.codec import CodecTrainer
+    from occlusionformer.training.trainer import Trainer
 
 RUNS = Path("runs")
 
@@ -48,7 +50,7 @@ def train(
         _run(outcome, config, RUNS / config.recipe if out is None else out, resume=resume)
 
 
-def _config(name: str | None, assignments: list[str]) -> RunConfig:
+def _config(name: str | None, assignments: list[str]) -> RunConfig | CodecConfig:
     from occlusionformer.training import RECIPES, override, recipe
 
     if name is None:
@@ -64,18 +66,28 @@ def _list(outcome: CommandOutput) -> None:
     outcome.result(about, lines)
 
 
-def _run(outcome: CommandOutput, config: RunConfig, folder: Path, *, resume: bool) -> None:
-    from occlusionformer.training.trainer import Trainer
-
-    trainer = Trainer(config, folder, resume=resume)
+def _run(outcome: CommandOutput, config: RunConfig | CodecConfig, folder: Path, *, resume: bool) -> None:
+    trainer = _trainer(config, folder, resume=resume)
     if trainer.step:
         outcome.note(f"going on from step {trainer.step}")
     ended = trainer.run(lambda step, figures: outcome.note(_line(step, config.steps, figures)))
     value = {"out": str(folder), "step": ended.step, "steps": config.steps, "reason": ended.reason}
-    if trainer.accelerator.is_main_process:
+    if trainer.is_main_process:
         outcome.result(value, [f"{folder}: {ended.reason} at step {ended.step} of {config.steps}"])
     if ended.reason == "stopped":
         raise typer.Exit(INTERRUPTED)
+
+
+def _trainer(config: RunConfig | CodecConfig, folder: Path, *, resume: bool) -> Trainer | CodecTrainer:
+    from occlusionformer.training import RunConfig
+    from occlusionformer.training.codec import CodecTrainer
+    from occlusionformer.training.trainer import Trainer
+
+    return (
+        Trainer(config, folder, resume=resume)
+        if isinstance(config, RunConfig)
+        else CodecTrainer(config, folder, resume=resume)
+    )
 
 
 def _line(step: int, steps: int, figures: dict[str, float]) -> str:

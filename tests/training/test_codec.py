@@ -1,0 +1,100 @@
+"""The autoencoder has FLUX.1's latent geometry, learns, and its runs resume to the same bits."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_to_noise
+from occlusionformer.training import CodecConfig, SettingsError, override, recipe
+from occlusionformer.training.codec import CodecTrainer, rate_at
+
+SMALL = CodecConfig(
+    steps=12, batch=2, crop=32, max_instances=2, save_every=4, report_every=6, probe_scenes=1, lr=3e-3, warmup=2
+)
+
+
+def trained(folder, config=SMALL, resume=False):
+    trainer = CodecTrainer(config, folder, resume=resume)
+    reports = {}
+    result = trainer.run(lambda step, figures: reports.update({step: figures}))
+    return trainer, reports, result
+
+
+def test_latents_have_the_geometry_of_flux():
+    torch.manual_seed(0)
+    codec = SceneAutoencoder()
+    latents = codec.encode(torch.zeros(2, 3, 192, 320)).latent_dist.mode()
+    assert latents.shape == (2, 16, 24, 40)
+    assert codec.decode(latents).sample.shape == (2, 3, 192, 320)
+    assert sum(parameter.numel() for parameter in codec.parameters()) * 2 < 5e6
+    with pytest.raises(ValueError, match="multiples of 8, got 100 and 64"):
+        codec.encode(torch.zeros(1, 3, 100, 64))
+
+
+def test_a_saved_codec_is_the_same_codec(tmp_path):
+    codec = SceneAutoencoder(scaling_factor=0.9, shift_factor=0.1)
+    codec.save_pretrained(tmp_path)
+    again = SceneAutoencoder.from_pretrained(tmp_path)
+    pixels = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.equal(codec(pixels), again(pixels))
+    assert (again.config.scaling_factor, again.config.shift_factor) == (0.9, 0.1)
+
+
+@pytest.mark.slow
+def test_it_learns_and_what_is_exported_has_unit_latents(tmp_path):
+    trainer, reports, result = trained(tmp_path, SMALL.model_copy(update={"steps": 40, "report_every": 20}))
+    assert result.reason == "finished"
+    assert reports[40]["loss"] < 0.8 * reports[20]["loss"]
+    exported = SceneAutoencoder.from_pretrained(tmp_path / "export")
+    stored = load_file(tmp_path / "export" / "diffusion_pytorch_model.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+    latents = exported.encode(trainer.crops(999)).latent_dist.mode().detach()
+    scaled = (latents - exported.config.shift_factor) * exported.config.scaling_factor
+    assert float(scaled.std()) == pytest.approx(1, abs=0.35)
+    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [20, 40]
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(tmp_path):
+    whole, _, _ = trained(tmp_path / "whole")
+    first = CodecTrainer(SMALL, tmp_path / "parts")
+    crops = first.crops
+
+    def stopping(step):
+        first.stopping = step == 6
+        return crops(step)
+
+    first.crops = stopping
+    assert first.run(lambda step, figures: None).reason == "stopped"
+    assert first.step == 7
+    second, _, _ = trained(tmp_path / "parts", resume=True)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+        assert torch.equal(whole.average[name], second.average[name]), name
+
+
+def test_a_folder_with_a_run_is_refused_unless_it_is_resumed_with_its_settings(tmp_path):
+    trained(tmp_path, SMALL.model_copy(update={"steps": 4}))
+    with pytest.raises(SettingsError, match="expected a folder without checkpoints, or resume"):
+        CodecTrainer(SMALL, tmp_path)
+    with pytest.raises(SettingsError, match="crop: expected 32 as in the checkpoint, got 64"):
+        CodecTrainer(SMALL.model_copy(update={"steps": 4, "crop": 64}), tmp_path, resume=True)
+
+
+def test_the_rate_rises_stays_and_falls():
+    config = CodecConfig(steps=100, warmup=9, decay_share=0.5)
+    assert [round(rate_at(step, config), 2) for step in (0, 9, 30, 50, 75, 99)] == [0.1, 1, 1, 1, 0.5, 0.02]
+
+
+def test_psnr():
+    truth = torch.zeros(1, 3, 4, 4)
+    assert peak_signal_to_noise(truth + 0.02, truth) == pytest.approx(40)
+
+
+def test_the_recipe_takes_settings_by_name():
+    assert override(recipe("codec"), ["steps=5", "precision=bf16"]).steps == 5
+    with pytest.raises(SettingsError, match="stepz: unknown setting"):
+        override(recipe("codec"), ["stepz=5"])
