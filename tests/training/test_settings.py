@@ -74,5 +74,5 @@ def test_everything_wrong_is_said_at_once():
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    with pytest.raises(SettingsError, match="recipe: expected paper, embedded, embedded-finetune or overfit, got 'x'"):
+    with pytest.raises(SettingsError, match="recipe: expected paper, embedded, embedded-finetune, overfit or codec, got 'x'"):
         recipe("x")
