@@ -145,17 +145,19 @@ def test_the_reference_is_the_truth_where_the_metric_says_so():
 
 
 def test_masks_of_an_answer_that_are_none_are_empty():
-    answers = {Question("segment"): [{"size": [2, 2], "counts": [2, 2]}, None, {"size": [2, 2], "counts": "?"}]}
-    assert value(answers, "masks", column="mask_miou") == 0.25
-    other_size = {Question("segment"): [{"size": [1, 2], "counts": [0, 2]}, None, {"size": [2, 2], "counts": [0, 4]}]}
-    assert value(other_size, "masks", column="mask_miou") == 0.5
+    half, whole = {"size": [2, 2], "counts": [2, 2]}, {"size": [2, 2], "counts": [0, 4]}
+    answers = {Question("segment_by_mask"): [half, None, {"size": [2, 2], "counts": "?"}]}
+    assert value(answers, "masks", column="mask_miou") == pytest.approx(0.5 / 3)
+    other_size = {Question("segment_by_mask"): [{"size": [1, 2], "counts": [0, 2]}, None, whole]}
+    assert value(other_size, "masks", column="mask_miou") == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
     "mask", [3, {"size": [2]}, {"size": [2, float("inf")], "counts": []}, {"size": [2, 2], "counts": [2**70]}]
 )
 def test_a_mask_that_is_none_costs_itself(mask):
-    assert value({Question("segment"): [mask, None, MASK]}, "masks", column="mask_miou") == 0.5
+    answers = {Question("segment_by_mask"): [mask, None, MASK]}
+    assert value(answers, "masks", column="mask_miou") == pytest.approx(1 / 3)
 
 
 def features(*rows):

@@ -25,7 +25,10 @@ PERFECT = {
     Question("clip_global"): 1.0,
     Question("clip_local"): [1.0, 1.0, None],
     Question("attributes"): dict.fromkeys(NAMES, YES),
-    Question("segment"): [MASK, None, MASK],
+    Question("attributes_of_detected"): dict.fromkeys(NAMES, YES),
+    Question("attributes_by_caption"): dict.fromkeys(NAMES, YES),
+    Question("segment_by_mask"): [MASK] * 3,
+    Question("segment_by_soft_mask"): [MASK] * 3,
 }
 """Answers that agree with the truth of every item."""
 
@@ -45,7 +48,7 @@ def item(key: str = "one", *, frame: tuple[int, int] = (SIDE, SIDE)) -> Item:
         overlap_pairs=((0, 1),),
         order=ORDER,
         depth=DEPTH,
-        masks=(MASK, None, MASK),
+        masks=(MASK,) * 3,
     )
     return Item(
         key=key, layout=Layout(prompt="cats", width=SIDE, height=SIDE, instances=instances), truth=truth

@@ -24,13 +24,17 @@ QuestionKind = Literal[
     "clip_local",
     "fid_features",
     "attributes",
+    "attributes_of_detected",
+    "attributes_by_caption",
     "segment",
+    "segment_by_mask",
+    "segment_by_soft_mask",
 ]
 Subject = Literal["generated", "reference"]
 
 
 class Question(NamedTuple):
-    """One thing a judge is asked about one picture. What the answer is, as plain JSON values:
+    """One thing a judge is asked about one picture, and what the answer is, as plain JSON values.
 
     | kind | answer |
     |---|---|
@@ -42,11 +46,15 @@ class Question(NamedTuple):
     | clip_global | cosine of the picture and the prompt |
     | clip_local | N cosines of crops and captions, None for an instance without one |
     | fid_features | the feature vector of the picture: numbers, or base64 of little-endian float32 |
-    | attributes | `{instance name: {"spatial", "color", "texture", "shape": "yes" or "no"}}` |
-    | segment | N masks `{"size": [height, width], "counts": ...}` in COCO run lengths, None for an empty one |
+    | attributes | `{instance name: {"spatial", "color", "texture", "shape": "yes" or "no"}}`: presence is asked with the short description, the attributes with both (arXiv 2412.03859) |
+    | attributes_of_detected | the same without "spatial", for the instances that were detected: each is looked at in its detected box (arXiv 2509.16691) |
+    | attributes_by_caption | the same as `attributes`, everything asked with the longest caption there is; this project's own |
+    | segment | N masks `{"size": [height, width], "counts": ...}` in COCO run lengths, None for an empty one; prompted with boxes |
+    | segment_by_mask | the same, prompted with the true mask as zeros and ones beside the box (arXiv 2506.00596) |
+    | segment_by_soft_mask | the same, prompted with the true mask as smoothed logits; this project's own |
 
-    N is the number of instances, in the order of the layout. None in place of an answer says that the judge was asked
-    and gave nothing usable; a question that was not asked has no answer at all.
+    N is the number of instances, in the order of the layout. An answer of None: the judge was asked and gave nothing
+    usable. A question that was not asked has no answer at all. "unreadable" in place of "yes" or "no" counts as no.
     """  # noqa: E501 - a table
 
     kind: QuestionKind
@@ -55,6 +63,9 @@ class Question(NamedTuple):
     def __str__(self) -> str:
         return self.kind if self.subject == "generated" else f"{self.kind} of the {self.subject}"
 
+
+BUILDS_UPON: Mapping[QuestionKind, tuple[QuestionKind, ...]] = {"attributes_of_detected": ("detect",)}
+"""Questions that can only be asked once others about the same picture are answered, whoever answers them."""
 
 Answers = Mapping[Question, object]
 """Everything the judges said about one picture and, where it was asked, about the reference of its item."""
@@ -74,7 +85,8 @@ class Truth:
     relations: Mapping[str, str] = field(default_factory=dict)
     """Statements about two instances by key, such as `(cat, vase)`."""
     details: tuple[str | None, ...] | None = None
-    """Longer captions that name colours, textures and shapes, for questions about attributes."""
+    """Longer captions that name colours, textures and shapes, for questions about attributes; without them the
+    layout's captions are taken."""
     overlap_pairs: tuple[tuple[int, int], ...] = ()
     """Pairs that count for O-mIoU."""
     order: tuple[tuple[int, ...], ...] | None = None
@@ -82,7 +94,9 @@ class Truth:
     depth: tuple[tuple[int, ...], ...] | None = None
     """Row i, column j: 1 when i is nearer than j, 0 when farther, 2 when equal, -1 when not known."""
     masks: tuple[Mapping[str, Any] | None, ...] | None = None
-    """Visible regions as COCO run lengths."""
+    """Visible regions as COCO run lengths, None for one without a pixel; None altogether when they are not known."""
+    prompt_boxes: tuple[tuple[float, float, float, float], ...] | None = None
+    """Boxes to prompt segmenters with, where the protocol has other ones than `boxes`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +109,8 @@ class Item:
     truth: Truth
     reference: Callable[[], Image.Image] | None = field(default=None, compare=False)
     """Opens the picture that the item was made from."""
+    picture_names: tuple[str, ...] = ()
+    """File names without ending that published code gives to the picture of the item, where they are not the key."""
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -112,10 +128,14 @@ class Item:
             "total_iou": found.total_iou,
         }
 
-    def ordered(self, order: object) -> Item:
-        """The same item conditioned on a judged order, row i, column j: 1 when i hides a part of j; loops are allowed.
+    def resized(self, size: tuple[int, int]) -> Item:
+        """The same item with its layout on a canvas of another width and height; boxes are fractions and stay."""
+        return replace(self, layout=self.layout.model_copy(update={"width": size[0], "height": size[1]}))
 
-        An answer of another form conditions nothing, as one that failed.
+    def ordered(self, order: object) -> Item:
+        """The same item with a judged order in its layout: row i, column j is 1 when i hides a part of j.
+
+        Loops are allowed. An answer of another form leaves the item as it is, like an answer that failed.
         """
         ids = [instance.id for instance in self.layout.instances]
         try:

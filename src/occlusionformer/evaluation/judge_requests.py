@@ -1,11 +1,14 @@
-"""What judges are told about an item, kind by kind: as much as the question needs, and nothing more."""
+"""What judges are told about an item, kind by kind: what the question needs, and nothing that gives the answer away."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from occlusionformer.evaluation.benchmark import Benchmark, Item, QuestionKind
+from occlusionformer.evaluation.benchmark import Item, Question, QuestionKind
 from occlusionformer.evaluation.judgement import DescribedInstance, Json, JudgeRequest
+from occlusionformer.evaluation.metrics.grounding import best_box
+from occlusionformer.evaluation.parse_answers import parse_answer
 
 SHOWN: Mapping[QuestionKind, frozenset[str]] = {
     "detect": frozenset({"category"}),
@@ -13,49 +16,81 @@ SHOWN: Mapping[QuestionKind, frozenset[str]] = {
     "relation": frozenset(),
     "order": frozenset({"category"}),
     "depth": frozenset({"category"}),
-    "segment": frozenset({"mask"}),
-    "attributes": frozenset({"caption"}),
+    "segment": frozenset(),
+    "segment_by_mask": frozenset({"mask"}),
+    "segment_by_soft_mask": frozenset({"mask"}),
+    "attributes": frozenset({"category", "detail"}),
+    "attributes_of_detected": frozenset({"category", "detail"}),
+    "attributes_by_caption": frozenset({"caption"}),
     "clip_local": frozenset({"caption"}),
 }
-"""What is told of every instance beside its name and box; other kinds are about the picture as a whole."""
+"""Fields of every instance that are told beside its name and box. Kinds that are missing here are about the picture as
+a whole and are told of no instance."""
 
 
-MASK_METRIC = "masks"
-"""The metric whose protocol prompts the segmenter with the true mask beside the box (arXiv 2506.00596)."""
+def request_about(
+    item: Item, kind: QuestionKind, *, given: Mapping[str, Json] | None = None, detected: Json = None
+) -> JudgeRequest:
+    """The request for a question of this kind about a picture of the item, whose layout has the size of the picture.
 
-
-def shows_masks(benchmark: Benchmark) -> bool:
-    """Whether segmenters are told the true masks; everywhere else that would give the answer away."""
-    return any(metric.name == MASK_METRIC for metric in benchmark.metrics)
-
-
-def request_about(item: Item, kind: QuestionKind, given: Mapping[str, Json], *, with_masks: bool) -> JudgeRequest:
-    """The question of a kind about a picture of this item, with the answers of other judges it builds upon."""
+    `given` holds answers of other judges that this one works with. `detected` is the answer to `detect`, for questions
+    about what was detected; what was not detected is not asked about.
+    """
+    canvas = (item.layout.width, item.layout.height)
+    instances = _instances(item, kind) if kind in SHOWN else ()
+    if kind == "attributes_of_detected":
+        instances, frame = _where_detected(item, instances, detected), canvas
+    else:
+        frame = item.truth.frame if kind in SHOWN else canvas
     return JudgeRequest(
         kind=kind,
-        frame=item.truth.frame if kind in SHOWN else (item.layout.width, item.layout.height),
-        instances=_instances(item, kind, with_masks) if kind in SHOWN else (),
+        frame=frame,
+        instances=instances,
         prompt=item.layout.prompt if kind == "clip_global" else None,
         relations=item.truth.relations if kind == "relation" else {},
-        given=dict(given),
+        given=dict(given or {}),
     )
 
 
-def _instances(item: Item, kind: QuestionKind, with_masks: bool) -> tuple[DescribedInstance, ...]:
+def _instances(item: Item, kind: QuestionKind) -> tuple[DescribedInstance, ...]:
     shown, truth = SHOWN[kind], item.truth
+    boxes = truth.boxes
+    if "mask" in shown and truth.prompt_boxes is not None:
+        boxes = truth.prompt_boxes
     captions = [instance.caption for instance in item.layout.instances]
-    if kind == "attributes" and truth.details is not None:
-        captions = [detail or caption for detail, caption in zip(truth.details, captions, strict=True)]
-    masks = truth.masks if with_masks and truth.masks is not None else [None] * len(truth.names)
+    details = [detail or caption for detail, caption in zip(truth.details or captions, captions, strict=True)]
+    if kind == "attributes_by_caption":
+        captions = details
+    masks: Sequence[Mapping[str, Json] | None] = truth.masks or [None] * len(truth.names)
     return tuple(
         DescribedInstance(
             name=name,
             box=box,
             category=category if "category" in shown else None,
             caption=caption if "caption" in shown else None,
+            detail=detail if "detail" in shown else None,
             mask=mask if "mask" in shown else None,
         )
-        for name, box, category, caption, mask in zip(
-            truth.names, truth.boxes, truth.categories, captions, masks, strict=True
+        for name, box, category, caption, detail, mask in zip(
+            truth.names, boxes, truth.categories, captions, details, masks, strict=True
         )
     )
+
+
+def _where_detected(
+    item: Item, instances: Sequence[DescribedInstance], detected: Json
+) -> tuple[DescribedInstance, ...]:
+    """The instances that were detected, in their detected boxes, in pixels of the picture.
+
+    An instance whose category says as much as its description has no attributes to ask about.
+    """
+    found = parse_answer(Question("detect"), detected, item) or {}
+    across, down = item.truth.frame[0] / item.layout.width, item.truth.frame[1] / item.layout.height
+    placed = []
+    for each in instances:
+        boxes = found.get(each.category or "", ())
+        scaled = [(x1 * across, y1 * down, x2 * across, y2 * down) for x1, y1, x2, y2 in boxes]
+        place, iou = best_box(each.box, scaled)
+        if iou > 0 and each.category != each.detail:
+            placed.append(replace(each, box=boxes[place]))
+    return tuple(placed)

@@ -36,6 +36,8 @@ class DescribedInstance:
     """x1, y1, x2, y2 in the frame of the request."""
     category: str | None = None
     caption: str | None = None
+    detail: str | None = None
+    """A description that names colour, texture and shape; `category` is then the short one."""
     mask: Mapping[str, Json] | None = None
     """Where the instance should be seen, as COCO run lengths; for judges that are shown it."""
 
@@ -82,9 +84,11 @@ class JudgeAnswer:
     """A judge's answer."""
 
     answer: Json
-    """In the form that `benchmark.Question` tells for its kind."""
+    """In the form that `benchmark.Question` lists for its kind."""
     reply: str | None = None
-    """The judge's own words, where it speaks."""
+    """The reply it was read from, for judges that answer in words."""
+    num_unreadable: int = 0
+    """Replies about single instances that could not be read and count as no."""
 
 
 class JudgementError(RuntimeError):

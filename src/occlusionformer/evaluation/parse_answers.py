@@ -128,5 +128,9 @@ _READERS: Mapping[QuestionKind, Callable[[object, int], Any]] = {
     "clip_local": _cosines,
     "fid_features": _features,
     "attributes": _attributes,
+    "attributes_of_detected": _attributes,
+    "attributes_by_caption": _attributes,
     "segment": _masks,
+    "segment_by_mask": _masks,
+    "segment_by_soft_mask": _masks,
 }

@@ -46,6 +46,8 @@ class Record:
     failure: str | None = None
     """Why there is no answer."""
     reply: str | None = None
+    num_unreadable: int | None = None
+    """Replies about single instances that could not be read and count as no; None when there was none."""
 
     def as_json(self) -> dict[str, Json]:
         return {name: value for name, value in vars(self).items() if name == "answer" or value is not None}

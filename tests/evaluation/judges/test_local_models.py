@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def speaker(folders: dict[str, Path]) -> qwen.QwenModel:
-    loaded = load_judge(f"qwen:{folders['qwen']}")._speaker
+    loaded = load_judge(f"qwen:{folders['qwen']}")._model
     return qwen.QwenModel(loaded._model, loaded._tokenizer, loaded._splitter, identity=loaded.identity, max_tokens=12)
 
 
@@ -114,9 +115,43 @@ def test_a_mask_that_is_told_changes_what_sam_sees(folders: dict[str, Path]):
         for each, mask in zip(request("segment").instances, [encode_mask(half), None], strict=True)
     )
     plain = judge.judge(picture(), request("segment")).answer
-    prompted = judge.judge(picture(), request("segment", instances=told)).answer
-    assert prompted[0] != plain[0]
-    assert prompted[1] == plain[1]
+    assert judge.judge(picture(), request("segment", instances=told)).answer == plain
+    soft = judge.judge(picture(), request("segment_by_soft_mask", instances=told)).answer
+    assert soft[0] != plain[0]
+    assert soft[1] == plain[1]
+
+
+@pytest.mark.parametrize(("kind", "values"), [("segment_by_mask", {0.0, 1.0}), ("segment_by_soft_mask", {-10.0, 10.0})])
+def test_masks_reach_sam_in_the_form_of_their_protocol(
+    folders: dict[str, Path], kind: str, values: set[float], monkeypatch: pytest.MonkeyPatch
+):
+    judge = load_judge(f"sam2:{folders['sam2']}")
+    half = np.zeros((64, 64), bool)
+    half[:, :32] = True
+    told = (DescribedInstance(name="a", box=(0, 0, 32, 64), mask=encode_mask(half)),)
+    forward, seen = judge._model.forward, []
+
+    def recorded(**given: Any) -> Any:
+        seen.append(given["input_masks"])
+        return forward(**given)
+
+    monkeypatch.setattr(judge._model, "forward", recorded)
+    judge.judge(picture(), request(kind, instances=told))
+    (prompt,) = seen
+    assert set(prompt[..., :12].unique().tolist()) | set(prompt[..., 20:].unique().tolist()) == values
+    assert prompt[..., 0].unique().tolist() == [max(values)]
+
+
+def test_a_mask_prompt_is_zeros_and_ones_sampled_at_the_middle_of_each_pixel(folders: dict[str, Path]):
+    judge = load_judge(f"sam2:{folders['sam2']}")
+    side = judge._side // 4
+    mask = np.random.default_rng(5).random((3 * side, 2 * side)) < 0.5
+    prompt = judge._binary_prompt(encode_mask(mask))
+    assert prompt.shape == (1, 1, side, side)
+    rows, columns = (np.arange(side) + 0.5) * 3, (np.arange(side) + 0.5) * 2
+    np.testing.assert_array_equal(prompt[0, 0].numpy(), mask[np.ix_(rows.astype(int), columns.astype(int))])
+    assert not judge._binary_prompt(None).any()
+    assert judge._soft_prompt(None) is None
 
 
 def test_clip_takes_plain_cosines(folders: dict[str, Path]):

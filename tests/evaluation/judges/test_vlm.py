@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from PIL import Image
@@ -29,10 +29,10 @@ class Parrot:
         return self.replies[len(self.heard) - 1]
 
 
-def test_it_is_a_judge_whose_wording_is_part_of_its_identity():
+def test_it_is_a_judge_whose_prompts_are_part_of_its_identity():
     judge = VlmJudge(Parrot([]))
     assert isinstance(judge, Judge)
-    assert judge.identity["settings"].keys() == {"age", "wording"}
+    assert judge.identity["settings"].keys() == {"age", "prompts"}
     assert judge.parallel == 2
 
 
@@ -63,27 +63,83 @@ def test_relations_are_told_by_key_and_none_means_no_question():
     assert VlmJudge(Parrot([])).judge(picture(), request("relation")).answer == {}
 
 
-def test_attributes_look_at_crops_and_what_is_absent_has_none():
-    parrot = Parrot(["Yes", "Yes", "No", "yes.", "No"])
-    judged_answer = VlmJudge(parrot).judge(picture(size=(64, 64)), request("attributes"))
-    assert judged_answer.answer == {
-        "cat_1": {"spatial": "yes", "color": "yes", "texture": "no", "shape": "yes"},
+CUP = DescribedInstance(name="1", box=(0, 0, 32, 32), category="a cup / mug", detail="a tall red cup, glazed")
+DOG = DescribedInstance(name="2", box=(16, 16, 64, 64), category="a dog", detail="a brown dog")
+
+
+def test_presence_is_asked_with_the_short_description_and_attributes_with_both():
+    parrot = Parrot(["The answer is Yes.", "Yes", "No", "yes.", "No"])
+    found = VlmJudge(parrot).judge(picture(size=(64, 64)), request("attributes", instances=(CUP, DOG)))
+    assert found.answer == {
+        "1": {"spatial": "yes", "color": "yes", "texture": "no", "shape": "yes"},
+        "2": {"spatial": "no", "color": "no", "texture": "no", "shape": "no"},
+    }
+    presence, *attributes = [text for text, _ in parrot.heard[:4]]
+    assert "a cup  mug" in presence
+    assert "glazed" not in presence
+    assert all("a cup  mug" in text and "a tall red cup, glazed" in text for text in attributes)
+    assert [name in text for name, text in zip(("color", "texture", "shape"), attributes, strict=True)] == [True] * 3
+    assert [seen.size for _, seen in parrot.heard] == [(32, 32)] * 4 + [(48, 48)]
+    assert found.num_unreadable == 0
+
+
+def test_of_detected_objects_presence_is_not_asked():
+    parrot = Parrot(["YES", "no", "The answer is Yes."])
+    found = VlmJudge(parrot).judge(picture(size=(64, 64)), request("attributes_of_detected", instances=(CUP,)))
+    assert found.answer == {"1": {"color": "yes", "texture": "no", "shape": "yes"}}
+    assert all("a cup / mug" in text and "a tall red cup, glazed" in text for text, _ in parrot.heard)
+
+
+def test_everything_can_be_asked_with_one_caption():
+    parrot = Parrot(["Yes", "Yes", "The answer is Yes.", "yes.", "No"])
+    found = VlmJudge(parrot).judge(picture(size=(64, 64)), request("attributes_by_caption"))
+    assert found.answer == {
+        "cat_1": {"spatial": "yes", "color": "yes", "texture": "unreadable", "shape": "yes"},
         "dog_1": {"spatial": "no", "color": "no", "texture": "no", "shape": "no"},
     }
-    assert [heard.size for _, heard in parrot.heard] == [(32, 32)] * 4 + [(48, 48)]
+    assert found.num_unreadable == 1
+    assert all("a black cat" in text for text, _ in parrot.heard[:4])
 
 
-def test_words_that_are_no_answer_are_handed_on_with_the_error():
+@pytest.mark.parametrize("kind", ["attributes", "attributes_of_detected", "attributes_by_caption"])
+def test_one_odd_reply_costs_one_question(kind: str):
+    first = {"attributes_of_detected": ["perhaps", "Yes", "Yes"]}.get(kind, ["Yes", "perhaps", "Yes", "Yes"])
+    parrot = Parrot(first * 2)
+    both = (replace(CUP, caption="a cup"), replace(DOG, caption="a dog"))
+    found = VlmJudge(parrot).judge(picture(size=(64, 64)), request(kind, instances=both))
+    for name in ("1", "2"):
+        assert found.answer[name]["color"] == "unreadable"
+        assert (found.answer[name]["texture"], found.answer[name]["shape"]) == ("yes", "yes")
+    assert found.num_unreadable == 2
+
+
+def test_a_reply_that_is_refused_costs_one_question_and_a_time_out_the_picture():
+    class Refusing(Parrot):
+        def ask(self, text: str, picture: Image.Image) -> str:
+            reply = super().ask(text, picture)
+            if reply in ("refused", "timeout"):
+                raise JudgementError(reply, "too small")
+            return reply
+
+    found = VlmJudge(Refusing(["refused", "Yes", "Yes", "Yes", "Yes"])).judge(
+        picture(size=(64, 64)), request("attributes", instances=(CUP, DOG))
+    )
+    assert found.answer["1"] == {"spatial": "unreadable", "color": "no", "texture": "no", "shape": "no"}
+    assert found.answer["2"]["shape"] == "yes"
+    with pytest.raises(JudgementError, match="timeout"):
+        VlmJudge(Refusing(["Yes", "timeout"])).judge(picture(), request("attributes", instances=(CUP,)))
+
+
+def test_an_unreadable_reply_about_the_whole_picture_is_kept_with_the_error():
     with pytest.raises(JudgementError, match="unreadable") as error:
         VlmJudge(Parrot(["a cat"])).judge(picture(), request("detect"))
     assert error.value.reply == "a cat"
-    with pytest.raises(JudgementError, match="cat_1"):
-        VlmJudge(Parrot(["Yes", "perhaps"])).judge(picture(), request("attributes"))
 
 
 def test_captions_with_braces_and_quotes_do_not_break_the_question():
-    instance = DescribedInstance(name='{"x"}', box=(0, 0, 9, 9), category="{cat}", caption='"{0}" {caption}')
-    for kind in ("detect", "entity", "attributes"):
-        parrot = Parrot(["{}" if kind != "attributes" else "No"])
+    texts = {"category": "{cat}", "caption": '"{0}" {caption}', "detail": "{detail}"}
+    instance = DescribedInstance(name='{"x"}', box=(0, 0, 9, 9), **texts)
+    for kind in ("detect", "entity", "attributes", "attributes_of_detected", "attributes_by_caption"):
+        parrot = Parrot(["{}" if not kind.startswith("attributes") else "No"] * 3)
         VlmJudge(parrot).judge(picture(), request(kind, instances=(instance,)))
         assert "{cat}" in parrot.heard[0][0] or "{caption}" in parrot.heard[0][0]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from occlusionformer.evaluation.judgement import JudgementError, canonical
-from occlusionformer.evaluation.judges.vlm_parsing import read_boxes, read_json, read_yes_no, says_yes
+from occlusionformer.evaluation.judges.vlm_parsing import (
+    begins_with_yes,
+    contains_yes,
+    contains_yes_in_any_case,
+    read_boxes,
+    read_json,
+    read_yes_no,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +73,41 @@ def test_only_the_word_yes_under_the_very_key_counts():
 @pytest.mark.parametrize(
     ("reply", "answer"), [("Yes", True), ("**No**.", False), ("yes, it does", True), ("No\n", False)]
 )
-def test_short_answers(reply: str, answer: bool):
-    assert says_yes(reply) is answer
+def test_all_rules_read_a_plain_answer_alike(reply: str, answer: bool):
+    assert begins_with_yes(reply) is answer
+    assert contains_yes(reply) is answer
+    assert contains_yes_in_any_case(reply) is answer
 
 
-@pytest.mark.parametrize("reply", ["Yesterday", "I think yes", "", None])
-def test_short_answers_that_are_none(reply: str | None):
+@pytest.mark.parametrize(
+    "reply", ["The answer is Yes.", "yesterday's car", "No. Well, yes", "The eyes are blue", "Yes or No? Yes"]
+)
+def test_published_code_takes_a_yes_anywhere(reply: str):
+    assert contains_yes(reply)
+    assert contains_yes_in_any_case(reply)
+
+
+@pytest.mark.parametrize("reply", ["The answer is No.", "there is no cat", "NO"])
+def test_a_reply_with_the_word_no_is_no(reply: str):
+    assert not contains_yes(reply)
+    assert not contains_yes_in_any_case(reply)
+
+
+def test_the_two_published_rules_differ_in_capitals():
+    assert contains_yes_in_any_case("YES")
+    with pytest.raises(JudgementError, match="expected yes or no"):
+        contains_yes("YES")
+
+
+@pytest.mark.parametrize("reply", ["Yesterday", "I think yes", "The answer is Yes.", "", None])
+def test_replies_that_begin_with_neither_word(reply: str | None):
     with pytest.raises(JudgementError):
-        says_yes(reply)
+        begins_with_yes(reply)
+
+
+@pytest.mark.parametrize("rule", [begins_with_yes, contains_yes, contains_yes_in_any_case])
+@pytest.mark.parametrize("reply", ["perhaps", "nothing of the kind", "", None])
+def test_replies_that_say_neither_are_unreadable(rule: Callable[[str | None], bool], reply: str | None):
+    with pytest.raises(JudgementError) as error:
+        rule(reply)
+    assert error.value.reason == "unreadable"

@@ -43,9 +43,11 @@ def test_empty_masks_overlap_nothing():
     assert mask_iou(mask, RunLength(size=(2, 2), counts=[0, 4])) == 1
 
 
-def test_instances_without_a_known_mask_do_not_count():
+def test_an_empty_true_mask_counts_zero_unless_it_is_left_out():
     mask, half = encode(np.ones((2, 2), bool)), encode(np.array([[True, True], [False, False]]))
-    assert mask_overlaps([half, None, mask], [mask, mask, None]) == (0.5, 2)
+    assert mask_overlaps([half, None, mask], [mask, mask, None]) == (0.5, 3)
+    assert mask_overlaps([half, None, mask], [mask, mask, None], counts_empty=False) == (0.5, 2)
+    assert mask_overlaps([None], [None]) == (0, 1)
 
 
 def test_says_what_is_wrong():

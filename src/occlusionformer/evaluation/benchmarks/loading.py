@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from occlusionformer.evaluation.benchmark import Benchmark, Item, Question
 from occlusionformer.evaluation.benchmarks.definition import Definition
-from occlusionformer.evaluation.benchmarks.source import BenchmarkError
+from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems
 from occlusionformer.evaluation.benchmarks.sources import SOURCES
 from occlusionformer.evaluation.specs import METRICS
 from occlusionformer.layout import LayoutError
@@ -26,13 +26,16 @@ def benchmark_names() -> tuple[str, ...]:
     return tuple(sorted(path.name.removesuffix(".json") for path in folder.iterdir() if path.name.endswith(".json")))
 
 
-def load_benchmark(
-    name: str | Path, data: str | Path | None = None, *, unreadable: Literal["error", "skip"] = "error"
-) -> Benchmark:
+Unreadable = Literal["fail", "skip"]
+"""What to do about rows that cannot be read: refuse the benchmark, or leave them out and name them."""
+
+
+def load_benchmark(name: str | Path, data: str | Path | None = None, *, unreadable: Unreadable = "fail") -> Benchmark:
     """A benchmark with its items.
 
     `name` is one of `benchmark_names()`, or the path of a definition; `data` is the folder with its files, by default
-    that of the definition. With `unreadable="skip"` rows that cannot be read are left out and named in the settings.
+    that of the definition. With `unreadable="skip"` rows that cannot be read are left out, named in the settings and
+    counted in the notes.
 
     Raises BenchmarkError with every problem of the files, LayoutError with every problem of the definition.
     """
@@ -49,7 +52,7 @@ def load_benchmark(
     root = _folder(definition, folder if data is None else Path(data)) if source.has_files else Path()
     loaded = source.read(settings, root)
     problems = loaded.problems + _repeated(loaded.items)
-    if problems and unreadable == "error":
+    if problems and unreadable == "fail":
         raise BenchmarkError(_shortened(problems))
     items = _first_of_each(loaded.items) if loaded.made_later is None else loaded.made_later
     if not items:
@@ -65,11 +68,33 @@ def load_benchmark(
             "judges": dict(definition.judges),
             "files": {path.relative_to(root).as_posix(): path.stat().st_size for path in loaded.files},
             "num_items": len(items),
-            "left out": list(loaded.refused),
+            **_exceptions(loaded),
         },
         reported=definition.reported,
-        notes=definition.notes,
+        notes=(*definition.notes, *loaded.notes, *_notes_on(loaded)),
     )
+
+
+def _exceptions(loaded: LoadedItems) -> dict[str, Any]:
+    """Rows and boxes that were not taken as they are; the first of them by name."""
+    found: dict[str, Any] = {"left out": list(loaded.refused)}
+    if loaded.clipped:
+        found["clipped boxes"] = {"number": len(loaded.clipped), "first": loaded.clipped[:MOST_SHOWN]}
+    return found
+
+
+def _notes_on(loaded: LoadedItems) -> list[str]:
+    notes = []
+    if loaded.refused:
+        notes.append(f"{_count(len(loaded.refused), 'row')} could not be read: left out.")
+    if loaded.clipped:
+        boxes = _count(len(loaded.clipped), "box", "boxes")
+        notes.append(f"{boxes} reached slightly beyond the canvas: layouts have them cut off, metrics as given.")
+    return notes
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"1 {one}" if number == 1 else f"{number} {many or one + 's'}"
 
 
 def _folder(definition: Definition, given: Path | None) -> Path:

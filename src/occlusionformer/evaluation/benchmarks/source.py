@@ -29,19 +29,23 @@ class BenchmarkError(ValueError):
 
 @dataclass
 class LoadedItems:
-    """Items as they are read, and the rows that are none."""
+    """Items of a benchmark's files, and the rows that could not be read."""
 
     items: list[Item] = field(default_factory=list)
     made_later: Sequence[Item] | None = None
-    """In place of all these: items that are made when they are taken, every key once."""
+    """In place of `items`: a sequence that makes each item when it is taken, every key once."""
     problems: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """Places of the rows that are none, each once."""
+    """Places of the rows that could not be read, each once."""
     files: list[Path] = field(default_factory=list)
+    clipped: list[str] = field(default_factory=list)
+    """Places of the boxes that reach slightly beyond the canvas and were cut off at it."""
+    notes: list[str] = field(default_factory=list)
+    """What has to be printed next to the results."""
 
     @contextmanager
     def row(self, place: str) -> Iterator[None]:
-        """Around the reading of one row: what is wrong with it is kept with its place, and the next one is read."""
+        """A context for reading one row: its problems are kept with its place, and the next row can be read."""
         try:
             yield
         except LayoutError as error:

@@ -21,13 +21,21 @@ class Row(NamedTuple):
 
     place: str
     """File and number, for messages."""
+    number: int
+    """Number of the row over all files, from 0."""
     fields: dict[str, Any]
     picture: Callable[[], Image.Image] | None
     """Opens the picture, where the table has one."""
 
 
-def rows(paths: Sequence[Path], columns: Sequence[str], *, picture: str | None = None) -> Iterator[Row]:
-    """The rows of files in order. Raises BenchmarkError for files that are no tables or lack a column."""
+def rows(
+    paths: Sequence[Path], columns: Sequence[str], *, optional: Sequence[str] = (), picture: str | None = None
+) -> Iterator[Row]:
+    """The rows of files in order, with `columns` and those of `optional` that there are; other columns are left unread.
+
+    Raises BenchmarkError for files that are no tables or lack a column.
+    """
+    total = 0
     for path in paths:
         table = _open(path)
         names = table.schema_arrow.names
@@ -37,11 +45,13 @@ def rows(paths: Sequence[Path], columns: Sequence[str], *, picture: str | None =
                 [f"{path.name}: expected a column {name!r}, got {', '.join(names)}" for name in missing]
             )
         number = 0
+        read = [*columns, *(name for name in optional if name in names)]
         for group in range(table.num_row_groups):
-            for place, fields in enumerate(table.read_row_group(group, columns=list(columns)).to_pylist()):
+            for place, fields in enumerate(table.read_row_group(group, columns=read).to_pylist()):
                 opened = partial(_picture, path, picture, group, place) if picture else None
-                yield Row(f"{path.name} row {number}", fields, opened)
+                yield Row(f"{path.name} row {number}", total, fields, opened)
                 number += 1
+                total += 1
 
 
 def _open(path: Path) -> pyarrow.parquet.ParquetFile:

@@ -18,7 +18,10 @@ ENTRY_POINT_GROUP = "occlusionformer.judges"
 
 JudgeLoader = Callable[["str | None"], Judge]
 
-VLM_KINDS: frozenset[QuestionKind] = frozenset({"detect", "entity", "relation", "attributes"})
+VLM_KINDS: frozenset[QuestionKind] = frozenset(
+    {"detect", "entity", "relation", "attributes", "attributes_of_detected", "attributes_by_caption"}
+)
+SAM2_KINDS: frozenset[QuestionKind] = frozenset({"segment", "segment_by_mask", "segment_by_soft_mask"})
 CLIP: frozenset[QuestionKind] = frozenset({"clip_global", "clip_local"})
 NOTHING: frozenset[QuestionKind] = frozenset()
 
@@ -38,7 +41,7 @@ class JudgeInfo(NamedTuple):
 PACKAGED: Mapping[str, JudgeInfo] = {
     "qwen": JudgeInfo("qwen:load_qwen", VLM_KINDS),
     "server": JudgeInfo("server:load_server", VLM_KINDS, argument="required"),
-    "sam2": JudgeInfo("sam2:load_sam2", frozenset({"segment"})),
+    "sam2": JudgeInfo("sam2:load_sam2", SAM2_KINDS),
     "instaorder-order": JudgeInfo("instaorder:load_order", frozenset({"order"}), frozenset({"segment"}), "required"),
     "instaorder-depth": JudgeInfo("instaorder:load_depth", frozenset({"depth"}), frozenset({"segment"}), "required"),
     "clip": JudgeInfo("clip:load_clip", CLIP),

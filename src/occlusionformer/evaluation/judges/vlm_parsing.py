@@ -1,7 +1,8 @@
-"""What counts as an answer in a judge's reply (the rules of arXiv 2509.19282's evaluation). No model in here.
+"""Answers from the replies of vision-language models. No model is loaded here.
 
-A reply that does not parse is unreadable as a whole; inside one that does, whatever is missing or malformed counts as
-nothing found, or as no.
+Replies about a whole picture are JSON and follow the rules of arXiv 2509.19282: one that does not parse is unreadable
+as a whole; inside one that does, whatever is missing or malformed counts as nothing found, or as no. Replies about
+one attribute of one instance are yes or no, by the rule of the evaluation that asks.
 """
 
 from __future__ import annotations
@@ -19,13 +20,12 @@ FENCE = re.compile(r"```json(.*?)```", re.DOTALL)
 def read_json(reply: str | None) -> Mapping[str, Json]:
     """The object in the first fence marked json; without such a fence, the whole reply as JSON.
 
-    Raises JudgementError for anything else: no text, single quotes, a cut-off reply, a list.
+    Raises JudgementError for anything else: no text, single quotes, a reply that was cut off, a list.
     """
-    if not isinstance(reply, str):
-        raise JudgementError("unreadable", f"expected words, got {type(reply).__name__}")
-    fenced = FENCE.search(reply)
+    text = _text(reply)
+    fenced = FENCE.search(text)
     try:
-        value = json.loads(fenced[1] if fenced else reply, parse_float=_float, parse_constant=str)
+        value = json.loads(fenced[1] if fenced else text, parse_float=_float, parse_constant=str)
     except (ValueError, RecursionError) as error:
         raise JudgementError("unreadable", "expected JSON", reply=reply) from error
     if not isinstance(value, dict):
@@ -48,14 +48,40 @@ def read_yes_no(reply: str | None, keys: Sequence[str]) -> dict[str, str]:
     return {key: "yes" if _is_yes(found.get(key)) else "no" for key in keys}
 
 
-def says_yes(reply: str | None) -> bool:
-    """Whether a reply in words begins with yes. Raises JudgementError for one that begins with neither."""
-    if not isinstance(reply, str):
-        raise JudgementError("unreadable", f"expected words, got {type(reply).__name__}")
-    word = re.match(r"\W*(yes|no)\b", reply, re.IGNORECASE)
+def begins_with_yes(reply: str | None) -> bool:
+    """Whether a reply begins with the word yes or no. Raises JudgementError for one that begins with neither."""
+    word = re.match(r"\W*(yes|no)\b", _text(reply), re.IGNORECASE)
     if word is None:
         raise JudgementError("unreadable", "expected yes or no", reply=reply)
     return _is_yes(word[1])
+
+
+def contains_yes(reply: str | None) -> bool:
+    """Whether `Yes` or `yes` stands anywhere in a reply, inside other words too (the code of arXiv 2412.03859).
+
+    Raises JudgementError for a reply with neither of them and without the word no; it counts as no there.
+    """
+    text = _text(reply)
+    return "Yes" in text or "yes" in text or _says_no(text)
+
+
+def contains_yes_in_any_case(reply: str | None) -> bool:
+    """As `contains_yes`, whatever the case of the letters (the code of arXiv 2509.16691)."""
+    text = _text(reply)
+    return "yes" in text.lower() or _says_no(text)
+
+
+def _says_no(text: str) -> bool:
+    """False for a reply with the word no. Raises JudgementError for any other."""
+    if re.search(r"\bno\b", text, re.IGNORECASE) is None:
+        raise JudgementError("unreadable", "expected yes or no", reply=text)
+    return False
+
+
+def _text(reply: object) -> str:
+    if not isinstance(reply, str):
+        raise JudgementError("unreadable", f"expected text, got {type(reply).__name__}")
+    return reply
 
 
 def _is_yes(value: Json) -> bool:

@@ -1,4 +1,7 @@
-"""What speaking judges are asked, word by word. The words are part of a judge: changing one changes its identity."""
+"""The prompts for vision-language models. They are part of a judge: changing a word changes its identity.
+
+The wordings are this project's own; what each prompt tells and asks follows the published evaluation that it serves.
+"""
 
 from __future__ import annotations
 
@@ -46,18 +49,23 @@ objects are meant: do not say "No" because an object does not fill its box.
 Answer with one JSON object from the keys of the relations to "Yes" or "No", with every key spelled exactly as above, \
 inside a ```json fence and with nothing else."""
 
-SPATIAL = """\
+PRESENCE = """\
 Does this picture show the following? {caption}
 Answer with Yes or No alone."""
 
 ATTRIBUTE = """\
+The picture should show "{caption}", described in detail as: {detail}
+Look only at the {attribute} of it. Does the {attribute} agree with the detailed description? If the detailed \
+description does not mention any {attribute}, the answer is Yes. Answer with Yes or No alone."""
+
+ATTRIBUTE_BY_CAPTION = """\
 The picture should show the following: {caption}
 Look only at the {attribute}. Does it agree with the description? If the description does not mention any {attribute}, \
 the answer is Yes. Answer with Yes or No alone."""
 
 ATTRIBUTES = ("color", "texture", "shape")
 
-VERSION = digest([SYSTEM, DETECT, ENTITY, RELATION, SPATIAL, ATTRIBUTE, ATTRIBUTES])[:12]
+VERSION = digest([SYSTEM, DETECT, ENTITY, RELATION, PRESENCE, ATTRIBUTE, ATTRIBUTE_BY_CAPTION, ATTRIBUTES])[:12]
 
 
 def ask_detect(categories: Sequence[str]) -> str:

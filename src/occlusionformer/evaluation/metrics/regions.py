@@ -54,12 +54,13 @@ def mask_iou(mask: Encoded, other: Encoded) -> float:
     return common / union if union else 0.0
 
 
-def mask_overlaps(found: Sequence[Encoded], truth: Sequence[Encoded]) -> Count:
-    """Class-agnostic MIoU of one picture (arXiv 2506.00596): the sum over instances with a mask, and their number.
+def mask_overlaps(found: Sequence[Encoded], truth: Sequence[Encoded], *, counts_empty: bool = True) -> Count:
+    """Class-agnostic MIoU of one picture (arXiv 2506.00596): the sum over its instances, and their number.
 
-    The figure of a set is the mean over all its instances, not over pictures.
+    The figure of a set is the mean over all its instances, not over pictures. A true mask without a pixel (None)
+    counts 0, as in published code; without `counts_empty` it is left out.
     """
-    pairs = [(mask, known) for mask, known in zip(found, truth, strict=True) if known is not None]
+    pairs = [(mask, known) for mask, known in zip(found, truth, strict=True) if counts_empty or known is not None]
     return Count(math.fsum(mask_iou(mask, known) for mask, known in pairs), len(pairs))
 
 

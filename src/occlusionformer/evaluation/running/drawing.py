@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.benchmarks.canvas import accepted_sizes
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.running.folder import PictureEntry, RunFolder, ShardFiles
@@ -73,15 +74,21 @@ def _look(items: Sequence[Item], places: Mapping[str, Path], files: ShardFiles) 
     entries: list[PictureEntry] = []
     problems: list[str] = []
     for item in items:
-        path, expected = places[item.key], (item.layout.width, item.layout.height)
+        path, sizes = places[item.key], accepted_sizes(item.layout)
         with Image.open(path) as picture:
-            if picture.size == expected:
-                digest = picture_digest(picture)
-                entries.append(PictureEntry(item=item.key, subject="generated", digest=digest, made=_made(path)))
-            else:
-                problems.append(
-                    f"{path}: expected {expected[0]} x {expected[1]}, got {picture.width} x {picture.height}"
+            if picture.size in sizes:
+                entries.append(
+                    PictureEntry(
+                        item=item.key,
+                        subject="generated",
+                        digest=picture_digest(picture),
+                        size=None if picture.size == sizes[0] else picture.size,
+                        made=_made(path),
+                    )
                 )
+            else:
+                expected = " or ".join(f"{width} x {height}" for width, height in sizes)
+                problems.append(f"{path}: expected {expected}, got {picture.width} x {picture.height}")
     if problems:
         raise ValueError("\n".join(problems))
     files.pictures(entries)

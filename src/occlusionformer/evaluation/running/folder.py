@@ -58,6 +58,8 @@ class PictureEntry:
     item: str
     subject: Subject
     digest: str
+    size: tuple[int, int] | None = None
+    """Width and height, where they are not those of the layout."""
     made: Mapping[str, Json] | None = None
     """What it says about its making."""
 
@@ -104,6 +106,10 @@ class RunFolder:
     def digests(self) -> dict[tuple[str, Subject], str]:
         """Digests of all pictures and references that were looked at, by the key of their item."""
         return {(line["item"], line["subject"]): line["digest"] for line in self._lines("pictures")}
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Width and height of the generated pictures that do not have the size of their layout, by item."""
+        return {line["item"]: (line["size"][0], line["size"][1]) for line in self._lines("pictures") if "size" in line}
 
     def provenances(self) -> list[dict[str, Json]]:
         """How the pictures were made: each way once, in a fixed order."""

@@ -24,7 +24,13 @@ from occlusionformer.evaluation.judgement import (
 from occlusionformer.evaluation.judges.protocol import Judge
 from occlusionformer.evaluation.records import Record, picture_digest
 from occlusionformer.evaluation.running.folder import PictureEntry, ShardFiles
-from occlusionformer.evaluation.running.judge_specs import JudgeSpec, all_questions, judge_spec_for
+from occlusionformer.evaluation.running.judge_specs import (
+    JudgeSpec,
+    all_questions,
+    can_be_asked,
+    judge_spec_for,
+    prerequisites,
+)
 from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.plan import Progress
 
@@ -76,7 +82,7 @@ def run_judges(context: JudgingContext, questions: Sequence[Question]) -> None:
     Raises ValueError where a judge has become another one since its first answers.
     """
     specs = context.store.specs
-    waiting = [question for question in all_questions(questions, specs) if judge_spec_for(question.kind, specs)]
+    waiting = [question for question in all_questions(questions, specs) if can_be_asked(question, specs)]
     _note_references(context, {question.subject for question in waiting})
     while waiting:
         spec = judge_spec_for(waiting[0].kind, specs)
@@ -91,8 +97,8 @@ def run_judges(context: JudgingContext, questions: Sequence[Question]) -> None:
 
 
 def _is_due(question: Question, spec: JudgeSpec, waiting: Sequence[Question]) -> bool:
-    """Whether everything it builds upon was asked."""
-    return not any(Question(kind, question.subject) in waiting for kind in spec.needs)
+    """Whether all its prerequisites were asked."""
+    return not any(needed in waiting for needed in prerequisites(question, spec))
 
 
 def _note_references(context: JudgingContext, subjects: set[str]) -> None:
@@ -187,7 +193,14 @@ def _answer(judge: Judge, picture: Image.Image, key: str, request: JudgeRequest,
         judged_answer = judge.judge(picture, request)
         if isinstance(judged_answer, JudgeAnswer) and judged_answer.answer is not None:
             canonical(judged_answer.answer)
-            return Record(key=key, item=item, kind=request.kind, answer=judged_answer.answer, reply=judged_answer.reply)
+            return Record(
+                key=key,
+                item=item,
+                kind=request.kind,
+                answer=judged_answer.answer,
+                reply=judged_answer.reply,
+                num_unreadable=judged_answer.num_unreadable or None,
+            )
         failure = "unreadable: the judge answered nothing"
     except JudgeUnavailableError:
         raise

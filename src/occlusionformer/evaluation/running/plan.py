@@ -11,6 +11,8 @@ from PIL import Image
 
 from occlusionformer.evaluation.benchmark import Benchmark, Item
 from occlusionformer.evaluation.benchmarks import load_benchmark
+from occlusionformer.evaluation.benchmarks.canvas import drawn_size
+from occlusionformer.evaluation.benchmarks.loading import Unreadable
 from occlusionformer.evaluation.judgement import Json, digest
 from occlusionformer.evaluation.judges.protocol import Judge
 from occlusionformer.evaluation.judges.registry import check_judge
@@ -21,6 +23,7 @@ from occlusionformer.evaluation.running.snapshot import benchmark_as_json, item_
 from occlusionformer.generation import GeneratedImage, GenerationRequest
 from occlusionformer.layout import Layout
 
+MOST_PROBLEMS = 100
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -48,9 +51,15 @@ class Drawing:
     strength: float = 1.0
 
     def request(self, layout: Layout) -> GenerationRequest:
-        """Raises ValueError for a number out of its range."""
+        """The request for a layout, with sides that are multiples of an image token.
+
+        Raises ValueError for a number out of its range.
+        """
+        width, height = drawn_size(layout.width, layout.height)
         return GenerationRequest(
             layout=layout,
+            width=width,
+            height=height,
             seed=self.seed,
             steps=self.steps,
             guidance=self.guidance,
@@ -66,6 +75,8 @@ class Plan:
     benchmark: Benchmark | str
     data: Path | None = None
     """The folder with the files of a benchmark that is given by name."""
+    unreadable: Unreadable = "fail"
+    """What to do about rows of those files that cannot be read."""
     method: PictureMaker | str | Path
     """Who draws: a picture maker, the name of one, or a folder of pictures named by the keys of the items."""
     judges: tuple[Judge | str, ...] = ()
@@ -77,8 +88,10 @@ class Plan:
     """What the method is called in tables."""
 
     def load(self) -> Benchmark:
-        """The benchmark itself. Raises ValueError for a name that is none, and for files that are not its own."""
-        return load_benchmark(self.benchmark, self.data) if isinstance(self.benchmark, str) else self.benchmark
+        """The benchmark itself. Raises ValueError for an unknown name, and for files that are not the benchmark's."""
+        if isinstance(self.benchmark, str):
+            return load_benchmark(self.benchmark, self.data, unreadable=self.unreadable)
+        return self.benchmark
 
     def items_of(self, benchmark: Benchmark) -> list[Item]:
         """The items to draw. Raises ValueError for keys that could not be file names, and for none at all."""
@@ -147,13 +160,29 @@ class Plan:
 
 
 def pictures_by_key(folder: Path, items: list[Item]) -> Mapping[str, Path]:
-    """The picture of every item. Raises ValueError that lists those that are missing."""
-    found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURE_ENDINGS}
-    missing = [item.key for item in items if item.key not in found]
+    """The picture of every item, named by its key or as published code names it.
+
+    Raises ValueError that lists the items without a picture, and those with several.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in PICTURE_ENDINGS:
+            found.setdefault(path.stem, []).append(path)
+    by_key = {
+        item.key: [path for name in (item.key, *item.picture_names) for path in found.get(name, ())] for item in items
+    }
+    missing = [key for key, paths in by_key.items() if not paths]
+    problems = []
     if missing:
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-        raise ValueError(f"{folder}: expected a picture for every item, found none for {', '.join(missing[:10])}{more}")
-    return found
+        problems.append(f"{folder}: expected a picture for every item, found none for {', '.join(missing[:10])}{more}")
+    for key, paths in by_key.items():
+        if len(paths) > 1:
+            names = ", ".join(path.name for path in paths)
+            problems.append(f"{folder}: expected one picture of {key}, found {names}")
+    if problems:
+        raise ValueError("\n".join(problems[:MOST_PROBLEMS]))
+    return {key: paths[0] for key, paths in by_key.items()}
 
 
 def _is_file_name(key: str) -> bool:

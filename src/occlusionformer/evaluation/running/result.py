@@ -59,7 +59,7 @@ class RecordedRun:
         asked = folder.document()
         items = folder.items()
         benchmark = benchmark_of_json(asked["benchmark"], items, metrics)
-        store = JudgementStore.of(folder, [judge_spec_of_json(value) for value in asked["judges"]], benchmark)
+        store = JudgementStore.of(folder, [judge_spec_of_json(value) for value in asked["judges"]])
         return cls(folder=folder, benchmark=benchmark, items={item.key: item for item in items}, store=store)
 
 
@@ -67,7 +67,7 @@ def result_of(scoring: RecordedRun) -> Result:
     """Score what has been recorded in a folder; no model is asked and no picture opened."""
     benchmark, store, folder = scoring.benchmark, scoring.store, scoring.folder
     seen = [item for item in scoring.items.values() if (item.key, "generated") in store.digests]
-    judged = ((item.key, item, store.answers(item, benchmark.questions)) for item in seen)
+    judged = ((item.key, store.as_drawn(item), store.answers(item, benchmark.questions)) for item in seen)
     scores = score(benchmark.metrics, judged)
     document = {
         "format": FORMAT,
@@ -134,10 +134,12 @@ def _counts(question: Question, store: JudgementStore, items: Sequence[Item]) ->
     records = [store.record(item, question) for item in items]
     made = [record for record in records if record is not None]
     failures = Counter((record.failure or "error").split(":")[0] for record in made if record.answer is None)
+    num_unreadable = sum(record.num_unreadable or 0 for record in made)
     return {
         "answered": sum(record.answer is not None for record in made),
         "failed": dict(sorted(failures.items())),
         "missing": len(records) - len(made),
+        **({"unreadable replies": num_unreadable} if num_unreadable else {}),
     }
 
 

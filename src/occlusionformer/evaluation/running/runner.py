@@ -15,7 +15,7 @@ from occlusionformer.evaluation.benchmark import Benchmark, Item, MetricSpec, Qu
 from occlusionformer.evaluation.reports import write_reports
 from occlusionformer.evaluation.running.drawing import draw_missing
 from occlusionformer.evaluation.running.folder import RunFolder, Shard
-from occlusionformer.evaluation.running.judge_specs import JudgeSpec, all_questions, judge_spec_for
+from occlusionformer.evaluation.running.judge_specs import JudgeSpec, all_questions, can_be_asked, judge_spec_for
 from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.judging import JudgingContext, run_judges
 from occlusionformer.evaluation.running.plan import Plan, Progress
@@ -85,7 +85,7 @@ def run_shard(plan: Plan, place: RunFolder, options: RunOptions, progress: Progr
         context = JudgingContext(
             items=items,
             pictures={},
-            store=JudgementStore.of(place, plan.judge_specs(), benchmark),
+            store=JudgementStore.of(place, plan.judge_specs()),
             files=files,
             progress=progress,
             retry=options.retry,
@@ -93,8 +93,8 @@ def run_shard(plan: Plan, place: RunFolder, options: RunOptions, progress: Progr
         drawable = _conditioned(benchmark, context)
         pictures = draw_missing(plan, place, files, drawable, progress)
         judged = replace(context, pictures=pictures)
-        judged.store.digests.update(place.digests())
-        answerable = [each for each in benchmark.questions if judge_spec_for(each.kind, context.store.specs)]
+        judged.store.note_pictures(place)
+        answerable = [each for each in benchmark.questions if can_be_asked(each, context.store.specs)]
         run_judges(judged, answerable)
 
 

@@ -14,18 +14,28 @@ from occlusionformer.layout import Layout
 
 def item_as_json(item: Item) -> dict[str, Json]:
     """Everything but the reference picture; `reference` says whether there is one."""
+    truth = asdict(item.truth)
+    if truth["prompt_boxes"] is None:
+        del truth["prompt_boxes"]
+    names = {"picture_names": list(item.picture_names)} if item.picture_names else {}
     return {
         "key": item.key,
         "layout": item.layout.model_dump(mode="json"),
-        "truth": asdict(item.truth),
+        "truth": truth,
         "reference": item.reference is not None,
+        **names,
     }
 
 
 def item_of_json(value: Mapping[str, Json]) -> Item:
     """The item without its reference picture."""
     truth = {name: _tuples(field) for name, field in value["truth"].items()}
-    return Item(key=value["key"], layout=Layout.model_validate(value["layout"]), truth=Truth(**truth))
+    return Item(
+        key=value["key"],
+        layout=Layout.model_validate(value["layout"]),
+        truth=Truth(**truth),
+        picture_names=tuple(value.get("picture_names", ())),
+    )
 
 
 def benchmark_as_json(benchmark: Benchmark) -> dict[str, Json]:

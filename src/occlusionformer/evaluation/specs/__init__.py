@@ -1,13 +1,18 @@
-"""Metrics by name, as benchmarks list them: which judgements each needs, and what a picture adds to its columns."""
+"""Metrics by name, as benchmarks list them: the judgements each needs, and what a picture adds to its columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from occlusionformer.evaluation.benchmark import MetricSpec
-from occlusionformer.evaluation.specs.attributes import ATTRIBUTES, GROUNDING
+from occlusionformer.evaluation.specs.attributes import (
+    ATTRIBUTES,
+    ATTRIBUTES_BY_CAPTION,
+    GROUNDING,
+    GROUNDING_IN_DECLARED_BOXES,
+)
 from occlusionformer.evaluation.specs.clip_fid import CLIP, FID
-from occlusionformer.evaluation.specs.iou import MASKS, OVERLAP, OVERLAP_IN_WHOLE_PIXELS
+from occlusionformer.evaluation.specs.iou import MASKS, MASKS_BY_SOFT_PROMPT, OVERLAP, OVERLAP_IN_WHOLE_PIXELS
 from occlusionformer.evaluation.specs.occlusion import (
     DEPTH,
     DEPTH_OF_REFERENCE,
@@ -32,8 +37,11 @@ METRICS: Mapping[str, MetricSpec] = {
         DEPTH,
         DEPTH_OF_REFERENCE,
         ATTRIBUTES,
+        ATTRIBUTES_BY_CAPTION,
         GROUNDING,
+        GROUNDING_IN_DECLARED_BOXES,
         MASKS,
+        MASKS_BY_SOFT_PROMPT,
     )
 }
-"""Adding a metric is adding its spec here; nothing else knows the names."""
+"""A new metric is a spec in this mapping; its name is used nowhere else."""

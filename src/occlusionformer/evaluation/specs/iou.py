@@ -9,7 +9,8 @@ from occlusionformer.evaluation.benchmark import Column, Contribution, Item, Met
 from occlusionformer.evaluation.metrics.regions import Runs, mask_overlaps
 from occlusionformer.evaluation.metrics.spatial import Detections, greedy_match, mean_overlap, overlap_of_pairs
 
-DETECT, SEGMENT = Question("detect"), Question("segment")
+DETECT = Question("detect")
+BY_MASK, BY_SOFT_MASK = Question("segment_by_mask"), Question("segment_by_soft_mask")
 
 
 def in_frame(item: Item, detected: Detections, round_to: Callable[[float], float] = float) -> Detections:
@@ -35,16 +36,18 @@ def _overlaps(
     return {name: None if value is None else Contribution(value) for name, value in values.items()}
 
 
-def _masks(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
+def _masks(
+    item: Item, answers: ParsedAnswers, *, asked: Question, column: str, counts_empty: bool
+) -> Mapping[str, Contribution | None]:
     if item.truth.masks is None:
-        return {"mask_miou": None}
+        return {column: None}
     known = [None if mask is None else Runs(mask) for mask in item.truth.masks]
-    found = answers[SEGMENT] or [None] * len(known)
+    found = answers[asked] or [None] * len(known)
     fitting = [
         mask if mask and truth and mask.size == truth.size else None for mask, truth in zip(found, known, strict=True)
     ]
-    count = mask_overlaps(fitting, known)
-    return {"mask_miou": Contribution(*count) if count.number else None}
+    count = mask_overlaps(fitting, known, counts_empty=counts_empty)
+    return {column: Contribution(*count) if count.number else None}
 
 
 def _overlap_spec(name: str, round_to: Callable[[float], float], rounding: str) -> MetricSpec:
@@ -66,8 +69,25 @@ OVERLAP_IN_WHOLE_PIXELS = _overlap_spec("overlap_in_whole_pixels", int, "cut off
 
 MASKS = MetricSpec(
     name="masks",
-    needs=(SEGMENT,),
+    needs=(BY_MASK,),
     columns=(Column(name="mask_miou", title="MIoU"),),
-    of_image=_masks,
-    settings={"average": "over all instances", "masks": "visible regions"},
+    of_image=partial(_masks, asked=BY_MASK, column="mask_miou", counts_empty=True),
+    settings={
+        "average": "over all instances",
+        "masks": "visible regions",
+        "prompt": "box, and mask of zeros and ones",
+        "empty true mask": "0",
+    },
+)
+MASKS_BY_SOFT_PROMPT = MetricSpec(
+    name="masks_by_soft_prompt",
+    needs=(BY_SOFT_MASK,),
+    columns=(Column(name="mask_miou_soft", title="MIoU (soft prompt)"),),
+    of_image=partial(_masks, asked=BY_SOFT_MASK, column="mask_miou_soft", counts_empty=False),
+    settings={
+        "average": "over all instances",
+        "masks": "visible regions",
+        "prompt": "box, and mask as smoothed logits",
+        "empty true mask": "left out",
+    },
 )

@@ -8,16 +8,16 @@ from typing import Any, Literal
 from pydantic import Field
 
 from occlusionformer.evaluation.benchmark import Item, Truth
+from occlusionformer.evaluation.benchmarks.clipping import clipped_corners
 from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source, checked_key, files_in, text_field
 from occlusionformer.evaluation.benchmarks.tables import Row, rows
-from occlusionformer.evaluation.benchmarks.truths import counted_pairs, pixels
-from occlusionformer.layout import Box, Instance, Layout, LayoutError
+from occlusionformer.evaluation.benchmarks.truths import counted_pairs
+from occlusionformer.layout import Instance, Layout, LayoutError
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import Problem, shown
 from occlusionformer.layout.text import parse_literal
 
 COLUMNS = (
-    "image_id",
     "global_caption",
     "region_captions",
     "detail_region_captions",
@@ -25,6 +25,8 @@ COLUMNS = (
     "width",
     "height",
 )
+NAMES = ("image_id", "file_name")
+"""Columns that name a picture; published code names generated pictures by `file_name`."""
 DIGITS = 3
 """Decimals that the published evaluation rounds normalised boxes to."""
 LONGEST_LIST = 2**20
@@ -34,59 +36,77 @@ LONGEST_LIST = 2**20
 class LayoutSamSettings(Document):
     files: tuple[str, ...] = Field(description="Patterns for the tables.")
     size: Literal[512, 1024] = Field(1024, description="Width and height to draw in, as the published evaluation has.")
+    captions: Literal["detailed", "short"] = Field(
+        "detailed", description="Captions of the regions to draw from; published code draws from the detailed ones."
+    )
 
 
 def read(settings: LayoutSamSettings, folder: Path) -> LoadedItems:
+    """Items are named by `image_id`, else by `file_name` without its ending, else by their row."""
     loaded = LoadedItems(files=files_in(folder, settings.files))
-    for row in rows(loaded.files, COLUMNS, picture="image"):
+    for row in rows(loaded.files, COLUMNS, optional=NAMES, picture="image"):
         with loaded.row(row.place):
-            loaded.items.append(_item(row, settings.size))
+            loaded.items.append(_item(row, settings, loaded))
     return loaded
 
 
-def _item(row: Row, size: int) -> Item:
-    fields = row.fields
-    key = checked_key(fields["image_id"])
+def _item(row: Row, settings: LayoutSamSettings, loaded: LoadedItems) -> Item:
+    fields, size = row.fields, settings.size
+    file_name = fields.get("file_name")
+    stem = Path(file_name).stem if isinstance(file_name, str) and file_name else None
+    named = fields.get("image_id")
+    key = checked_key(next(name for name in (named, stem, f"{row.number:08d}") if name is not None))
     captions, details = _texts(fields, "region_captions"), _texts(fields, "detail_region_captions")
-    boxes = _boxes(fields)
+    corners = _corners(fields)
+    found = [clipped_corners(edges, 1, 1) for edges in corners]
+    boxes = [each.box for each in found]
+    loaded.clipped += [f"{key}: bbox_list[{place}]" for place, each in enumerate(found) if each.is_clipped]
     if not len(captions) == len(details) == len(boxes):
         counts = f"{len(captions)}, {len(details)} and {len(boxes)}"
         raise LayoutError([f"expected as many captions, details and boxes, got {counts}"])
     names = [str(number) for number in range(1, len(boxes) + 1)]
+    drawn = captions
+    if settings.captions == "detailed":
+        drawn = [detail if detail.strip() else caption for detail, caption in zip(details, captions, strict=True)]
     instances = tuple(
-        Instance(id=name, caption=caption, box=box) for name, caption, box in zip(names, captions, boxes, strict=True)
+        Instance(id=name, caption=caption, box=box) for name, caption, box in zip(names, drawn, boxes, strict=True)
     )
     layout = Layout(prompt=text_field(fields, "global_caption"), width=size, height=size, instances=instances)
     truth = Truth(
-        boxes=tuple(pixels(box, size, size) for box in boxes),
+        boxes=tuple((x1 * size, y1 * size, x2 * size, y2 * size) for x1, y1, x2, y2 in corners),
         frame=(size, size),
         names=tuple(names),
         categories=tuple(captions),
         details=tuple(details),
         overlap_pairs=counted_pairs(boxes, set()),
     )
-    return Item(key=key, layout=layout, truth=truth, reference=row.picture)
+    names_elsewhere = (stem,) if stem is not None and stem != key else ()
+    return Item(key=key, layout=layout, truth=truth, reference=row.picture, picture_names=names_elsewhere)
 
 
-def _boxes(fields: dict[str, Any]) -> list[Box]:
-    """Normalised by the size of the picture, and rounded as the published evaluation does."""
+def _corners(fields: dict[str, Any]) -> list[tuple[float, float, float, float]]:
+    """Boxes as fractions of the picture, rounded as the published evaluation does; they may reach slightly outside."""
     width, height = fields["width"], fields["height"]
     if not all(type(side) is int and side > 0 for side in (width, height)):
         raise LayoutError([f"expected width and height as whole numbers, got {shown(width)} and {shown(height)}"])
     problems: list[Problem] = []
-    boxes = []
+    corners = []
     for place, entry in enumerate(_listed(fields, "bbox_list")):
         try:
             edges = _literal(entry) if isinstance(entry, str) else entry
             if not isinstance(edges, list) or len(edges) != 4:
                 raise LayoutError([f"expected four numbers x1, y1, x2, y2, got {shown(edges)}"])
-            box = Box.from_pixels(*edges, width=width, height=height)
-            boxes.append(Box(*(round(edge, DIGITS) for edge in box)))
+            clipped_corners(edges, width, height)
+            x1, y1, x2, y2 = edges
+            fractions = (x1 / width, y1 / height, x2 / width, y2 / height)
+            rounded = (round(fractions[0], DIGITS), round(fractions[1], DIGITS))
+            corners.append((*rounded, round(fractions[2], DIGITS), round(fractions[3], DIGITS)))
+            clipped_corners(corners[-1], 1, 1)
         except LayoutError as error:
             problems += [Problem(("bbox_list", place), problem) for problem in error.problems]
     if problems:
         raise LayoutError(problems)
-    return boxes
+    return corners
 
 
 def _texts(fields: dict[str, Any], name: str) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import Field
 
 from occlusionformer.evaluation.benchmark import Item, Truth
+from occlusionformer.evaluation.benchmarks.clipping import clipped_pixels
 from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source, checked_key, files_in, text_field
 from occlusionformer.evaluation.benchmarks.tables import Row, rows
 from occlusionformer.layout import LayoutError, read_layout
 from occlusionformer.layout.document import Document
-from occlusionformer.layout.formats.overlaybench import SIDE
+from occlusionformer.layout.formats.overlaybench import FIELDS, ROW_FIELDS, SIDE
 from occlusionformer.layout.problems import Path as ProblemPath
 from occlusionformer.layout.problems import Problem, shown
 from occlusionformer.layout.schema import Pixels
@@ -29,17 +30,19 @@ class OverLayBenchSettings(Document):
 
 
 def read(settings: OverLayBenchSettings, folder: Path) -> LoadedItems:
+    """Items are named by `image_id`, or by their row where the tables do not have that column."""
     loaded = LoadedItems(files=files_in(folder, settings.files))
-    for row in rows(loaded.files, ("annotation", "image_id"), picture="image"):
+    for row in rows(loaded.files, ("annotation",), optional=("image_id",), picture="image"):
         with loaded.row(row.place):
-            loaded.items.append(_item(row, settings.size))
+            loaded.items.append(_item(row, settings.size, loaded))
     return loaded
 
 
-def _item(row: Row, size: int) -> Item:
-    key = checked_key(row.fields["image_id"])
+def _item(row: Row, size: int, loaded: LoadedItems) -> Item:
+    """Boxes that reach slightly beyond the canvas are cut off in the layout; metrics take them as they are given."""
+    key = checked_key(row.fields.get("image_id", f"{row.number:08d}"))
     document = _annotation(text_field(row.fields, "annotation"))
-    layout = read_layout(document, "overlaybench")
+    layout = read_layout(_known_fields(document), "overlaybench")
     relations, pairs = _relations(document), _overlap_pairs(document, len(layout.instances))
     edges = [document["annotations"][instance.id]["bbox"] for instance in layout.instances]
     truth = Truth(
@@ -50,6 +53,9 @@ def _item(row: Row, size: int) -> Item:
         relations=relations,
         overlap_pairs=pairs,
     )
+    for name, box in zip(truth.names, edges, strict=True):
+        if clipped_pixels(box, SIDE, SIDE) != list(box):
+            loaded.clipped.append(f"{key}: {name}")
     layout = layout.model_copy(update={"width": size, "height": size})
     return Item(key=key, layout=layout, truth=truth, reference=row.picture)
 
@@ -61,6 +67,21 @@ def _annotation(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise LayoutError([f"annotation: expected an object, got {shown(document)}"])
     return document
+
+
+def _known_fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The annotation without fields that the format does not have, and with boxes cut off at the canvas."""
+    known = {name: document[name] for name in FIELDS if name in document}
+    if isinstance(named := known.get("annotations"), Mapping):
+        known["annotations"] = {
+            name: _known_row(row) if isinstance(row, Mapping) else row for name, row in named.items()
+        }
+    return known
+
+
+def _known_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    known = {field: row[field] for field in ROW_FIELDS if field in row}
+    return {**known, "bbox": clipped_pixels(known["bbox"], SIDE, SIDE)} if "bbox" in known else known
 
 
 def _relations(document: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from occlusionformer.data.converters.json_stream import JsonStream
 from occlusionformer.data.held_out import Candidate, evaluation_images, is_held_out_image
 from occlusionformer.evaluation.benchmark import Item, Truth
+from occlusionformer.evaluation.benchmarks.canvas import drawn_size
 from occlusionformer.evaluation.benchmarks.phrases import head_phrase
 from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems, Source, checked_key, files_in
 from occlusionformer.evaluation.benchmarks.sources.layouts import open_picture
@@ -20,9 +21,6 @@ from occlusionformer.layout import Layout, LayoutError, overlap, read_layout
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import shown
 from occlusionformer.layout.schema import Pixels
-
-MULTIPLE = 16
-"""Pixels that sides are rounded to: those of an image token."""
 
 
 class SaZSettings(Document):
@@ -89,15 +87,12 @@ def _item(image_id: str, record: Mapping[str, Any], layout: Layout, *, settings:
         order=tuple(tuple(row) for row in record["pred_order"]),
     )
     scale = settings.longest_side / max(layout.width, layout.height)
-    size = {side: _rounded(getattr(layout, side) * scale) for side in ("width", "height")}
+    width, height = drawn_size(round(layout.width * scale), round(layout.height * scale))
     opened = None
     if settings.images is not None:
         opened = partial(open_picture, _picture(folder / settings.images, record.get("image_path")))
-    return Item(key=image_id, layout=layout.model_copy(update=size), truth=truth, reference=opened)
-
-
-def _rounded(side: float) -> int:
-    return max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE)
+    scaled = layout.model_copy(update={"width": width, "height": height})
+    return Item(key=image_id, layout=scaled, truth=truth, reference=opened)
 
 
 def _picture(images: Path, path: object) -> Path:

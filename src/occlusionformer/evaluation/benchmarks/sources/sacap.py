@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def read(settings: SacapSettings, folder: Path) -> LoadedItems:
 
 
 def _item(key: str, fields: dict[str, Any], path: Path, size: int) -> Item:
-    """Boxes are the smallest around the visible masks."""
+    """Boxes are the smallest around the visible masks; a mask that vanishes at this size stays, as an empty one."""
     picture = path.with_suffix(".jpg")
     problems = [] if picture.is_file() else [Problem((), f"expected {picture.name} beside {path.name}, found none")]
     known, segments = _annotations(path), _segments(fields)
@@ -70,7 +71,14 @@ def _item(key: str, fields: dict[str, Any], path: Path, size: int) -> Item:
     )
     layout = Layout(prompt=text_field(fields, "caption"), width=size, height=size, instances=instances)
     truth = _truth(names, captions, boxes, [resized(region, size, size) for region in regions], size)
+    truth = replace(truth, prompt_boxes=tuple(_inclusive(region, size) for region in regions))
     return Item(key=key, layout=layout, truth=truth, reference=partial(open_picture, picture))
+
+
+def _inclusive(region: RunLength, size: int) -> tuple[float, float, float, float]:
+    """The box of a mask up to its last row and column, as published code prompts the segmenter."""
+    box, (height, width) = region.bounds(), region.size
+    return box.x1 * size, box.y1 * size, (box.x2 - 1 / width) * size, (box.y2 - 1 / height) * size
 
 
 def _truth(
