@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ def test_layoutsam(tmp_path):
     assert (found.key, found.layout.width, found.layout.height) == ("img_1", 1024, 1024)
     assert [tuple(box) for box in found.layout.boxes] == [(0, 0, 0.5, 0.5), (0.334, 0.25, 1, 1)]
     assert found.truth.details == ("a fluffy grey cat", "a round brown dog")
+    assert [instance.caption for instance in found.layout.instances] == ["a fluffy grey cat", "a round brown dog"]
     assert found.truth.boxes[0] == (0, 0, 512, 512)
+    assert found.picture_names == ("1",)
     assert found.reference().getpixel((0, 0)) == (5, 0, 0)
 
 
@@ -46,6 +49,38 @@ def test_layoutsam_lists_are_text_or_lists(tmp_path, boxes):
     (found,) = load_benchmark("layoutsam-eval", tmp_path).items
     assert found.truth.boxes[0] == (0, 0, 512, 512)
     assert found.truth.categories == ("a cat", "a dog")
+
+
+@pytest.mark.parametrize(
+    ("left_out", "key", "others"),
+    [(("image_id",), "1", ()), (("file_name",), "img_1", ()), (("image_id", "file_name"), "00000000", ())],
+)
+def test_layoutsam_names_items_by_what_there_is(tmp_path, left_out, key, others):
+    write_sam(tmp_path, {name: value for name, value in SAM.items() if name not in left_out})
+    (found,) = load_benchmark("layoutsam-eval", tmp_path).items
+    assert (found.key, found.picture_names) == (key, others)
+
+
+def test_layoutsam_draws_from_short_captions_when_that_is_wanted(tmp_path):
+    write_sam(tmp_path, {**SAM, "detail_region_captions": ["", "a round brown dog"]})
+    definition = json.loads(
+        (resources.files("occlusionformer.evaluation.benchmarks") / "definitions" / "layoutsam-eval.json").read_text()
+    )
+    for captions, drawn in (("short", ["a cat", "a dog"]), ("detailed", ["a cat", "a round brown dog"])):
+        definition["source"]["captions"] = captions
+        (tmp_path / "own.json").write_text(json.dumps(definition))
+        (found,) = load_benchmark(tmp_path / "own.json").items
+        assert [instance.caption for instance in found.layout.instances] == drawn
+
+
+def test_layoutsam_boxes_slightly_outside_are_cut_off_and_counted(tmp_path):
+    write_sam(tmp_path, {**SAM, "bbox_list": ["[-3, 0, 150, 100]", "[100.2, 50, 301, 200]"]})
+    benchmark = load_benchmark("layoutsam-eval", tmp_path)
+    (found,) = benchmark.items
+    assert [tuple(box) for box in found.layout.boxes] == [(0, 0, 0.5, 0.5), (0.334, 0.25, 1, 1)]
+    assert found.truth.boxes[0] == (-0.01 * 1024, 0, 512, 512)
+    assert benchmark.settings["clipped boxes"] == {"number": 2, "first": ["img_1: bbox_list[0]", "img_1: bbox_list[1]"]}
+    assert benchmark.notes[-1].startswith("2 boxes reached slightly beyond the canvas")
 
 
 def test_layoutsam_problems(tmp_path):
@@ -92,6 +127,50 @@ def test_denselayout(tmp_path, name, text):
     assert (truth.categories, truth.order, truth.overlap_pairs) == (("car", "bus"), None, ((0, 1),))
 
 
+ODD = {**DENSE, "id": "odd", "width": 1024, "height": 682, "annos": [
+    {"bbox": [0.0, 0.0, 512.0, 341.0], "category_name": "car", "caption": "a red car"},
+    {"bbox": [512.0, 341.0, 1030.0, 682.0], "category_name": "bus", "caption": "bus"},
+]}  # fmt: skip
+
+
+@pytest.mark.parametrize("annos", [ODD["annos"], json.dumps(ODD["annos"])], ids=["nested", "text"])
+def test_denselayout_as_a_table(tmp_path, annos):
+    extra = {"split": "test", "score": 0.5}
+    write_table(tmp_path / "data" / "test-0.parquet", [{**ODD, **extra, "annos": annos}])
+    benchmark = load_benchmark("denselayout", tmp_path)
+    (found,) = benchmark.items
+    assert (found.key, found.layout.width, found.layout.height) == ("odd", 1024, 682)
+    assert [tuple(box) for box in found.layout.boxes] == [(0, 0, 0.5, 0.5), (0.5, 0.5, 1, 1)]
+    assert found.truth.boxes == ((0, 0, 512, 341), (512, 341, 1030, 682))
+    assert found.truth.categories == ("car", "bus")
+    assert benchmark.settings["clipped boxes"]["first"] == ["odd: annos[1]"]
+
+
+def test_denselayout_without_an_id_is_named_by_its_row(tmp_path):
+    row = {name: value for name, value in ODD.items() if name != "id"}
+    write_table(tmp_path / "a.parquet", [row, row])
+    write_table(tmp_path / "b.parquet", [row])
+    keys = [found.key for found in load_benchmark("denselayout", tmp_path).items]
+    assert keys == ["00000000", "00000001", "00000002"]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"bbox": [0, 0, 2000, 10]}, "annos[0].bbox: expected x2 from 0 to 1024, got 2000"),
+        ({"bbox": [0, 0, 10]}, "annos[0].bbox: expected four numbers x1, y1, x2, y2, got [0, 0, 10]"),
+        ({"bbox": None}, "annos[0].bbox: expected a value, got nothing"),
+        ({"caption": ""}, "annos[0].caption: expected some text, got ''"),
+    ],
+)
+def test_denselayout_problems_of_a_row(tmp_path, change, problem):
+    row = {**ODD["annos"][0], **change}
+    (tmp_path / "dense.json").write_text(json.dumps([{**ODD, "annos": [row]}]))
+    with pytest.raises(BenchmarkError) as error:
+        load_benchmark("denselayout", tmp_path)
+    assert error.value.problems == [f"dense.json record 0: {problem}"]
+
+
 def test_denselayout_of_one_record_each(tmp_path):
     (tmp_path / "first.json").write_text(json.dumps({name: DENSE[name] for name in DENSE if name != "id"}))
     (tmp_path / "second.json").write_text("[3]")
@@ -132,6 +211,8 @@ def test_sacap(tmp_path):
     assert (found.key, found.truth.names) == ("sa_1", ("11", "12"))
     assert [tuple(box) for box in found.layout.boxes] == [(0, 0, 2 / 3, 1), (2 / 3, 0, 1, 1)]
     assert [mask["size"] for mask in found.truth.masks] == [[1024, 1024]] * 2
+    assert found.truth.boxes[0] == pytest.approx((0, 0, 2 / 3 * 1024, 1024))
+    assert found.truth.prompt_boxes[0] == pytest.approx((0, 0, 1 / 3 * 1024, 3 / 4 * 1024)), "up to the last pixel"
     assert found.reference().size == (3, 4)
 
 

@@ -89,6 +89,36 @@ def test_rows_that_are_none_can_be_left_out(tmp_path):
     assert [item.key for item in benchmark.items] == ["a", "c"]
     assert benchmark.items[0].reference().getpixel((0, 0)) == (1, 0, 0)
     assert benchmark.settings["left out"] == ["hard-00000-of-00001.parquet row 1"]
+    assert benchmark.notes[-1] == "1 row could not be read: left out."
+
+
+def test_boxes_slightly_outside_are_cut_off_and_counted(tmp_path):
+    reaching = {**ANNOTATION, "annotations": {"cat_1": {**CAT, "bbox": [-4, 0, 512, 1030.5]}, "dog_1": DOG}}
+    benchmark = load(tmp_path, [row("a", reaching), row("b")])
+    first = benchmark.items[0]
+    assert tuple(first.layout.boxes[0]) == (0, 0, 0.5, 1)
+    assert first.truth.boxes[0] == (-4, 0, 512, 1030), "metrics take the box as it is given"
+    assert benchmark.settings["clipped boxes"] == {"number": 1, "first": ["a: cat_1"]}
+    assert benchmark.notes[-1].startswith("1 box reached slightly beyond the canvas")
+
+
+def test_a_box_far_outside_is_refused(tmp_path):
+    for edge in (1024 * 17 / 16 + 1, -65):
+        far = {**ANNOTATION, "annotations": {"cat_1": {**CAT, "bbox": [min(edge, 0), 0, max(edge, 9), 9]}}}
+        with pytest.raises(BenchmarkError, match=r"cat_1\.bbox: expected x"):
+            load(tmp_path, [row("a", {**far, "valid_overlap": []})])
+
+
+def test_fields_that_the_format_does_not_have_are_left_unread(tmp_path):
+    wide = {**ANNOTATION, "version": 2, "annotations": {"cat_1": {**CAT, "score": 0.9, "mask": [1]}, "dog_1": DOG}}
+    assert load(tmp_path, [row("a", wide)]).items[0].layout == load(tmp_path, [row("a")]).items[0].layout
+
+
+def test_without_an_id_items_are_named_by_their_row(tmp_path):
+    rows = [{name: value for name, value in row("x", shade=place).items() if name != "image_id"} for place in range(3)]
+    benchmark = load(tmp_path, rows)
+    assert [item.key for item in benchmark.items] == ["00000000", "00000001", "00000002"]
+    assert benchmark.items[2].reference().getpixel((0, 0)) == (2, 0, 0)
 
 
 def test_a_literal_is_limited(tmp_path):

@@ -33,13 +33,12 @@ class DenseLayoutSettings(Document):
 def read(settings: DenseLayoutSettings, folder: Path) -> LoadedItems:
     """An item for every record; one without an id is named after its file, or after its row in a table."""
     loaded = LoadedItems(files=files_in(folder, settings.files))
-    for path in loaded.files:
-        if path.suffix == ".parquet":
-            for row in rows([path], COLUMNS, optional=("id",)):
-                name = row.fields.get("id")
-                with loaded.row(row.place):
-                    loaded.items.append(_item(row.fields, f"{row.number:08d}" if name is None else name, loaded))
-            continue
+    tables = [path for path in loaded.files if path.suffix == ".parquet"]
+    for row in rows(tables, COLUMNS, optional=("id",)):
+        name = row.fields.get("id")
+        with loaded.row(row.place):
+            loaded.items.append(_item(row.fields, f"{row.number:08d}" if name is None else name, loaded))
+    for path in [path for path in loaded.files if path not in tables]:
         records: list[Any] = []
         with loaded.row(path.name):
             records = list(_records(path))
