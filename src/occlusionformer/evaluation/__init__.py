@@ -1,6 +1,7 @@
 """How good pictures are: metrics, judges, benchmarks, runs and reports."""
 
 from occlusionformer.evaluation.benchmarks import benchmark_names, load_benchmark
+from occlusionformer.evaluation.export import ExportedLayouts, benchmark_of_run, export_layouts
 from occlusionformer.evaluation.reports import compare_results, comparison_page, table_rows
 from occlusionformer.evaluation.running.folder import Shard
 from occlusionformer.evaluation.running.plan import Drawing, Plan
@@ -9,14 +10,17 @@ from occlusionformer.evaluation.running.runner import RunOptions, evaluate, resc
 
 __all__ = [
     "Drawing",
+    "ExportedLayouts",
     "Plan",
     "Result",
     "RunOptions",
     "Shard",
     "benchmark_names",
+    "benchmark_of_run",
     "compare_results",
     "comparison_page",
     "evaluate",
+    "export_layouts",
     "load_benchmark",
     "read_result",
     "rescore",

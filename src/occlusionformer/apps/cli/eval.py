@@ -1,4 +1,4 @@
-"""The commands `eval`, `eval replay` and `eval compare`: how good pictures are, and which method's are better."""
+"""The commands below `eval`: how good pictures are, which method's are better, and layouts to draw elsewhere."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ evaluation = typer.Typer(
 )
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.", show_default=False)]
+DataOption = Annotated[Path | None, typer.Option(help="The folder with the benchmark's files.")]
+UnreadableOption = Annotated[
+    str, typer.Option(metavar="fail|skip", help="Rows that cannot be read: refuse all, or leave them out and say so.")
+]
 ResultArgument = Annotated[
     Path, typer.Argument(metavar="RESULT", help="A result.json, or the folder it is in.", show_default=False)
 ]
@@ -47,7 +51,7 @@ def run(  # noqa: PLR0913 - a parameter for every option
     benchmark: Annotated[
         str, typer.Argument(metavar="BENCHMARK", help="A packaged benchmark, or a definition of your own (JSON).")
     ],
-    data: Annotated[Path | None, typer.Option(help="The folder with the benchmark's files.")] = None,
+    data: DataOption = None,
     model: options.ModelOption = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Judge the pictures of this folder, named by item, instead of drawing.")
@@ -63,6 +67,7 @@ def run(  # noqa: PLR0913 - a parameter for every option
     grounding_ratio: options.GroundingRatioOption = None,
     strength: Annotated[float, typer.Option(help="Factor on what the layout adds.")] = 1.0,
     limit: Annotated[int | None, typer.Option(help="Take only the first items.")] = None,
+    unreadable: UnreadableOption = "fail",
     workers: Annotated[int, typer.Option(help="Processes, each with a model and judges of its own.")] = 1,
     shard: Annotated[str, typer.Option(metavar="i/n", help="Only the i-th of n parts of the items.")] = "1/1",
     retry: Annotated[bool, typer.Option("--retry", help="Ask again where a judge gave nothing usable before.")] = False,
@@ -78,6 +83,7 @@ def run(  # noqa: PLR0913 - a parameter for every option
         plan = Plan(
             benchmark=benchmark,
             data=data,
+            unreadable=_unreadable(unreadable),
             method=method,
             judges=tuple(each.strip() for each in judges.split(",") if each.strip()),
             drawing=Drawing(
@@ -131,6 +137,52 @@ def compare(
         }
         lines = [f"{results[0].method} minus {results[1].method}", *(row.line() for row in rows)]
         outcome.result(value, lines if out is None else [*lines, str(out)])
+
+
+@evaluation.command()
+def layouts(  # noqa: PLR0913 - a parameter for every option
+    benchmark: Annotated[
+        str,
+        typer.Argument(
+            metavar="BENCHMARK", help="A packaged benchmark, a definition of your own (JSON), or the folder of a run."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="A new folder for the layouts and their index.", show_default=False)],
+    data: DataOption = None,
+    format: Annotated[str, typer.Option("--format", help=f"Format to write: {options.FORMAT_NAMES}.")] = "native",
+    lossy: Annotated[bool, typer.Option("--lossy", help="Leave out what the format cannot hold.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Take only the first items.")] = None,
+    unreadable: UnreadableOption = "fail",
+    as_json: options.JsonOption = False,
+) -> None:
+    """Write the layouts of a benchmark for programs elsewhere; `eval run --pictures DIR` judges their pictures."""
+    with ending(as_json) as outcome:
+        from occlusionformer.evaluation import benchmark_of_run, export_layouts, load_benchmark
+
+        if (Path(benchmark) / "run.json").is_file():
+            loaded = benchmark_of_run(Path(benchmark))
+        else:
+            loaded = load_benchmark(benchmark, data, unreadable=_unreadable(unreadable))
+        done = export_layouts(loaded, out, format=format, limit=limit, lossy=lossy)
+        for note in loaded.notes:
+            outcome.note(note)
+        if loaded.conditions_on is not None:
+            outcome.note("orders are judged on the references: name the folder of a run in place of the benchmark")
+        value = {
+            "folder": str(done.folder),
+            "index": str(done.folder / "index.json"),
+            "layouts": done.number,
+            "ordered": done.num_ordered,
+            "lost": list(done.lost),
+        }
+        lines = [f"{done.folder}: {done.number} layouts, {done.num_ordered} with an order"]
+        outcome.result(value, [*lines, *(f"lost: {line}" for line in done.lost)])
+
+
+def _unreadable(text: str) -> Any:
+    if text not in ("fail", "skip"):
+        raise RefusedError([f"unreadable: expected fail or skip, got {text!r}"])
+    return text
 
 
 def _shard(text: str) -> Any:

@@ -79,6 +79,11 @@ class JudgementStore:
         found = {question: self.record(item, question) for question in questions}
         return {question: record.answer for question, record in found.items() if record is not None}
 
+    def conditioned(self, item: Item, condition: Question | None) -> Item:
+        """The item with the order that a judge saw in its reference; as it is where none was seen or asked for."""
+        answer = None if condition is None else self._answer(item, condition)
+        return item if answer is None else item.ordered(answer)
+
     def _answer(self, item: Item, question: Question) -> Json:
         record = self.record(item, question)
         return None if record is None else record.answer

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from occlusionformer.evaluation.benchmark import Benchmark, Item, MetricSpec, Question
+from occlusionformer.evaluation.benchmark import Benchmark, Item, MetricSpec
 from occlusionformer.evaluation.reports import write_reports
 from occlusionformer.evaluation.running.drawing import draw_missing
 from occlusionformer.evaluation.running.folder import RunFolder, Shard
@@ -105,12 +105,7 @@ def _conditioned(benchmark: Benchmark, context: JudgingContext) -> Sequence[Item
     if condition is None or judge_spec_for(condition.kind, specs) is None:
         return context.items
     run_judges(context, [condition])
-    return [_with_order(item, condition, context.store) for item in context.items]
-
-
-def _with_order(item: Item, condition: Question, store: JudgementStore) -> Item:
-    record = store.record(item, condition)
-    return item if record is None or record.answer is None else item.ordered(record.answer)
+    return [context.store.conditioned(item, condition) for item in context.items]
 
 
 def _in_processes(plan: Plan, place: RunFolder, options: RunOptions, workers: int) -> None:
