@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from occlusionformer.layout import rle
 from occlusionformer.layout.box import Box
@@ -18,7 +19,14 @@ LONGEST_SIDE = 65_535
 """Pixels; the area then fits the 32 bits of a COCO run length."""
 
 UnitFloat = Annotated[float, Field(strict=True, ge=0, le=1)]
-Side = Annotated[int, Field(strict=True, ge=1, le=LONGEST_SIDE)]
+
+
+def _plain_number(value: object) -> object:
+    """A whole number of numpy as one of Python."""
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
+Side = Annotated[int, BeforeValidator(_plain_number), Field(strict=True, ge=1, le=LONGEST_SIDE)]
 
 
 class Polygon(Document):
@@ -64,9 +72,16 @@ class RunLength(Document):
         "or the string COCO compresses it to. They add up to height x width.",
     )
 
+    @field_validator("size", mode="before")
+    @classmethod
+    def _size_is_a_list(cls, size: object) -> object:
+        return _plain_list(size)
+
     @field_validator("counts", mode="before")
     @classmethod
-    def _fits_size(cls, counts: object, info: ValidationInfo) -> object:
+    def _fits_size(cls, counts: object, info: ValidationInfo) -> str | list[int]:
+        """Bytes, as pycocotools gives them, become the string they hold, and arrays of numpy lists."""
+        counts = counts.decode("latin-1") if isinstance(counts, bytes) else _plain_list(counts)
         numbers = _run_lengths(counts)
         if negative := [count for count in numbers if count < 0]:
             raise LayoutError([f"expected run lengths of at least 0, got {shown(negative[0])}"])
@@ -78,7 +93,7 @@ class RunLength(Document):
                 raise LayoutError(
                     [f"expected runs that add up to {height} x {width} = {height * width}, got {shown(sum(numbers))}"]
                 )
-        return counts
+        return counts if isinstance(counts, str) else numbers
 
     def run_lengths(self) -> tuple[int, ...]:
         """The counts as numbers: unset, set, unset, ... pixels down the columns."""
@@ -96,13 +111,18 @@ class RunLength(Document):
         return rle.rows(self.run_lengths(), height, width)
 
     def rows(self) -> list[list[int]]:
-        """The mask itself: `height` rows of `width` numbers, 1 where it is set."""
+        """The mask itself: `height` rows of `width` numbers, 1 where it is set; costs a number for every pixel."""
         return [rle.paint(runs, self.size[1]) for runs in self.decode()]
 
 
 def signed_area(points: tuple[tuple[float, float], ...]) -> float:
     """Shoelace formula; positive for corners that go clockwise on the screen."""
     return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(points, points[1:] + points[:1], strict=True)) / 2
+
+
+def _plain_list(value: object) -> object:
+    """An array of numpy as a list."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _run_lengths(counts: object) -> list[int]:
@@ -112,7 +132,7 @@ def _run_lengths(counts: object) -> list[int]:
         except ValueError as error:
             raise LayoutError([f"expected a COCO compressed string: {error}, got {shown(counts)}"]) from None
     if isinstance(counts, list | tuple):
-        if wrong := [count for count in counts if not isinstance(count, int) or isinstance(count, bool)]:
+        if wrong := [count for count in counts if not isinstance(count, Integral) or isinstance(count, bool)]:
             raise LayoutError([f"expected whole numbers, got {shown(wrong[0])}"])
-        return list(counts)
+        return list(map(int, counts))
     raise LayoutError([f"expected a COCO compressed string or a list of whole numbers, got {shown(counts)}"])

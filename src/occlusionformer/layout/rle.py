@@ -16,7 +16,7 @@ def decompress(text: str) -> list[int]:
     for place, character in enumerate(text):
         bits = ord(character) - FIRST_CHARACTER
         if not 0 <= bits < 64:
-            raise ValueError(f"character {character!r} at {place} is none of '0' to 'o'")
+            raise ValueError(why_no_number(text, place))
         value |= (bits & 31) << shift
         shift += 5
         if shift > 40:
@@ -29,6 +29,13 @@ def decompress(text: str) -> list[int]:
     if shift:
         raise ValueError("the last number is cut off")
     return counts
+
+
+def why_no_number(text: str, place: int) -> str:
+    """The reason to refuse a string for its character at a place."""
+    if place <= 1 and text[:2] in ("b'", 'b"'):
+        return "it is how Python shows bytes, with b and quotation marks around the string"
+    return f"character {text[place]!r} at {place} is none of '0' to 'o'"
 
 
 def compress(counts: Sequence[int]) -> str:

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from occlusionformer.layout import Polygon, RunLength
-
-SUBSAMPLES = 8
-"""Points a side at which a polygon is tested inside one token: coverage is exact to 1/64."""
+from occlusionformer.tensors.polygons import coverage_of_polygon
+from occlusionformer.tensors.runs import coverage_of_runs, run_lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +85,13 @@ def _two_pixel_mean(low_K: Tensor, high_K: Tensor, cells: int, pixels: int) -> T
 
 
 def region_coverage(region: Polygon | RunLength, grid: TokenGrid) -> Tensor:
-    """Fraction (0..1) of every token's cell inside a region drawn on the whole canvas, (L,) float64."""
+    """Fraction (0..1) of every token's cell inside a region drawn on the whole canvas, (L,) float64.
+
+    Costs as much as the region has corners or runs and the grid has tokens, whatever the size of its mask.
+    """
+    cells = (grid.height, grid.width)
     if isinstance(region, Polygon):
-        fine = _polygon_points(region, grid)
+        share_hw = coverage_of_polygon(region.points, cells)
     else:
-        fine = torch.tensor(region.rows(), dtype=torch.float64)
-    rows, columns = fine.shape
-    return (_shares(grid.height, rows) @ fine @ _shares(grid.width, columns).T).flatten()
-
-
-def _shares(cells: int, pixels: int) -> Tensor:
-    """How much of every cell each pixel of a side makes up, (cells, pixels); rows sum to 1."""
-    edge = torch.arange(cells + 1, dtype=torch.float64) / cells
-    return _overlap_1d(edge[:-1], edge[1:], pixels) * (cells / pixels)
-
-
-def _polygon_points(region: Polygon, grid: TokenGrid) -> Tensor:
-    """Even-odd test of a regular lattice of points, (h * SUBSAMPLES, w * SUBSAMPLES)."""
-    rows, columns = grid.height * SUBSAMPLES, grid.width * SUBSAMPLES
-    y = ((torch.arange(rows, dtype=torch.float64) + 0.5) / rows)[:, None]
-    x = ((torch.arange(columns, dtype=torch.float64) + 0.5) / columns)[None, :]
-    inside = torch.zeros(rows, columns, dtype=torch.bool)
-    corners = list(region.points)
-    for (x1, y1), (x2, y2) in zip(corners, corners[1:] + corners[:1], strict=True):
-        if y1 != y2:
-            crosses = (y >= min(y1, y2)) & (y < max(y1, y2))
-            inside ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
-    return inside.to(torch.float64)
+        share_hw = coverage_of_runs(run_lengths(region.counts), region.size, cells)
+    return torch.from_numpy(share_hw).flatten()

@@ -1,6 +1,7 @@
 """COCOA and BSDS-A: regions drawn amodally, each picture by one or several people.
 
-`depth_constraint` is a list "i-j,..." of regions counted from 1: i is in front of j.
+`depth_constraint` is a list "i-j,..." of regions counted from 1: i is in front of j. A `visible_mask` without a set
+pixel says that the region is hidden.
 """
 
 from __future__ import annotations
@@ -14,83 +15,115 @@ from typing import Any
 from occlusionformer.data.converters.coco import CocoImage, read_images
 from occlusionformer.data.converters.fields import Fields
 from occlusionformer.data.converters.json_stream import JsonStream
-from occlusionformer.data.converters.refusal import BadRecordError
-from occlusionformer.data.records.masks import box_of
-from occlusionformer.data.records.packages import from_extra
-from occlusionformer.data.records.record import APART, OCCLUDES, Box, Matrix, Provenance, Record, RecordInstance
+from occlusionformer.data.converters.refusal import BadRecordError, kept_rows
+from occlusionformer.data.records.checking_masks import BOX_SLACK
+from occlusionformer.data.records.masks import box_of, is_empty
+from occlusionformer.data.records.record import (
+    APART,
+    OCCLUDES,
+    Box,
+    Mask,
+    Matrix,
+    Provenance,
+    Record,
+    RecordInstance,
+    record_of_part,
+)
+from occlusionformer.data.records.repairs import Repairs
+from occlusionformer.layout.problems import Problem
 
-PAIR = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
+PAIR = re.compile(r"\s*([0-9]{1,9})\s*-\s*([0-9]{1,9})\s*")
 HELD = frozenset({"segmentation", "name", "visible_mask", "invisible_mask"})
 
 
-def read_cocoa(path: str | Path) -> Iterator[Record | BadRecordError]:
-    """One record for each annotation; the second and further ones of a picture have `-2`, `-3` after its id."""
+def read_cocoa(path: str | Path, *, repairs: Repairs | None = None) -> Iterator[Record | BadRecordError]:
+    """One record for each annotation; the second and further ones of a picture have `-2`, `-3` after its id.
+
+    With `repairs`, what leaving out a region, a polygon, a relation or an annotation of no image puts right is put
+    right and told there.
+    """
     source = Path(path)
     images = read_images(source)
     provenance = Provenance(dataset="COCOA", source=source.name, license="CC BY 4.0")
     times: Counter[int] = Counter()
     with JsonStream(source) as stream:
         for place, value in enumerate(stream.elements("annotations")):
-            row = Fields(value)
+            row = Fields(value, repairs=None if repairs is None else [])
             image = images.get(row.number("image_id"))
-            if image is None:
-                row.report("expected the id of an image", row.value.get("image_id"), "image_id")
+            if image is None and not row.problems:
+                row.report("expected the id of an image of this file", row.value["image_id"], "image_id")
+            if image is None and repairs is not None:
+                repairs.note(source.name, place, (Problem(p.path, f"annotation left out: {p.text}") for p in row.problems))
+                repairs.keep()
+            elif image is None:
                 yield BadRecordError(source.name, place, row.problems)
-                continue
-            times[image.id] += 1
-            suffix = f"-{times[image.id]}" if times[image.id] > 1 else ""
-            yield _record(row, image, f"{image.id}{suffix}", provenance)
+            else:
+                times[image.id] += 1
+                suffix = f"-{times[image.id]}" if times[image.id] > 1 else ""
+                yield _record(row, image, f"{image.id}{suffix}", provenance, repairs)
 
 
-def _record(row: Fields, image: CocoImage, image_id: str, provenance: Provenance) -> Record | BadRecordError:
+def _record(
+    row: Fields, image: CocoImage, image_id: str, provenance: Provenance, repairs: Repairs | None
+) -> Record | BadRecordError:
     instances = tuple(_instance(region, place, image) for place, region in enumerate(row.rows("regions")))
-    order = _order(row, len(instances))
-    kept = {name: value for name, value in row.value.items() if name not in ("regions", "depth_constraint")}
-    if row.problems:
-        return BadRecordError(provenance.source, image_id, row.problems)
-    return Record(
+    kept = kept_rows(row, ("regions",), range(len(instances)))
+    record = Record(
         image_id=image_id,
         width=image.width,
         height=image.height,
         prompt=image.prompt,
         instances=instances,
-        order=order,
+        order=_order(row, len(instances)),
         image_path=image.path,
         provenance=provenance,
-        extra=_json(kept),
+        extra=row.kept(("regions", "depth_constraint")),
     )
+    if row.problems:
+        return BadRecordError(provenance.source, image_id, row.problems)
+    if repairs is not None:
+        repairs.note(provenance.source, image_id, row.repairs or ())
+    return record_of_part(record, kept)
 
 
 def _instance(region: Fields, place: int, image: CocoImage) -> RecordInstance:
     """A region without `visible_mask` is not hidden."""
     amodal = region.mask("segmentation", image.height, image.width)
     visible = region.mask("visible_mask", image.height, image.width) or amodal
-    visible_box: Box | None = None
-    if amodal is None or visible is None:
-        if "segmentation" not in region:
-            region.report("expected a polygon", None, "segmentation")
-    else:
-        try:
-            visible_box, amodal_box = box_of(visible), box_of(amodal)
-        except (ValueError, IndexError):
-            region.report("expected masks with at least one set pixel", visible.counts, "visible_mask")
+    visible_box = amodal_box = None
+    if amodal is not None and visible is not None:
+        if is_empty(amodal):
+            region.report("expected a mask with at least one set pixel", region.value["segmentation"], "segmentation")
+        else:
+            amodal_box = _box_with_outline(amodal, region.value["segmentation"])
+            visible_box = None if is_empty(visible) else box_of(visible)
+    elif region.value.get("segmentation") is None:
+        region.report("expected a polygon", None, "segmentation")
     return RecordInstance(
         id=str(place + 1),
         caption=region.text("name"),
         visible_box=visible_box,
-        amodal_box=None if visible_box is None else _outline(region.value["segmentation"], amodal_box),
+        amodal_box=amodal_box,
         visible_mask=visible,
         amodal_mask=amodal,
-        extra=_json({name: value for name, value in region.value.items() if name not in HELD}),
+        extra=region.kept(HELD),
     )
 
 
-def _outline(shape: Any, inside: Box) -> Box:
-    """Around the corners of a polygon, which may lie outside the picture."""
-    corners = shape[0] if isinstance(shape, list) and isinstance(shape[0], list) else shape
-    if not isinstance(corners, list):
+def _box_with_outline(mask: Mask, shape: Any) -> Box:
+    """Around the corners of polygons, which may lie outside the picture, where they agree with the mask inside it."""
+    inside = box_of(mask)
+    rings = shape if isinstance(shape, list) and isinstance(shape[0], list) else [shape]
+    rings = [ring for ring in rings if isinstance(ring, list) and len(ring) > 1]
+    if not rings:
         return inside
-    return float(min(corners[::2])), float(min(corners[1::2])), float(max(corners[::2])), float(max(corners[1::2]))
+    xs, ys = ([float(edge) for ring in rings for edge in ring[axis::2] if type(edge) in (int, float)] for axis in (0, 1))
+    outline = (min(xs), min(ys), max(xs), max(ys))
+    edges = [
+        outer if -side <= outer <= 2 * side and abs(min(max(outer, 0.0), side) - edge) <= BOX_SLACK else edge
+        for outer, edge, side in zip(outline, inside, (mask.width, mask.height) * 2, strict=True)
+    ]
+    return edges[0], edges[1], edges[2], edges[3]
 
 
 def _order(row: Fields, count: int) -> Matrix:
@@ -100,12 +133,7 @@ def _order(row: Fields, count: int) -> Matrix:
         found = PAIR.fullmatch(pair)
         front, behind = (int(number) - 1 for number in found.groups()) if found else (-1, -1)
         if front == behind or not (0 <= front < count and 0 <= behind < count):
-            row.report(f"expected two different regions i-j out of 1 to {count}", pair, "depth_constraint")
+            row.leave_out(f"expected two different regions i-j out of 1 to {count}", pair, "depth_constraint")
         else:
             order[front][behind] = OCCLUDES
     return tuple(map(tuple, order))
-
-
-def _json(value: Any) -> str:
-    text: str = from_extra("orjson").dumps(value).decode()
-    return text

@@ -1,16 +1,26 @@
-"""Fields of foreign JSON, taken one by one; what is wrong with them is collected rather than raised."""
+"""Fields of foreign JSON, taken one by one; what is wrong with them is collected rather than raised.
+
+Where `repairs` is a list, faults that leaving something out puts right are put right and told there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from occlusionformer.data.records.masks import coco_mask
+from occlusionformer.data.converters.shapes import ShapeError, ShapeReader
+from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Box, Mask
 from occlusionformer.layout.problems import Path, Problem, shown
 
 ABSENT = object()
+
+LARGEST_NUMBER = 2**63 - 1
+"""Of a whole number: files that are sorted by ids keep them in 64 bits."""
+
+FARTHEST = 1e9
+"""Pixels from the picture of an edge of a box, so that its size is no rounding error."""
 
 
 @dataclass
@@ -20,6 +30,7 @@ class Fields:
     value: Any
     path: Path = ()
     problems: list[Problem] = field(default_factory=list)
+    repairs: list[Problem] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, Mapping):
@@ -30,19 +41,29 @@ class Fields:
         return name in self.value
 
     def report(self, text: str, value: object, *names: str | int) -> None:
+        self.problems.append(self._problem(text, value, names))
+
+    def leave_out(self, text: str, value: object, *names: str | int) -> None:
+        """Report a part that can be left out; where faults are repaired, say that it is."""
+        if self.repairs is None:
+            self.report(text, value, *names)
+        else:
+            self.repairs.append(self._problem(f"left out: {text}", value, names))
+
+    def _problem(self, text: str, value: object, names: tuple[str | int, ...]) -> Problem:
         got = "nothing" if value is ABSENT else shown(value)
-        self.problems.append(Problem((*self.path, *names), f"{text}, got {got}"))
+        return Problem((*self.path, *names), f"{text}, got {got}")
 
     def at(self, *names: str | int, value: Any) -> Fields:
         """A part of this object, whose problems are collected with its own."""
-        return Fields(value, (*self.path, *names), self.problems)
+        return Fields(value, (*self.path, *names), self.problems, self.repairs)
 
     def number(self, name: str) -> int:
         """A whole number; 0 where there is none."""
         value = self.value.get(name, ABSENT)
-        if type(value) is int:
+        if type(value) is int and abs(value) <= LARGEST_NUMBER:
             return value
-        self.report("expected a whole number", value, name)
+        self.report("expected a whole number" + " of at most 64 bits" * (type(value) is int), value, name)
         return 0
 
     def text(self, name: str) -> str:
@@ -66,20 +87,47 @@ class Fields:
         value = self.value.get(name)
         if value is None:
             return None
-        if not isinstance(value, list) or len(value) != 4 or any(type(edge) not in (int, float) for edge in value):
-            meaning = "x1, y1, x2, y2" if has_corners else "x, y, width, height"
+        meaning = "x1, y1, x2, y2" if has_corners else "x, y, width, height"
+        if not isinstance(value, list | tuple) or len(value) != 4 or any(type(e) not in (int, float) for e in value):
             self.report(f"expected four numbers {meaning}", value, name)
             return None
+        if not all(abs(edge) < FARTHEST for edge in value):
+            self.report(f"expected four numbers {meaning} nearer than {FARTHEST:g} to the picture", value, name)
+            return None
         first, second, third, fourth = map(float, value)
-        return (first, second, third, fourth) if has_corners else (first, second, first + third, second + fourth)
+        if not has_corners:
+            third, fourth = first + third, second + fourth
+        if first >= third or second >= fourth:
+            rule = "x1 < x2 and y1 < y2" if has_corners else "a width and a height above 0"
+            self.report(f"expected {rule}", value, name)
+            return None
+        return first, second, third, fourth
 
     def mask(self, name: str, height: int, width: int) -> Mask | None:
-        """A mask of polygons or run lengths; None where it is not there."""
+        """A mask of polygons or run lengths; None where it is not there, or wrong."""
         value = self.value.get(name)
         if value is None:
             return None
+        found: list[Problem] = []
+        reader = ShapeReader(height, width, None if self.repairs is None else found)
         try:
-            return coco_mask(value, height, width)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            self.report(str(error) if isinstance(error, ValueError) else "expected size and counts", value, name)
+            return reader.mask(value)
+        except ShapeError as error:
+            self.problems += (problem.under((*self.path, name)) for problem in error.problems)
             return None
+        finally:
+            if self.repairs is not None:
+                self.repairs += (problem.under((*self.path, name)) for problem in found)
+
+    def kept(self, without: Container[str]) -> str:
+        """The fields that no record has a place for, as JSON."""
+        return self.json({name: value for name, value in self.value.items() if name not in without})
+
+    def json(self, value: Mapping[str, Any]) -> str:
+        """An object as JSON; `{}` where it has what JSON cannot hold."""
+        try:
+            text: str = from_extra("orjson").dumps(value).decode()
+        except TypeError as error:
+            self.report(f"expected fields that JSON can hold: {error}", value)
+            return "{}"
+        return text

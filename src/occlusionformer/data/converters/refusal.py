@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from occlusionformer.layout.problems import Problem, shown
+from occlusionformer.data.converters.fields import Fields
+from occlusionformer.data.records.repairs import problem_line
+from occlusionformer.layout.problems import Path, Problem
 
 
 class BadRecordError(ValueError):
-    """Given by converters in place of the record, so that the rest of the file can still be read."""
+    """Given by converters in place of the record, so that the rest of the file can still be read.
 
-    def __init__(self, file: str, record: str | int, problems: Iterable[Problem]) -> None:
+    `record` is None for what belongs to no record.
+    """
+
+    def __init__(self, file: str, record: str | int | None, problems: Iterable[Problem]) -> None:
         self.file = file
         self.record = record
         self.details = tuple(problems)
@@ -20,4 +25,25 @@ class BadRecordError(ValueError):
     @property
     def problems(self) -> list[str]:
         """One line for each."""
-        return [f"{self.file}: record {shown(self.record)}: {problem}" for problem in self.details]
+        return [problem_line(self.file, self.record, problem) for problem in self.details]
+
+
+def kept_rows(fields: Fields, rows: Path, keys: Sequence[str | int]) -> list[int]:
+    """Places of the rows of instances, at `rows` under their `keys`, that are kept: all, unless faults are repaired.
+
+    Then those with faults of their own are left out, and the faults become repairs.
+    """
+    if fields.repairs is None:
+        return list(range(len(keys)))
+    rest: list[Problem] = []
+    lost: dict[str | int, list[str]] = {}
+    for problem in fields.problems:
+        if problem.path[: len(rows)] == rows and len(problem.path) > len(rows):
+            lost.setdefault(problem.path[len(rows)], []).append(str(problem))
+        else:
+            rest.append(problem)
+    fields.problems[:] = rest
+    fields.repairs += (
+        Problem((*rows, key), f"instance left out: {'; '.join(reasons)}") for key, reasons in lost.items()
+    )
+    return [place for place, key in enumerate(keys) if key not in lost]

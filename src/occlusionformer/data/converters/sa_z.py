@@ -8,7 +8,7 @@ stability_score and caption. `pred_order[i][j] == 1` says that row i hides part 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from occlusionformer.data.converters.sa_z_problems import row_problems
 from occlusionformer.data.held_out import SA_Z
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Box, Mask, Matrix, Provenance, Record, RecordInstance, Step
+from occlusionformer.data.records.repairs import Repairs
 from occlusionformer.data.records.staging import replaced
-from occlusionformer.layout.rle import compress
+from occlusionformer.layout.problems import Problem
+from occlusionformer.tensors.runs import compressed, run_lengths
 
 KEY, MISSING = "@key", "@missing"
 """Names in `extra` for what no field of the file can say: under which key a record was, and what it lacked."""
@@ -35,8 +37,11 @@ LONGEST_NUMBER = 18
 ENTRIES = frozenset({-1, 0, 1})
 
 
-def read_sa_z(path: str | Path) -> Iterator[Record | BadRecordError]:
-    """All records of a file, one in memory at a time; BadRecordError in the place of those that cannot be read."""
+def read_sa_z(path: str | Path, *, repairs: Repairs | None = None) -> Iterator[Record | BadRecordError]:
+    """All records of a file, one in memory at a time; BadRecordError in the place of those that cannot be read.
+
+    With `repairs`, rows of `mask_annotation` that cannot be read are left out and told there.
+    """
     source = Path(path)
     provenance = Provenance(
         dataset=SA_Z,
@@ -50,7 +55,13 @@ def read_sa_z(path: str | Path) -> Iterator[Record | BadRecordError]:
             try:
                 yield reader.record(key, value)
             except _UnfitError:
-                yield BadRecordError(source.name, key, row_problems(value))
+                problems = row_problems(value)
+                mended = None if repairs is None else _without_bad_rows(value, problems)
+                if repairs is None or mended is None:
+                    yield BadRecordError(source.name, key, problems)
+                else:
+                    repairs.note(source.name, key, (Problem(p.path, f"instance left out: {p.text}") for p in problems))
+                    yield reader.record(key, mended)
 
 
 def sa_z_row(record: Record) -> tuple[str | None, dict[str, Any]]:
@@ -110,6 +121,18 @@ def beyond_sa_z(record: Record) -> list[str]:
     return lost
 
 
+def _without_bad_rows(value: Any, problems: Sequence[Problem]) -> dict[str, Any] | None:
+    """A record without the rows that cannot be read; None where that is not enough, or nothing would be left."""
+    bad = {problem.path[1] for problem in problems if problem.path[:1] == ("mask_annotation",) and len(problem.path) > 1}
+    if any(problem.path[:1] != ("mask_annotation",) or len(problem.path) < 2 for problem in problems):
+        return None
+    kept = [place for place in range(len(value["mask_annotation"])) if place not in bad]
+    mended = {**value, "mask_annotation": [value["mask_annotation"][place] for place in kept]}
+    if value.get("pred_order") is not None:
+        mended["pred_order"] = [[value["pred_order"][row][column] for column in kept] for row in kept]
+    return mended if kept and not row_problems(mended) else None
+
+
 class _UnfitError(Exception):
     """A record is not as it should be; what exactly is looked for only then."""
 
@@ -153,7 +176,7 @@ class _Reader:
             order=order,
             image_path=image_path,
             provenance=self._provenance,
-            extra=self._dumps(kept).decode(),
+            extra=self._json(kept),
         )
 
     def _instance(self, row: Mapping[str, Any], height: int, width: int) -> RecordInstance:
@@ -182,8 +205,15 @@ class _Reader:
             caption=caption,
             visible_box=box,
             visible_mask=mask,
-            extra=self._dumps(kept).decode(),
+            extra=self._json(kept),
         )
+
+    def _json(self, value: Mapping[str, Any]) -> str:
+        try:
+            text: str = self._dumps(value).decode()
+        except TypeError:
+            raise _UnfitError from None
+        return text
 
 
 def _size(value: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> tuple[int, int]:
@@ -220,9 +250,10 @@ def _order(value: Mapping[str, Any], count: int) -> Matrix | None:
 
 
 def _compressed(counts: list[int]) -> str:
-    if any(type(count) is not int for count in counts):
-        raise _UnfitError
-    return compress(counts)
+    try:
+        return compressed(run_lengths(counts))
+    except ValueError:
+        raise _UnfitError from None
 
 
 def _annotation(instance: RecordInstance, loads: Any) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from occlusionformer.data.records.packages import from_extra
 from occlusionformer.layout.problems import Path, Problem, shown
+from occlusionformer.tensors.runs import run_lengths
 
 ABSENT = object()
 
@@ -25,7 +27,16 @@ def row_problems(value: object) -> list[Problem]:
         problems += _annotation_problems(row, ("mask_annotation", place), size)
     if value.get("pred_order") is not None:
         problems += _order_problems(value["pred_order"], len(rows))
-    return problems
+    return problems or _depth_problems(value)
+
+
+def _depth_problems(value: Mapping[str, Any]) -> list[Problem]:
+    """Of what can be read but not be written again."""
+    try:
+        from_extra("orjson").dumps(value)
+    except TypeError as error:
+        return [Problem((), f"expected what JSON can hold: {error}")]
+    return []
 
 
 def _kind_problems(value: Mapping[str, Any], kinds: Mapping[str, Any], path: Path) -> list[Problem]:
@@ -80,10 +91,14 @@ def _mask_problems(mask: object, path: Path, size: list[int] | None) -> list[Pro
         return [Problem(path, f"expected a COCO run-length mask, got {shown(mask)}")]
     problems = []
     counts = mask.get("counts", ABSENT)
-    is_list = isinstance(counts, list) and all(type(count) is int for count in counts)
-    if not isinstance(counts, str) and not is_list:
-        text = f"expected a COCO compressed string or a list of whole numbers, got {_shown(counts)}"
+    if counts is ABSENT:
+        text = "expected a COCO compressed string or a list of whole numbers, got nothing"
         problems.append(Problem((*path, "counts"), text))
+    elif not isinstance(counts, str):
+        try:
+            run_lengths(counts)
+        except ValueError as error:
+            problems.append(Problem((*path, "counts"), str(error)))
     found = mask.get("size", ABSENT)
     if not _is_size(found):
         problems.append(Problem((*path, "size"), f"expected height and width, got {_shown(found)}"))

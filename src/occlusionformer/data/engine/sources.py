@@ -20,13 +20,12 @@ from occlusionformer.data.records import (
     RecordFolder,
     RecordInstance,
     box_of,
-    decode_masks,
     encode_mask,
     png,
 )
-from occlusionformer.data.records.masks import run_lengths
+from occlusionformer.data.records.masks import is_empty, mask_from_runs
 from occlusionformer.data.scenes import SceneDataset, SceneSpec
-from occlusionformer.layout import rle
+from occlusionformer.tensors.runs import checked_runs
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -202,7 +201,7 @@ def _instance(identifier: str, mask: Mask) -> RecordInstance:
 
 
 def _checked(mask: Mask | None, place: int) -> Mask:
-    if mask is None or not decode_masks([mask]).any():
+    if mask is None or is_empty(mask):
         raise BadItemError(f"instances[{place}]: expected a visible mask with set pixels, got none")
     return mask
 
@@ -238,20 +237,13 @@ def _annotation(annotation: Any, place: int, height: int, width: int) -> RecordI
     segmentation = annotation.get("segmentation") if isinstance(annotation, dict) else None
     if not isinstance(segmentation, dict) or segmentation.get("size") != [height, width]:
         raise ValueError(f"expected a run-length segmentation of size [{height}, {width}]")
-    counts = segmentation.get("counts")
-    if isinstance(counts, list) and all(isinstance(count, int) and count >= 0 for count in counts):
-        counts = rle.compress(counts)
-    if not isinstance(counts, str):
-        raise ValueError("expected counts that are a COCO string or a list of whole numbers")
-    runs = run_lengths(counts)
-    if (runs < 0).any() or runs.sum() != height * width:
-        raise ValueError(f"expected runs that add up to {height * width}, got {runs.sum()}")
-    if not runs[1::2].any():
+    runs_R = checked_runs(segmentation.get("counts"), height, width)
+    if not runs_R[1::2].any():
         raise ValueError("expected a mask with set pixels, got an empty one")
     box = annotation.get("bbox")
     if box is not None and not (isinstance(box, list) and all(_is_finite(edge) for edge in box)):
         raise ValueError("expected a bbox of finite numbers")
-    mask = Mask(height=height, width=width, counts=counts)
+    mask = mask_from_runs(runs_R, height, width)
     caption = annotation.get("caption", "")
     return replace(
         _instance(str(annotation.get("id", place)), mask), caption=caption if isinstance(caption, str) else ""

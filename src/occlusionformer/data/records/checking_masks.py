@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from occlusionformer.data.records.masks import mask_box, run_lengths, shared_pixels
+from occlusionformer.data.records.masks import mask_runs
 from occlusionformer.data.records.record import Box, Mask, Record, RecordInstance
 from occlusionformer.layout.problems import Problem, shown
+from occlusionformer.tensors.runs import box_of_runs, num_set, shared_pixels
 
 BOX_SLACK = 2.0
 """Pixels between an edge of a box and of its mask: data sets round, and count the last pixel or do not."""
@@ -21,18 +22,27 @@ LEAST_COVERED = 0.8
 
 
 def mask_problems(instance: RecordInstance, record: Record, boxes: Mapping[str, Box]) -> list[Problem]:
-    """`boxes` are those of the instance that are right in themselves."""
+    """`boxes` are those of the instance that are right in themselves.
+
+    A visible mask without a set pixel says that the instance is hidden: it has no visible box then.
+    """
     problems: list[Problem] = []
     runs: dict[str, np.ndarray] = {}
     for kind in ("visible", "amodal"):
-        mask = getattr(instance, f"{kind}_mask")
+        mask, box = getattr(instance, f"{kind}_mask"), getattr(instance, f"{kind}_box")
         if mask is None:
             continue
         runs_R, found = _readable(mask, record)
         problems += (problem.under((f"{kind}_mask",)) for problem in found)
-        if getattr(instance, f"{kind}_box") is None:
+        is_empty = runs_R is not None and not runs_R[1::2].any()
+        if is_empty and kind == "amodal":
+            problems.append(Problem(("amodal_mask", "counts"), "expected at least one set pixel, got none"))
+        elif is_empty and box is not None:
+            text = f"expected null beside a mask without a set pixel, got {shown(box)}"
+            problems.append(Problem(("visible_box",), text))
+        elif box is None and not is_empty:
             problems.append(Problem((f"{kind}_box",), "expected the box of the mask, got null"))
-        if runs_R is not None:
+        elif runs_R is not None and not is_empty:
             runs[kind] = runs_R
             if f"{kind}_box" in boxes:
                 problems += _box_beside_mask(f"{kind}_box", boxes[f"{kind}_box"], mask, runs_R)
@@ -47,23 +57,14 @@ def _readable(mask: Mask, record: Record) -> tuple[np.ndarray | None, list[Probl
     if size != canvas:
         return None, [Problem(("size",), f"expected the size of the picture, {shown(canvas)}, got {shown(size)}")]
     try:
-        runs_R = run_lengths(mask.counts)
+        return mask_runs(mask), []
     except ValueError as error:
-        return None, [Problem(("counts",), f"expected a COCO compressed string: {error}, got {shown(mask.counts)}")]
-    if np.any(runs_R < 0):
-        text = f"expected run lengths of at least 0, got {runs_R[runs_R < 0][0]}"
-        return None, [Problem(("counts",), text)]
-    if runs_R.sum() != mask.height * mask.width:
-        text = f"expected runs that add up to {mask.height} x {mask.width} = {mask.height * mask.width}"
-        return None, [Problem(("counts",), f"{text}, got {runs_R.sum()}")]
-    if not runs_R[1::2].any():
-        return None, [Problem(("counts",), "expected at least one set pixel, got none")]
-    return runs_R, []
+        return None, [Problem(("counts",), str(error))]
 
 
 def _box_beside_mask(name: str, box: Box, mask: Mask, runs_R: np.ndarray) -> list[Problem]:
     """The box of a mask ends where the picture does."""
-    expected = mask_box(runs_R, mask.height)
+    expected = box_of_runs(runs_R, mask.height)
     cut = [min(max(edge, 0.0), side) for edge, side in zip(box, (mask.width, mask.height) * 2, strict=True)]
     if all(abs(edge - other) <= BOX_SLACK for edge, other in zip(cut, expected, strict=True)):
         return []
@@ -72,7 +73,7 @@ def _box_beside_mask(name: str, box: Box, mask: Mask, runs_R: np.ndarray) -> lis
 
 
 def _visible_beyond_amodal(visible_R: np.ndarray, amodal_R: np.ndarray) -> list[Problem]:
-    covered = shared_pixels(visible_R, amodal_R) / int(visible_R[1::2].sum())
+    covered = shared_pixels(visible_R, amodal_R) / num_set(visible_R)
     if covered >= LEAST_COVERED:
         return []
     text = f"expected a mask that covers {LEAST_COVERED:.0%} of the visible one, got {covered:.0%}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -13,7 +14,10 @@ from pathlib import Path
 
 from occlusionformer.data.records.card import write_descriptions
 from occlusionformer.data.records.folder import RECORDS_PER_SHARD, RecordWriter
-from occlusionformer.data.records.record import Record
+from occlusionformer.data.records.intake import Intake, RefusedRecordError
+from occlusionformer.data.records.masks import is_empty
+from occlusionformer.data.records.record import Record, RecordInstance, record_of_part
+from occlusionformer.data.records.repairs import Repairs
 from occlusionformer.data.records.shards import Item
 from occlusionformer.data.records.source import picture_path
 from occlusionformer.data.records.staging import flush_folder
@@ -25,6 +29,12 @@ Coming = Item | Record | ValueError
 REJECTED = "rejected.jsonl"
 """One line for each record that was passed over, with the reasons."""
 
+REPAIRED = "repaired.jsonl"
+"""One line for each repair."""
+
+MOST_TOLD = 100
+"""Problems that are told before the rest of a source is left unread."""
+
 
 @dataclass(frozen=True)
 class Making:
@@ -33,13 +43,16 @@ class Making:
     records: int
     shards: int
     rejected: int
+    repairs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class DataSetMaker:
     """Makes one data set. `image_root` is a folder to look for pictures in, by the `image_path` of records.
 
-    A record that cannot be taken stops everything and leaves nothing behind, unless `skip_bad`.
+    Every record is checked by the rules of `data validate` first; `require` is what it needs beyond them. One that
+    cannot be taken stops everything and leaves nothing behind, unless `skip_bad`. With `repairs`, what can be put
+    right is put right and told there; the same list goes to whoever reads the records.
     """
 
     target: Path
@@ -47,34 +60,68 @@ class DataSetMaker:
     image_root: Path | None = None
     skip_bad: bool = False
     records_per_shard: int = RECORDS_PER_SHARD
+    require: tuple[str, ...] = ("captions",)
+    repairs: Repairs | None = None
 
     def make(self, items: Iterable[Coming]) -> Making:
-        """Raises ValueError when nothing comes, or something bad that is not to be skipped."""
+        """Raises ValueError when nothing comes, or with what is wrong with bad ones that are not to be skipped."""
         rejected: list[bytes] = []
         with new_folder(self.target) as folder:
             with RecordWriter(folder, self.split, records_per_shard=self.records_per_shard) as writer:
-                for item in items:
-                    self._add(item, writer, rejected)
+                self._write(items, writer, rejected)
             if not writer.num_records:
-                raise ValueError(f"{self.target}: expected at least one record, got none")
+                raise ValueError(f"{self.target}: expected at least one record, got none{self._last(rejected)}")
             if rejected:
                 write_atomic(folder / REJECTED, b"".join(rejected))
+            made = () if self.repairs is None else tuple(self.repairs.made)
+            if made:
+                lines = (json.dumps({"repair": line}, ensure_ascii=False) for line in made)
+                write_atomic(folder / REPAIRED, "\n".join(lines) + "\n")
             write_descriptions(folder)
-        return Making(writer.num_records, writer.num_shards, len(rejected))
+        return Making(writer.num_records, writer.num_shards, len(rejected), made)
 
-    def _add(self, item: Coming, writer: RecordWriter, rejected: list[bytes]) -> None:
-        try:
-            if isinstance(item, ValueError):
-                raise item
-            record, image = (item, None) if isinstance(item, Record) else item
-            if image is None and self.image_root is not None:
-                image = picture_path(record, self.image_root).read_bytes()
-            writer.add(record, image)
-        except ValueError as error:
-            if not self.skip_bad:
-                raise
-            reasons = getattr(error, "problems", None) or str(error).splitlines()
-            rejected.append(json.dumps({"problems": list(reasons)}, ensure_ascii=False).encode() + b"\n")
+    def _write(self, items: Iterable[Coming], writer: RecordWriter, rejected: list[bytes]) -> None:
+        """Once a record was refused, the others are only checked, to tell what is wrong with them too."""
+        refused: list[str] = []
+        intake = Intake(self.require, self.repairs)
+        for item in items:
+            try:
+                if isinstance(item, ValueError):
+                    raise item
+                record, image = (item, None) if isinstance(item, Record) else item
+                if refused:
+                    intake.admit(record)
+                else:
+                    self._add(record, image, writer, intake)
+            except ValueError as error:
+                reasons = _reasons(error)
+                if self.repairs is not None:
+                    self.repairs.forget()
+                if self.skip_bad:
+                    rejected.append(json.dumps({"problems": reasons}, ensure_ascii=False).encode() + b"\n")
+                    continue
+                refused += reasons
+                if len(refused) >= MOST_TOLD:
+                    break
+        if refused:
+            raise RefusedRecordError(refused[:MOST_TOLD])
+
+    def _add(self, record: Record, image: bytes | None, writer: RecordWriter, intake: Intake) -> None:
+        if image is None and self.image_root is not None:
+            image = picture_path(record, self.image_root).read_bytes()
+        writer.add(intake.admit(record, image), image)
+        if self.repairs is not None:
+            self.repairs.keep()
+
+    def _last(self, rejected: list[bytes]) -> str:
+        """Why there is nothing, where all was passed over."""
+        return f"; the last of {len(rejected)} that were passed over: {rejected[-1].decode().strip()}" if rejected else ""
+
+
+def _reasons(error: ValueError) -> list[str]:
+    reasons = list(getattr(error, "problems", None) or str(error).splitlines())
+    more = len(reasons) - MOST_TOLD
+    return reasons if more <= 0 else [*reasons[:MOST_TOLD], f"and {more} more of this record"]
 
 
 @contextmanager
@@ -91,7 +138,12 @@ def new_folder(target: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        os.replace(temporary, final)
+        try:
+            os.replace(temporary, final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise ValueError(f"{target}: expected a new or empty folder, got one that was made meanwhile") from None
         flush_folder(final.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -107,9 +159,10 @@ def bare_items(items: Iterable[Coming]) -> Iterator[Coming]:
 
 
 def bare(record: Record) -> Record:
-    """Without words, order, depth and hidden parts."""
+    """Without words, order, depth and hidden parts; hidden instances are left out, since nothing is known of them then."""
+    seen = [place for place, instance in enumerate(record.instances) if not _is_hidden(instance)]
     return replace(
-        record,
+        record_of_part(record, seen),
         prompt="",
         order=None,
         order_confidence=None,
@@ -117,7 +170,11 @@ def bare(record: Record) -> Record:
         depth_confidence=None,
         instances=tuple(
             replace(instance, caption="", category=None, amodal_box=None, amodal_mask=None, extra="{}")
-            for instance in record.instances
+            for instance in record_of_part(record, seen).instances
         ),
         extra="{}",
     )
+
+
+def _is_hidden(instance: RecordInstance) -> bool:
+    return instance.visible_box is None and instance.visible_mask is not None and is_empty(instance.visible_mask)

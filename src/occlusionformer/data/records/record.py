@@ -6,7 +6,8 @@ run lengths of the picture's size. Matrices have a row and a column for every in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from pydantic import ConfigDict, with_config
@@ -136,6 +137,18 @@ class Record:
             for behind, value in enumerate(row)
             if value == OCCLUDES
         )
+
+
+def record_of_part(record: Record, places: Sequence[int]) -> Record:
+    """A record with some of its instances, in the order of `places`, and what it knows of them."""
+    if list(places) == list(range(len(record.instances))):
+        return record
+    matrices: dict[str, Any] = {
+        name: tuple(tuple(matrix[row][column] for column in places) for row in places)
+        for name in ("order", "order_confidence", "depth", "depth_confidence")
+        if (matrix := getattr(record, name)) is not None
+    }
+    return replace(record, instances=tuple(record.instances[place] for place in places), **matrices)
 
 
 def normalised(box: Box, width: int, height: int) -> Box:
