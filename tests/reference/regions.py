@@ -4,6 +4,7 @@ A box is (x1, y1, x2, y2), normalised to 0..1; a grid is height x width tokens o
 """
 
 import math
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -109,3 +110,41 @@ def coverage(box: Box, height: int, width: int) -> Tensor:
     for token in covered_tokens(box, height, width):
         kept[token] = max(float(fractions[token]), 1 / 64)
     return kept
+
+
+def run_coverage(counts: list[int], size: tuple[int, int], cells: tuple[int, int]) -> list[list[Fraction]]:
+    """Share of every cell that the set pixels of a mask cover: pixel by pixel, cell by cell, in fractions."""
+    (height, width), (rows, columns) = size, cells
+    shares = [[Fraction(0)] * columns for _ in range(rows)]
+    position = 0
+    for place, count in enumerate(counts):
+        for pixel in range(position, position + count) if place % 2 else ():
+            x, y = divmod(pixel, height)
+            for row in range(rows):
+                for column in range(columns):
+                    down = _overlap(Fraction(y, height), Fraction(y + 1, height), row, rows)
+                    across = _overlap(Fraction(x, width), Fraction(x + 1, width), column, columns)
+                    shares[row][column] += down * across
+        position += count
+    return shares
+
+
+def _overlap(low: Fraction, high: Fraction, cell: int, cells: int) -> Fraction:
+    """Share of a cell that lies between two fractions of a side."""
+    return max(Fraction(0), min(high * cells, Fraction(cell + 1)) - max(low * cells, Fraction(cell)))
+
+
+def polygon_coverage(points: list[tuple[float, float]], cells: tuple[int, int], per_side: int) -> list[list[float]]:
+    """Share of the lattice points of every cell inside a polygon: a ray to the right crosses an odd number of edges."""
+    rows, columns = cells
+    shares = [[0.0] * columns for _ in range(rows)]
+    for line in range(rows * per_side):
+        y = (line + 0.5) / (rows * per_side)
+        for place in range(columns * per_side):
+            x = (place + 0.5) / (columns * per_side)
+            is_inside = False
+            for (x1, y1), (x2, y2) in zip(points, points[1:] + points[:1], strict=True):
+                if min(y1, y2) <= y < max(y1, y2) and x < x1 + (y - y1) * (x2 - x1) / (y2 - y1):
+                    is_inside = not is_inside
+            shares[line // per_side][place // per_side] += is_inside / per_side**2
+    return shares

@@ -26,7 +26,7 @@ def _plain_number(value: object) -> object:
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
-Side = Annotated[int, BeforeValidator(_plain_number), Field(strict=True, ge=1, le=LONGEST_SIDE)]
+Side = Annotated[int, Field(strict=True, ge=1, le=LONGEST_SIDE), BeforeValidator(_plain_number)]
 
 
 class Polygon(Document):

@@ -1,6 +1,7 @@
 """Which share of every cell lies inside a polygon: a lattice of points, filled line by line. No torch.
 
-Arrays: V corners, E crossings of an edge with a line of the lattice, h rows and w columns of cells, r lines of c points.
+Arrays: V corners, E crossings of an edge with a line of the lattice, h rows and w columns of cells, r lines of c
+points.
 """
 
 from __future__ import annotations
@@ -39,9 +40,7 @@ def _crossings(corner_V2: np.ndarray, lines: int, chunk: int) -> Iterator[tuple[
     An edge reaches from its upper end to just before its lower one, so that a line through a corner is crossed once.
     """
     (x1_V, y1_V), (x2_V, y2_V) = corner_V2.T, np.roll(corner_V2, -1, axis=0).T
-    first_V, stop_V = (
-        np.ceil(bound(y1_V, y2_V) * lines - 0.5).astype(np.int64) for bound in (np.minimum, np.maximum)
-    )
+    first_V, stop_V = (np.ceil(bound(y1_V, y2_V) * lines - 0.5).astype(np.int64) for bound in (np.minimum, np.maximum))
     crossing = np.flatnonzero(stop_V > first_V)
     first_V, count_V = first_V[crossing], (stop_V - first_V)[crossing]
     slope_V = (x2_V - x1_V)[crossing] / (y2_V - y1_V)[crossing]

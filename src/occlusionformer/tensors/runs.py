@@ -189,9 +189,7 @@ def _common(
     nearest = np.searchsorted(second[1], starts, side="right")
     met = np.maximum(np.searchsorted(second[0], stops, side="left") - nearest, 0)
     partner = np.repeat(nearest, met) + _counted(met)
-    return np.maximum(np.repeat(starts, met), second[0][partner]), np.minimum(
-        np.repeat(stops, met), second[1][partner]
-    )
+    return np.maximum(np.repeat(starts, met), second[0][partner]), np.minimum(np.repeat(stops, met), second[1][partner])
 
 
 def resized_runs(runs_R: np.ndarray, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
@@ -205,9 +203,7 @@ def resized_runs(runs_R: np.ndarray, size: tuple[int, int], new_size: tuple[int,
     lefts, rights = _moved(pieces, width, new_width), _moved(pieces + 1, width, new_width)
     copies = np.where(bottoms > tops, rights - lefts, 0)
     places = (np.repeat(lefts, copies) + _counted(copies)) * new_height
-    return runs_of_ranges(
-        places + np.repeat(tops, copies), places + np.repeat(bottoms, copies), new_height * new_width
-    )
+    return runs_of_ranges(places + np.repeat(tops, copies), places + np.repeat(bottoms, copies), new_height * new_width)
 
 
 def _counted(counts: np.ndarray) -> np.ndarray:

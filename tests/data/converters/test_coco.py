@@ -151,7 +151,11 @@ def test_a_data_set_of_it_is_right(tmp_path: Path):
     [
         (0, {"category_id": 9}, "annotations[0].category_id: expected the id of a category, got 9"),
         (1, {"bbox": [1, 2]}, "annotations[1].bbox: expected four numbers x, y, width, height, got [1, 2]"),
-        (1, {"segmentation": [[1, 2]]}, "annotations[1].segmentation: expected polygons [x1, y1, x2, y2, x3, y3, ...]"),
+        (
+            1,
+            {"segmentation": [[1, 2]]},
+            "annotations[1].segmentation[0]: expected at least three corners x, y, got 2 numbers [1, 2]",
+        ),
         (
             0,
             {"occludes": [11]},
@@ -162,7 +166,7 @@ def test_a_data_set_of_it_is_right(tmp_path: Path):
         (
             1,
             {"inmodal_seg": {"size": [2, 2], "counts": [1, 3]}},
-            "annotations[0]: expected masks of one size: ",
+            "annotations[1].inmodal_seg.size: expected the size of the picture, [20, 30], got [2, 2]",
         ),
     ],
 )
@@ -180,7 +184,11 @@ def test_a_bad_annotation_is_told_with_its_picture(tmp_path: Path, place: int, c
         ({"images": [{"id": 5, "height": 2}]}, "a.json: images[0].width: expected a whole number, got nothing"),
         ({"images": 3}, "the list 'images', got one without"),
         ({"categories": [{"id": 1}]}, "a.json: categories[0].name: expected text, got nothing"),
-        ({"annotations": [{"id": 1}]}, "a.json: annotations[0].image_id: expected a whole number, got nothing"),
+        ({"images": [{"id": 5, "height": 2, "width": 70000}]}, "images[0].width: expected 1 to 65535, got 70000"),
+        (
+            {"categories": [{"id": 1, "name": "cup"}, {"id": 1, "name": "mug"}]},
+            "a.json: categories[1].id: expected an id of its own, got 1",
+        ),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, change: dict[str, Any], message: str):

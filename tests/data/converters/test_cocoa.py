@@ -63,7 +63,7 @@ def test_several_people_for_one_picture(tmp_path: Path):
         ({"regions": 4}, "regions: expected a list of objects, got 4"),
         ({"regions": [{"segmentation": [1, 1, 5, 1, 5, 5]}]}, "regions[0].name: expected text, got nothing"),
         ({"regions": [{"name": "x"}]}, "regions[0].segmentation: expected a polygon, got null"),
-        ({"image_id": 9}, "image_id: expected the id of an image, got 9"),
+        ({"image_id": 9}, "image_id: expected the id of an image of this file, got 9"),
     ],
 )
 def test_a_bad_annotation_is_told(tmp_path: Path, change: dict[str, Any], message: str):

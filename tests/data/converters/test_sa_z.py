@@ -35,7 +35,7 @@ def identical(first: Any, second: Any) -> bool:
 
 
 def round_trip(tmp_path: Path, value: Any) -> Any:
-    DataSetMaker(tmp_path / "set").make(read_sa_z(written(tmp_path / "SA-Z.json", value)))
+    DataSetMaker(tmp_path / "set", require=()).make(read_sa_z(written(tmp_path / "SA-Z.json", value)))
     write_sa_z(RecordFolder(tmp_path / "set"), tmp_path / "back.json")
     return json.loads((tmp_path / "back.json").read_text())
 
@@ -81,9 +81,9 @@ def test_missing_fields_stay_missing(tmp_path: Path, name: str):
 @pytest.mark.parametrize(
     "change",
     [
-        {"bbox": [1, 2, 3, 4]},
-        {"bbox": [0.1, 0.2, 0.7, 5]},
-        {"bbox": [0.1, 0.1, 0.2, 0.3]},
+        {"bbox": [2, 16, 6, 5]},
+        {"bbox": [2.1, 16.2, 5.7, 5]},
+        {"bbox": [2.1, 16.1, 6.2, 5.3]},
         {"id": "abc"},
         {"id": "12"},
         {"id": -3},
@@ -105,6 +105,7 @@ def test_uncompressed_masks_come_back_and_are_the_same_masks(tmp_path: Path):
     plain = one(value["7"], tmp_path)
     runs = {"size": row["segmentation"]["size"], "counts": [5, 7, row["segmentation"]["size"][0] ** 0 * 2388]}
     row["segmentation"] = runs
+    row["bbox"] = [0.0, 5.0, 1.0, 7.0]
     changed = one(value["7"], tmp_path)
     assert isinstance(plain, Record)
     assert isinstance(changed, Record)
@@ -253,8 +254,8 @@ def test_one_bad_record_stops_all_or_is_passed_over(tmp_path: Path):
     value = sa_z(6)
     value["9"]["prompt"] = 4
     source = written(tmp_path / "SA-Z.json", value)
-    with pytest.raises(BadRecordError, match=r"^SA-Z.json: record '9': prompt: expected text, got 4$"):
-        DataSetMaker(tmp_path / "set").make(read_sa_z(source))
+    with pytest.raises(ValueError, match=r"^SA-Z.json: record '9': prompt: expected text, got 4$"):
+        DataSetMaker(tmp_path / "set", require=()).make(read_sa_z(source))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["SA-Z.json"]
     made = DataSetMaker(tmp_path / "set", skip_bad=True).make(read_sa_z(source))
     assert (made.records, made.rejected) == (5, 1)

@@ -160,7 +160,7 @@ def test_poisoned_pictures_end_as_dead_letters_and_are_counted(tmp_path: Path):
         "not-json": "not-json.json: expected JSON",
         "size": "annotations[0]: expected a run-length segmentation of size [32, 32]",
         "text": "image: expected a picture, got 13 bytes that are none",
-        "wide": "annotations[0]: expected runs that add up to 1024, got 30",
+        "wide": "annotations[0]: expected runs that add up to 32 x 32 = 1024, got 30",
     }
     assert set(reasons) == set(expected)
     for name, text in expected.items():

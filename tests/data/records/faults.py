@@ -197,7 +197,9 @@ FAULTS = [
         "too few pixels", {"visible_mask": _mask([8, 5])}, "visible_mask.counts", "add up to 16 x 24 = 384, got 13"
     ),
     in_instance("too many pixels", {"amodal_mask": _mask([8, 999])}, "amodal_mask.counts", "= 384, got 1007"),
-    in_instance("empty visible mask", {"visible_mask": EMPTY}, "visible_mask.counts", "at least one set pixel"),
+    in_instance(
+        "box of a hidden instance", {"visible_mask": EMPTY}, "visible_box", "expected null beside a mask without"
+    ),
     in_instance("empty amodal mask", {"amodal_mask": EMPTY}, "amodal_mask.counts", "at least one set pixel"),
     in_instance(
         "amodal beside visible",

@@ -51,7 +51,7 @@ def test_an_empty_true_mask_counts_zero_unless_it_is_left_out():
 
 
 def test_says_what_is_wrong():
-    with pytest.raises(ValueError, match="expected runs that fill 2 x 2, got 3 pixels"):
+    with pytest.raises(ValueError, match="expected runs that add up to 2 x 2 = 4, got 3"):
         Runs({"size": [2, 2], "counts": [1, 2]})
     with pytest.raises(ValueError, match="expected masks of one size"):
         mask_iou(encode(np.ones((2, 2), bool)), encode(np.ones((2, 3), bool)))

@@ -11,7 +11,9 @@ from occlusionformer.apps.cli.console import RefusedError
 from occlusionformer.apps.cli.output_files import folder_problems
 
 if TYPE_CHECKING:
+    from occlusionformer.data.records import Record
     from occlusionformer.data.records.making import Coming
+    from occlusionformer.data.records.repairs import Repairs
 
 FORMATS = ("records", "scenes", "sa-z", "instaorder", "cocoa", "kins", "overlaybench", "coco-amodal")
 TARGETS = ("records", "sa-z")
@@ -34,6 +36,7 @@ class Conversion:
     bare: bool
     skip_bad: bool
     lossy: bool
+    repair: bool = False
 
     @property
     def format(self) -> str:
@@ -69,32 +72,56 @@ class Conversion:
 
 
 def run_conversion(wish: Conversion) -> dict[str, Any]:
-    """Do it; gives the numbers of what was made."""
+    """Do it; gives the numbers of what was made, and every repair."""
     if problems := wish.problems():
         raise RefusedError(problems)
     from occlusionformer.data.records.making import DataSetMaker, bare_items
+    from occlusionformer.data.records.repairs import Repairs
 
-    coming = READERS[wish.format](wish)
+    repairs = Repairs() if wish.repair else None
+    coming = READERS[wish.format](wish, repairs)
     if wish.bare:
         coming = bare_items(coming)
     if wish.to == "sa-z":
-        from occlusionformer.data.converters.sa_z import write_sa_z
-
-        records = write_sa_z(_records_of(coming), wish.target, lossy=wish.lossy)
-        return {"output": str(wish.target), "records": records, "rejected": 0}
-    maker = DataSetMaker(wish.target, split=wish.split, image_root=wish.images, skip_bad=wish.skip_bad)
+        return _to_sa_z(wish, coming, repairs)
+    maker = DataSetMaker(
+        wish.target,
+        split=wish.split,
+        image_root=wish.images,
+        skip_bad=wish.skip_bad,
+        require=() if wish.bare else ("captions",),
+        repairs=repairs,
+    )
     made = maker.make(coming)
-    return {"output": str(wish.target), "records": made.records, "shards": made.shards, "rejected": made.rejected}
+    numbers = {"records": made.records, "shards": made.shards, "rejected": made.rejected}
+    return {"output": str(wish.target), **numbers, **_told(repairs)}
 
 
-def _records_of(coming: Iterable[Coming]) -> Iterator[Any]:
+def _to_sa_z(wish: Conversion, coming: Iterable[Coming], repairs: Repairs | None) -> dict[str, Any]:
+    from occlusionformer.data.converters.sa_z import write_sa_z
+
+    records = write_sa_z(_admitted(coming, repairs), wish.target, lossy=wish.lossy)
+    return {"output": str(wish.target), "records": records, "rejected": 0, **_told(repairs)}
+
+
+def _told(repairs: Repairs | None) -> dict[str, list[str]]:
+    return {} if repairs is None else {"repairs": repairs.made}
+
+
+def _admitted(coming: Iterable[Coming], repairs: Repairs | None) -> Iterator[Record]:
+    """Records that keep the rules, one after another. Raises ValueError for the first that does not."""
+    from occlusionformer.data.records.intake import Intake
+
+    intake = Intake(require=(), repairs=repairs)
     for item in coming:
         if isinstance(item, ValueError):
             raise item
-        yield item[0] if isinstance(item, tuple) else item
+        yield intake.admit(item[0] if isinstance(item, tuple) else item)
+        if repairs is not None:
+            repairs.keep()
 
 
-def _scenes(wish: Conversion) -> Iterator[Coming]:
+def _scenes(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:
     from occlusionformer.data.records import scene_items
     from occlusionformer.data.scenes import SceneDataset, SceneSpec
 
@@ -102,50 +129,50 @@ def _scenes(wish: Conversion) -> Iterator[Coming]:
     return scene_items(SceneDataset(seed=seed, length=count, spec=SceneSpec(size=size)))
 
 
-def _records(wish: Conversion) -> Iterator[Coming]:
+def _records(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:
     from occlusionformer.data.records import RecordFolder
 
     return RecordFolder(wish.source).items()
 
 
-def _sa_z(wish: Conversion) -> Iterator[Coming]:
+def _sa_z(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:
     from occlusionformer.data.converters.sa_z import read_sa_z
 
-    return read_sa_z(wish.source)
+    return read_sa_z(wish.source, repairs=repairs)
 
 
-def _instaorder(wish: Conversion) -> Iterator[Coming]:
+def _instaorder(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:
     from occlusionformer.data.converters.instaorder import read_instaorder
 
     assert wish.instances is not None
-    return read_instaorder(wish.source, instances=wish.instances, captions=wish.captions)
+    return read_instaorder(wish.source, instances=wish.instances, captions=wish.captions, repairs=repairs)
 
 
-def _cocoa(wish: Conversion) -> Iterator[Coming]:
+def _cocoa(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:
     from occlusionformer.data.converters.cocoa import read_cocoa
 
-    return read_cocoa(wish.source)
+    return read_cocoa(wish.source, repairs=repairs)
 
 
-def _kins(wish: Conversion) -> Iterator[Coming]:
+def _kins(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:
     from occlusionformer.data.converters.kins import read_kins
 
-    return read_kins(wish.source)
+    return read_kins(wish.source, repairs=repairs)
 
 
-def _overlaybench(wish: Conversion) -> Iterator[Coming]:
+def _overlaybench(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:
     from occlusionformer.data.converters.overlaybench import read_overlaybench
 
-    return read_overlaybench(wish.source)
+    return read_overlaybench(wish.source, repairs=repairs)
 
 
-def _coco_amodal(wish: Conversion) -> Iterator[Coming]:
+def _coco_amodal(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:
     from occlusionformer.data.converters.coco_amodal import read_coco_amodal
 
-    return read_coco_amodal(wish.source)
+    return read_coco_amodal(wish.source, repairs=repairs)
 
 
-READERS: dict[str, Callable[[Conversion], Iterator[Coming]]] = {
+READERS: dict[str, Callable[[Conversion, Repairs | None], Iterator[Coming]]] = {
     "records": _records,
     "scenes": _scenes,
     "sa-z": _sa_z,

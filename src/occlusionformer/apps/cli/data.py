@@ -51,6 +51,14 @@ def convert(  # noqa: PLR0913 - a parameter for every option
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Pass over records that cannot be read and list them in rejected.jsonl.")
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Cut shapes off at the edges of the picture, leave out polygons and instances that cannot be read, "
+            "and list every repair.",
+        ),
+    ] = False,
     lossy: Annotated[bool, typer.Option("--lossy", help="Leave out what the format of OUT cannot hold.")] = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -68,10 +76,11 @@ def convert(  # noqa: PLR0913 - a parameter for every option
         bare=bare,
         skip_bad=skip_bad,
         lossy=lossy,
+        repair=repair,
     )
     with ending(as_json) as outcome:
         made = run_conversion(wish)
-        lines = [f"{target} ({made['records']} records)"]
+        lines = [f"{target} ({made['records']} records)", *(f"repaired: {line}" for line in made.get("repairs", ()))]
         if made["rejected"]:
             lines.append(f"{made['rejected']} records passed over, see {target / 'rejected.jsonl'}")
         outcome.result(made, lines)

@@ -56,7 +56,7 @@ def read_images(path: Path) -> dict[int, CocoImage]:
 
 
 def read_categories(path: Path) -> dict[int, str]:
-    """Names by id; empty for a file without. Raises ValueError with everything wrong with them, 100 problems at most."""
+    """Names by id; empty for a file without. Raises ValueError with what is wrong with them, 100 problems at most."""
     names: dict[int, str] = {}
     problems: list[str] = []
     with JsonStream(path) as stream:

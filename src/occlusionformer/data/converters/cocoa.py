@@ -53,7 +53,9 @@ def read_cocoa(path: str | Path, *, repairs: Repairs | None = None) -> Iterator[
             if image is None and not row.problems:
                 row.report("expected the id of an image of this file", row.value["image_id"], "image_id")
             if image is None and repairs is not None:
-                repairs.note(source.name, place, (Problem(p.path, f"annotation left out: {p.text}") for p in row.problems))
+                repairs.note(
+                    source.name, place, (Problem(p.path, f"annotation left out: {p.text}") for p in row.problems)
+                )
                 repairs.keep()
             elif image is None:
                 yield BadRecordError(source.name, place, row.problems)
@@ -117,7 +119,9 @@ def _box_with_outline(mask: Mask, shape: Any) -> Box:
     rings = [ring for ring in rings if isinstance(ring, list) and len(ring) > 1]
     if not rings:
         return inside
-    xs, ys = ([float(edge) for ring in rings for edge in ring[axis::2] if type(edge) in (int, float)] for axis in (0, 1))
+    xs, ys = (
+        [float(edge) for ring in rings for edge in ring[axis::2] if type(edge) in (int, float)] for axis in (0, 1)
+    )
     outline = (min(xs), min(ys), max(xs), max(ys))
     edges = [
         outer if -side <= outer <= 2 * side and abs(min(max(outer, 0.0), side) - edge) <= BOX_SLACK else edge

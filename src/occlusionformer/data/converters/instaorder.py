@@ -216,6 +216,8 @@ def _pair(entry: Fields, text: str, count: int, signs: str) -> tuple[int, int, s
     first, second = (int(found[1]), int(found[3])) if found else (-1, -1)
     if found is None or found[2] not in signs or first == second or not (0 <= first < count and 0 <= second < count):
         wanted = " or ".join(f"i{sign}j" for sign in signs)
-        entry.leave_out(f"expected two different places {wanted} below {count}", entry.value.get("order", ABSENT), "order")
+        entry.leave_out(
+            f"expected two different places {wanted} below {count}", entry.value.get("order", ABSENT), "order"
+        )
         return None
     return first, second, found[2]

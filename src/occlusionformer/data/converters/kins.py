@@ -14,6 +14,7 @@ from occlusionformer.data.records.repairs import Repairs
 def read_kins(path: str | Path, *, repairs: Repairs | None = None) -> Iterator[Record | BadRecordError]:
     """`inmodal_seg` and `inmodal_bbox` are visible, `segmentation` and `bbox` amodal.
 
-    An `inmodal_seg` without a set pixel says that the instance is hidden. `ico_id` and `oco_id`, the place in its cluster and the cluster, stay in `extra`.
+    An `inmodal_seg` without a set pixel says that the instance is hidden. `ico_id` and `oco_id`, the place in its
+    cluster and the cluster, stay in `extra`.
     """
     return read_coco_amodal(path, dataset="KINS", license="CC BY-NC-SA 3.0 (KITTI)", repairs=repairs)

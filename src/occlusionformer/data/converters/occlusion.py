@@ -14,7 +14,6 @@ from occlusionformer.data.records.record import APART, OCCLUDES, Mask, Matrix
 from occlusionformer.tensors.runs import box_of_runs, do_border, shared_pixels
 
 
-
 def order_of_masks(visible: Sequence[Mask], amodal: Sequence[Mask]) -> Matrix:
     """The order of pairs whose visible masks border on each other; costs runs, whatever the size of the picture.
 

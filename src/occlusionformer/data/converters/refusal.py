@@ -31,10 +31,11 @@ class BadRecordError(ValueError):
 def kept_rows(fields: Fields, rows: Path, keys: Sequence[str | int]) -> list[int]:
     """Places of the rows of instances, at `rows` under their `keys`, that are kept: all, unless faults are repaired.
 
-    Then those with faults of their own are left out, and the faults become repairs.
+    Then those with faults of their own are left out, and the faults become repairs; unless none would be left.
     """
+    everything = list(range(len(keys)))
     if fields.repairs is None:
-        return list(range(len(keys)))
+        return everything
     rest: list[Problem] = []
     lost: dict[str | int, list[str]] = {}
     for problem in fields.problems:
@@ -42,8 +43,11 @@ def kept_rows(fields: Fields, rows: Path, keys: Sequence[str | int]) -> list[int
             lost.setdefault(problem.path[len(rows)], []).append(str(problem))
         else:
             rest.append(problem)
+    kept = [place for place in everything if keys[place] not in lost]
+    if not kept:
+        return everything
     fields.problems[:] = rest
     fields.repairs += (
         Problem((*rows, key), f"instance left out: {'; '.join(reasons)}") for key, reasons in lost.items()
     )
-    return [place for place, key in enumerate(keys) if key not in lost]
+    return kept

@@ -123,7 +123,9 @@ def beyond_sa_z(record: Record) -> list[str]:
 
 def _without_bad_rows(value: Any, problems: Sequence[Problem]) -> dict[str, Any] | None:
     """A record without the rows that cannot be read; None where that is not enough, or nothing would be left."""
-    bad = {problem.path[1] for problem in problems if problem.path[:1] == ("mask_annotation",) and len(problem.path) > 1}
+    bad = {
+        problem.path[1] for problem in problems if problem.path[:1] == ("mask_annotation",) and len(problem.path) > 1
+    }
     if any(problem.path[:1] != ("mask_annotation",) or len(problem.path) < 2 for problem in problems):
         return None
     kept = [place for place in range(len(value["mask_annotation"])) if place not in bad]

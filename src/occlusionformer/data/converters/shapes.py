@@ -23,8 +23,8 @@ LONGEST_OUTLINE = 1_000_000
 """Pixels, of all polygons of a shape: drawing takes time and memory for each. The largest picture has a border of
 262,140."""
 
-FARTHEST = 1e9
-"""Pixels from the picture of a corner that a repair still draws a line to."""
+FARTHEST = 1e12
+"""Pixels from the picture of a corner that a repair still draws a line to, exactly to a thousandth of a pixel."""
 
 MERGED_AT_ONCE = 64
 """Polygons: merging all at once takes a time that grows with the square of their number."""
@@ -102,7 +102,9 @@ class ShapeReader:
             return None
         mask = self._drawn(kept) if kept else None
         if mask is None:
-            self._faults.append(Problem((), f"expected polygons that cover at least one pixel, got {shown(list(rings.values()))}"))
+            self._faults.append(
+                Problem((), f"expected polygons that cover at least one pixel, got {shown(list(rings.values()))}")
+            )
         return mask
 
     def _ring(self, ring: Any, path: Path) -> Ring | None:
@@ -112,7 +114,7 @@ class ShapeReader:
         if len(ring) < 6 or len(ring) % 2:
             text = f"expected at least three corners x, y, got {len(ring)} number{'s' * (len(ring) != 1)} {shown(ring)}"
             return self._left_out(path, text)
-        xs, ys = np.array(ring[::2], dtype=np.float64), np.array(ring[1::2], dtype=np.float64)
+        xs, ys = _floats(ring[::2]), _floats(ring[1::2])
         reach = np.maximum(np.abs(xs - self.width / 2) / self.width, np.abs(ys - self.height / 2) / self.height)
         if not reach.max() > 1.5 and not np.isnan(reach).any():
             return ring
@@ -144,6 +146,11 @@ class ShapeReader:
             runs = [coco.merge(runs[start : start + MERGED_AT_ONCE]) for start in parts]
         mask = mask_from_runs(checked_runs(runs[0]["counts"], self.height, self.width), self.height, self.width)
         return mask if coco.area(runs[0]) else None
+
+
+def _floats(numbers: Ring) -> np.ndarray:
+    """Whole numbers that are larger than any float are infinite."""
+    return np.array([number if number != number or abs(number) < 1e300 else math.inf for number in numbers], np.float64)
 
 
 def _shown(value: Mapping[str, Any], name: str) -> str:

@@ -31,12 +31,13 @@ class Intake:
     repairs: Repairs | None = None
 
     def admit(self, record: Record, image: bytes | None = None) -> Record:
-        """The record, or what is left of it. Raises RefusedRecordError with everything wrong."""
+        """The record, or what is left of it: at least one instance. Raises RefusedRecordError with everything wrong."""
         problems = check_record(record, require=self.require)
         if problems and self.repairs is not None:
-            record, repairs = self._mended(record, problems)
-            self.repairs.note(record.provenance.source, record.image_id, repairs)
-            problems = check_record(record, require=self.require)
+            mended, repairs = self._mended(record, problems)
+            if mended.instances:
+                record, problems = mended, check_record(mended, require=self.require)
+                self.repairs.note(record.provenance.source, record.image_id, repairs)
         if image is not None and not problems:
             problems = _image_problems(record, image)
         if problems:
@@ -59,7 +60,8 @@ class Intake:
             if len(problem.path) > 1 and problem.path[0] == "instances" and isinstance(problem.path[1], int):
                 wrong.setdefault(problem.path[1], []).append(str(problem))
         repairs += (
-            Problem(("instances", place), f"instance left out: {'; '.join(reasons)}") for place, reasons in wrong.items()
+            Problem(("instances", place), f"instance left out: {'; '.join(reasons)}")
+            for place, reasons in wrong.items()
         )
         kept = [place for place in range(len(instances)) if place not in wrong]
         return record_of_part(record, kept), repairs

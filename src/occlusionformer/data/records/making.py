@@ -115,7 +115,9 @@ class DataSetMaker:
 
     def _last(self, rejected: list[bytes]) -> str:
         """Why there is nothing, where all was passed over."""
-        return f"; the last of {len(rejected)} that were passed over: {rejected[-1].decode().strip()}" if rejected else ""
+        return (
+            f"; the last of {len(rejected)} that were passed over: {rejected[-1].decode().strip()}" if rejected else ""
+        )
 
 
 def _reasons(error: ValueError) -> list[str]:
@@ -159,7 +161,7 @@ def bare_items(items: Iterable[Coming]) -> Iterator[Coming]:
 
 
 def bare(record: Record) -> Record:
-    """Without words, order, depth and hidden parts; hidden instances are left out, since nothing is known of them then."""
+    """Without words, order, depth and hidden parts; of hidden instances nothing would remain, so they are left out."""
     seen = [place for place, instance in enumerate(record.instances) if not _is_hidden(instance)]
     return replace(
         record_of_part(record, seen),
