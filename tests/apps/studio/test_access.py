@@ -42,6 +42,7 @@ def auth_file(tmp_path) -> tuple[Path, str]:
     token, entry = new_token("bob")
     path = tmp_path / "users"
     path.write_text(f"# who may come in\n{hash_password('ada', 'correct horse').line()}\n\n{entry.line()}\n")
+    path.chmod(0o600)
     return path, token
 
 

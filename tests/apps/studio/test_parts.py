@@ -1,82 +1,13 @@
-"""Passwords, rates and the archive, by themselves."""
+"""Rates, finished jobs and names of models, by themselves."""
 
 from __future__ import annotations
-
-import base64
-import subprocess
-import sys
 
 import pytest
 
 from occlusionformer.apps.studio.catalogue import Catalogue, public_name
 from occlusionformer.apps.studio.finished_jobs import FinishedJobs, Retention
 from occlusionformer.apps.studio.job import Job, Result
-from occlusionformer.apps.studio.passwords import AuthFileError, Authority, hash_password, new_token, read_auth_file
 from occlusionformer.apps.studio.rates import Rate, RateLimiter, Rates
-
-
-def basic(name: str, password: str) -> str:
-    return f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
-
-
-def test_passwords_are_kept_hashed_and_salted():
-    one, other = hash_password("ada", "correct horse"), hash_password("ada", "correct horse")
-    assert one.digest != other.digest
-    assert "horse" not in one.line()
-    assert one.fits("correct horse")
-    assert not one.fits("correct hors")
-
-
-def test_an_authority_remembers_what_was_right_and_nothing_else():
-    authority = Authority([hash_password("ada", "päss:word")])
-    header = basic("ada", "päss:word")
-    assert authority.remembers(header) is None
-    assert authority.name_of(header) == "ada"
-    assert authority.remembers(header) == "ada"
-    assert authority.name_of(basic("ada", "päss")) is None
-    assert authority.remembers(basic("ada", "päss")) is None
-
-
-def test_a_user_may_have_a_password_and_tokens(tmp_path):
-    (token, entry), (second, other) = new_token("ada"), new_token("ada")
-    lines = [hash_password("ada", "a password").line(), entry.line(), other.line()]
-    (tmp_path / "users").write_text("\n".join(lines))
-    authority = read_auth_file(tmp_path / "users")
-    headers = [f"Bearer {token}", f"bearer {second}", basic("ada", "a password")]
-    assert [authority.name_of(header) for header in headers] == ["ada"] * 3
-
-
-@pytest.mark.parametrize(
-    ("text", "problems"),
-    [
-        ("", ["expected at least one"]),
-        ("ada:correct horse", ["line 1"]),
-        ("# comment\nada:scrypt:00:11\nada:md5:00", ["line 2", "line 3"]),
-        (":sha256:" + "00" * 32, ["line 1"]),
-    ],
-)
-def test_auth_files_are_refused_with_every_wrong_line(tmp_path, text, problems):
-    (tmp_path / "users").write_text(text)
-    with pytest.raises(AuthFileError) as refused:
-        read_auth_file(tmp_path / "users")
-    assert len(refused.value.problems) == len(problems)
-    for told, expected in zip(refused.value.problems, problems, strict=True):
-        assert expected in told
-
-
-def test_a_name_has_one_password(tmp_path):
-    (tmp_path / "users").write_text("\n".join(hash_password("ada", word).line() for word in ("first one", "second")))
-    with pytest.raises(AuthFileError, match="expected every name once, got 'ada' again"):
-        read_auth_file(tmp_path / "users")
-
-
-def test_the_printed_line_opens(tmp_path):
-    command = [sys.executable, "-m", "occlusionformer.apps.studio.passwords", "ada", "--token"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (tmp_path / "users").write_text(done.stdout)
-    token = done.stderr.split()[-1]
-    assert read_auth_file(tmp_path / "users").name_of(f"Bearer {token}") == "ada"
-    assert token not in done.stdout
 
 
 def test_buckets_fill_again_with_time():
@@ -88,10 +19,14 @@ def test_buckets_fill_again_with_time():
     now = 1.0
     assert limiter.take("ada", "read") == 1.0
     now = 2.0
-    assert limiter.waiting("ada", "read") == 0
     assert [limiter.take("ada", "read") for _ in range(2)] == [0, 2.0]
+    limiter.give_back("ada", "read")
+    assert limiter.take("ada", "read") == 0
     now = 1000.0
     assert [limiter.take("ada", "read") for _ in range(3)] == [0, 0, 2.0]
+    now = 2000.0
+    limiter.give_back("ada", "read")
+    assert [limiter.take("ada", "read") for _ in range(3)] == [0, 0, 2.0], "never more than the burst"
 
 
 def test_only_so_many_clients_are_remembered():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import re
 import socket
@@ -12,9 +11,10 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from occlusionformer.apps.studio.authority import Authority
 from occlusionformer.apps.studio.errors import ApiError
-from occlusionformer.apps.studio.passwords import Authority
 from occlusionformer.apps.studio.rates import RateLimiter
+from occlusionformer.apps.studio.sign_in import SignIn, network_of
 
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -63,7 +63,7 @@ class Client:
 
     @property
     def counted_as(self) -> str:
-        return f"user {self.name}" if self.name else f"address {self.address}"
+        return f"user {self.name}" if self.name else f"address {network_of(self.address)}"
 
 
 class Access:
@@ -74,7 +74,7 @@ class Access:
     ) -> None:
         self._names = names
         self._any_address = any_address
-        self._authority = authority
+        self._sign_in = None if authority is None else SignIn(authority, limiter)
         self._limiter = limiter
 
     async def admit(self, scope: Scope, headers: Headers) -> Client:
@@ -97,26 +97,7 @@ class Access:
             raise ApiError("malformed", "expected a Host that this server goes by")
 
     async def _user(self, headers: Headers, address: str) -> str:
-        if self._authority is None:
-            return ""
-        header = headers.get("authorization", "")
-        if not header:
-            raise _unauthorized("expected a name and password, or a token")
-        name = self._authority.remembers(header)
-        if name is not None:
-            return name
-        if wait := self._limiter.waiting(f"address {address}", "wrong_password"):
-            raise ApiError("rate_limited", "too many wrong passwords", retry_after=wait)
-        name = await asyncio.to_thread(self._authority.name_of, header)
-        if name is None:
-            self._limiter.take(f"address {address}", "wrong_password")
-            raise _unauthorized("wrong name, password or token")
-        return name
-
-
-def _unauthorized(text: str) -> ApiError:
-    challenge = 'Basic realm="occlusionformer studio", charset="UTF-8"'
-    return ApiError("unauthorized", text, headers={"WWW-Authenticate": challenge})
+        return "" if self._sign_in is None else await self._sign_in.name_of(headers.get("authorization", ""), address)
 
 
 def _host_name(value: str) -> str | None:

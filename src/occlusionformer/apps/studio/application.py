@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Sequence
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from occlusionformer.apps.studio.access import SECURITY_HEADERS, Access, Client
+from occlusionformer.apps.studio.access import SECURITY_HEADERS, Access
 from occlusionformer.apps.studio.body import ClientLeftError, drop_rest, parse_body, read_body
 from occlusionformer.apps.studio.errors import ApiError, FieldProblem
-from occlusionformer.apps.studio.gradio_bodies import ENDPOINTS, OWNER_HEADER, ROUTES, check_endpoint, clean_body
+from occlusionformer.apps.studio.gradio_bodies import ENDPOINTS, ROUTES, check_endpoint, clean_body
+from occlusionformer.apps.studio.gradio_forward import Forwarded
+from occlusionformer.apps.studio.gradio_sessions import GradioSessions
 from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.table import PARAMETERS, Call, Route, Table
 
@@ -28,6 +29,7 @@ class Application:
     def __init__(self, routes: Sequence[Route], gradio: ASGIApp | None, *, access: Access, limits: Limits) -> None:
         self.table = Table([*routes, *(ROUTES if gradio else ())])
         self._gradio = gradio
+        self._sessions = GradioSessions()
         self._access = access
         self._limits = limits
 
@@ -47,14 +49,15 @@ class Application:
             client = await self._access.admit(scope, headers)
             route, parameters = self.table.find(scope["method"], scope["path"])
             self._access.check_rate(client, route.kind)
-            _check_query(route, scope)
+            query = _checked_query(route, scope)
             value = await self._body(route, headers, receive)
             unread = False
             if route.answer is None:
                 check_endpoint(parameters.get("endpoint", ENDPOINTS[0]))
-                body = None if value is None else json.dumps(clean_body(scope["path"], value)).encode()
                 assert self._gradio is not None
-                response = _Forwarded(self._gradio, client, body)
+                forwarded = Forwarded(self._gradio, self._sessions, client, route.path)
+                forwarded.prepare(parameters, query, None if value is None else clean_body(scope["path"], value))
+                response = forwarded
             else:
                 response = await route.answer(Call(parameters, value, client.name, headers))
         except ApiError as refusal:
@@ -81,34 +84,10 @@ class Application:
         return await asyncio.to_thread(parse_body, content, self._limits)
 
 
-class _Forwarded:
-    """A request as gradio gets it: with the user's name as we know it, and the body we made."""
-
-    def __init__(self, gradio: ASGIApp, client: Client, body: bytes | None) -> None:
-        self._gradio = gradio
-        self._client = client
-        self._body = body
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inner = {**scope, "headers": list(scope["headers"])}
-        headers = MutableHeaders(scope=inner)
-        headers[OWNER_HEADER] = quote(self._client.name)
-        if self._body is not None:
-            headers["content-length"] = str(len(self._body))
-            del headers["transfer-encoding"]
-        pending = [self._body] if self._body is not None else []
-
-        async def once_more() -> Message:
-            if pending:
-                return {"type": "http.request", "body": pending.pop(), "more_body": False}
-            return await receive()
-
-        await self._gradio(inner, once_more, send)
-
-
-def _check_query(route: Route, scope: Scope) -> None:
+def _checked_query(route: Route, scope: Scope) -> dict[str, str]:
+    """Raises ApiError unless all is there that the route needs."""
     if not route.query:
-        return
+        return {}
     given = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     problems = [
         FieldProblem(name, f"expected {name}={kind} in the query, once")
@@ -117,6 +96,7 @@ def _check_query(route: Route, scope: Scope) -> None:
     ]
     if problems:
         raise ApiError("invalid", problems)
+    return {name: given[name][0] for name in route.query}
 
 
 def _with_security_headers(send: Send) -> Send:

@@ -25,6 +25,7 @@ CODES = {
     "invalid": 422,
     "rate_limited": 429,
     "queue_full": 429,
+    "busy": 503,
     "model_failed": 503,
 }
 """HTTP status of each code. A full queue is the client's pace, not the server's fault."""

@@ -10,9 +10,6 @@ from occlusionformer.apps.studio.errors import ApiError, FieldProblem
 from occlusionformer.apps.studio.table import PARAMETERS, Route
 from occlusionformer.layout.problems import shown
 
-OWNER_HEADER = "x-occlusionformer-owner"
-"""How the name of the user reaches functions that gradio calls; taken off every request that comes in."""
-
 FILE_MARK = "gradio.FileData"
 """gradio copies what such a value names, be it a file of this machine or an address."""
 

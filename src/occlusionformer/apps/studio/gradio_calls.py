@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from occlusionformer.apps.studio.errors import ApiError
 from occlusionformer.apps.studio.events import follow
-from occlusionformer.apps.studio.gradio_bodies import OWNER_HEADER
+from occlusionformer.apps.studio.gradio_forward import OWNER_HEADER
 from occlusionformer.apps.studio.handlers import Handlers
 from occlusionformer.apps.studio.responses import result_json, state_json
 

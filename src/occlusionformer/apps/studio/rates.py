@@ -27,7 +27,8 @@ class Rates:
     """Validating while a box is dragged asks several times a second."""
     read: Rate = Rate(600, 100.0)
     """A result with 64 instances is fetched in more than a hundred requests at once."""
-    wrong_password: Rate = Rate(10, 0.2)
+    wrong_password: Rate = Rate(4, 0.1)
+    """Of one user at one address."""
 
 
 class RateLimiter:
@@ -44,20 +45,25 @@ class RateLimiter:
 
     def take(self, client: str, kind: str) -> float:
         """0 when the request is within the rate, else the seconds until the next one is."""
-        return self._spend(client, kind, 1.0)
-
-    def waiting(self, client: str, kind: str) -> float:
-        """The same, without counting the question."""
-        return self._spend(client, kind, 0.0)
-
-    def _spend(self, client: str, kind: str, tokens: float) -> float:
         rate: Rate = getattr(self.rates, kind)
         with self._lock:
-            now = self._clock()
-            left, then = self._buckets.pop((client, kind), (rate.burst, now))
-            left = min(rate.burst, left + (now - then) * rate.per_second)
+            left = self._left(client, kind)
             wait = (1.0 - left) / rate.per_second if left < 1.0 else 0.0
-            self._buckets[client, kind] = (left if wait else left - tokens, now)
-            while len(self._buckets) > self._most:
-                self._buckets.popitem(last=False)
+            self._keep(client, kind, left if wait else left - 1.0)
         return wait
+
+    def give_back(self, client: str, kind: str) -> None:
+        """One that was taken and is not to count."""
+        with self._lock:
+            self._keep(client, kind, self._left(client, kind) + 1.0)
+
+    def _left(self, client: str, kind: str) -> float:
+        rate: Rate = getattr(self.rates, kind)
+        left, then = self._buckets.get((client, kind), (rate.burst, self._clock()))
+        return min(rate.burst, left + (self._clock() - then) * rate.per_second)
+
+    def _keep(self, client: str, kind: str, left: float) -> None:
+        self._buckets[client, kind] = (left, self._clock())
+        self._buckets.move_to_end((client, kind))
+        while len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)

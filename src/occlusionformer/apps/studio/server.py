@@ -16,7 +16,9 @@ from starlette.responses import Response
 
 from occlusionformer.apps.studio.access import Access, is_loopback, names_of
 from occlusionformer.apps.studio.application import Application
+from occlusionformer.apps.studio.authority import Authority
 from occlusionformer.apps.studio.catalogue import Catalogue
+from occlusionformer.apps.studio.connections import ConnectionGuard, ConnectionLimits
 from occlusionformer.apps.studio.errors import json_response
 from occlusionformer.apps.studio.finished_jobs import Retention
 from occlusionformer.apps.studio.handlers import Handlers
@@ -24,10 +26,10 @@ from occlusionformer.apps.studio.job_queue import JobQueue
 from occlusionformer.apps.studio.lazy_app import LazyApplication
 from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.openapi import describe
-from occlusionformer.apps.studio.passwords import Authority, read_auth_file
 from occlusionformer.apps.studio.rates import RateLimiter, Rates
 from occlusionformer.apps.studio.static_files import StaticFiles
 from occlusionformer.apps.studio.table import Call, Route
+from occlusionformer.apps.studio.users_file import read_users_file
 from occlusionformer.generation import Generator, load_generator
 
 QUIET = {
@@ -40,7 +42,8 @@ QUIET = {
 CLOSING_SECONDS = 10.0
 """For the step that is being drawn; the thread ends with the process in any case."""
 
-MOST_CONNECTIONS = 512
+BACKLOG = 512
+"""Connections that wait to be accepted."""
 
 UNHURRIED = 3.0
 """Seconds without a job after which gradio is imported."""
@@ -60,10 +63,13 @@ class StudioConfig:
     auth_file: Path | None = None
     allowed_hosts: Sequence[str] = ()
     """Further names the server goes by, such as that of a proxy before it."""
+    proxies: Sequence[str] = ()
+    """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     max_queue: int = 16
     limits: Limits = field(default_factory=Limits)
     rates: Rates = field(default_factory=Rates)
     retention: Retention = field(default_factory=Retention)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     grace: float = 30.0
     """Seconds after which a job that everybody has left is cancelled."""
     serves_gradio: bool = True
@@ -72,7 +78,7 @@ class StudioConfig:
     def authority(self) -> Authority | None:
         """Raises UnsafeHostError without an auth file where one is needed, AuthFileError for a wrong one."""
         if self.auth_file is not None:
-            return read_auth_file(self.auth_file)
+            return Authority(read_users_file(self.auth_file))
         if not is_loopback(self.host):
             raise UnsafeHostError(f"host: expected a loopback address, or --auth-file, got {self.host!r}")
         return None
@@ -140,7 +146,7 @@ class StudioServer:
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((host, studio.config.port))
-            self._socket.listen(MOST_CONNECTIONS)  # whoever is told the address may come before the server runs
+            self._socket.listen(BACKLOG)  # whoever is told the address may come before the server runs
         except OSError:
             self._socket.close()
             raise
@@ -148,11 +154,12 @@ class StudioServer:
         self._server = _Server(
             uvicorn.Config(
                 studio.application,
-                log_level="warning",
+                http=ConnectionGuard(studio.config.connections.within_open_files()).protocol(),
+                log_level="error",  # what a client sent wrong is no news
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # a client could choose the address it is counted by
-                limit_concurrency=MOST_CONNECTIONS,
+                proxy_headers=bool(studio.config.proxies),  # else a client could choose the address it is counted by
+                forwarded_allow_ips=list(studio.config.proxies),
                 timeout_keep_alive=10,
                 timeout_graceful_shutdown=3,
                 ws="none",
