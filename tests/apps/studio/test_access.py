@@ -28,7 +28,7 @@ FILLED_IN = {
 
 def every_request(studio) -> list[tuple[str, str]]:
     found = []
-    for route in studio.application.table.routes:
+    for route in studio.routes:
         path = route.path
         for name, value in FILLED_IN.items():
             path = path.replace(name, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
             ["--model", "nothing"],
             "model: expected a local folder or one of (embedded, flux-dev, pipeline), got 'nothing'",
         ),
+        (["--root-path", "studio"], "root-path: expected a path such as /studio, got 'studio'"),
+        (["--proxy", "*"], "proxy: expected an address or a network such as 10.0.0.0/8, got '*'"),
         (["--model", "embedded", "--model", "embedded"], "model: expected at least one, and names that differ"),
     ],
 )
@@ -45,11 +48,22 @@ def test_what_cannot_be_served_is_refused(arguments, told):
 
 def test_an_auth_file_is_read_first(tmp_path):
     (tmp_path / "users").write_text("ada:secret")
+    (tmp_path / "users").chmod(0o600)
     done = run("--host", "0.0.0.0", "--auth-file", str(tmp_path / "users"))
     assert done.returncode == 2
     assert "auth-file: line 1" in done.stderr
     assert "secret" not in done.stderr
-    assert run("--auth-file", str(tmp_path / "none")).returncode == 1
+    missing = run("--auth-file", str(tmp_path / "none"))
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("auth-file: expected a file that can be read, got ")
+
+
+def test_a_port_in_use_is_told_and_nothing_else():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("--port", str(port))
+    told = f"port: expected a free one, got {port}, which another program listens on: choose another with --port\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
 
 
 @contextmanager
@@ -59,11 +73,17 @@ def studio(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
-            found = re.search(r"http://\S+:\d+", line)
+            found = re.search(r"http://\S+:\d+\S*", line)
             assert found, line
             yield process, found[0]
         finally:
             process.kill()
+
+
+def test_it_says_where_it_is():
+    with studio("--root-path", "/tools/studio/") as (_, url):
+        assert httpx.get(url.rpartition("/")[0] + "/api/health", timeout=20).status_code == 200
+        assert url.endswith("/tools/studio/")
 
 
 @pytest.mark.slow

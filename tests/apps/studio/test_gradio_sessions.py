@@ -109,7 +109,7 @@ def gradio_routes(routes) -> set[tuple[str, str]]:
 def test_no_path_of_gradio_shows_another_user_anything(two, plain):
     """All that gradio mounts, with ada's session and call wherever something can be named."""
     handlers = Handlers(plain.studio.queue, Limits(), grace=1, static=StaticFiles())
-    routes = gradio_routes(gradio_app(handlers).routes)
+    routes = gradio_routes(gradio_app(handlers, "").routes)
     assert len(routes) > 60
     assert {("GET", f"{API}/queue/data"), ("POST", f"{API}/upload"), ("GET", "/config")} <= routes
     event = two.join(two.ada).json()["event_id"]

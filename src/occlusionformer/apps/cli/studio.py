@@ -14,7 +14,7 @@ from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL
 from occlusionformer.generation import check_generator
 
 
-def studio(
+def studio(  # noqa: PLR0913 - a parameter for every option
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than loopback need --auth-file.")
     ] = "127.0.0.1",
@@ -30,12 +30,23 @@ def studio(
     auth_file: Annotated[
         Path | None,
         typer.Option(
-            help="Who may come in: lines from `python -m occlusionformer.apps.studio.passwords`.", show_default=False
+            help="Who may come in: a file made by `python -m occlusionformer.apps.studio.passwords`.",
+            show_default=False,
         ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="A further name the server goes by, such as that of a proxy.", show_default=False),
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="The path a proxy serves it under, such as /studio.", show_default=False)
+    ] = "",
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address or network of a proxy whose X-Forwarded-For is believed; nobody's is otherwise.",
+            show_default=False,
+        ),
     ] = None,
     max_queue: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that may wait; more are turned away.")] = 16,
 ) -> None:
@@ -57,9 +68,11 @@ def studio(
             port=port,
             auth_file=auth_file,
             allowed_hosts=tuple(allow_host or ()),
+            root_path=root_path,
+            proxies=tuple(proxy or ()),
             max_queue=max_queue,
         )
         server = StudioServer(build_studio(config))
-        outcome.note(f"the studio is at {server.address}/ (Ctrl-C ends it)")
+        outcome.note(f"the studio is at {server.url} (Ctrl-C ends it)")
     logging.getLogger("occlusionformer.apps.studio").addHandler(logging.StreamHandler())  # why a job failed
     server.run()

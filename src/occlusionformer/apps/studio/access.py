@@ -70,10 +70,18 @@ class Access:
     """Raises ApiError for whoever may not come in."""
 
     def __init__(
-        self, *, names: frozenset[str], any_address: bool, authority: Authority | None, limiter: RateLimiter
+        self,
+        *,
+        names: frozenset[str],
+        shown_as: Iterable[str] = (),
+        any_address: bool,
+        authority: Authority | None,
+        limiter: RateLimiter,
     ) -> None:
+        """`shown_as`: names that pages of this server may have behind a proxy, whatever Host it passes on."""
         self._names = names
         self._any_address = any_address
+        self._shown_as = frozenset(name.lower() for name in shown_as)
         self._sign_in = None if authority is None else SignIn(authority, limiter)
         self._limiter = limiter
 
@@ -82,13 +90,23 @@ class Access:
         self._check_host(headers)
         address = (scope.get("client") or ("unknown",))[0]
         client = Client(await self._user(headers, address), address)
-        _check_origin(scope, headers)
+        self._check_origin(scope, headers)
         return client
 
     def check_rate(self, client: Client, kind: str) -> None:
         wait = self._limiter.take(client.counted_as, kind)
         if wait:
             raise ApiError("rate_limited", "too many requests", retry_after=wait)
+
+    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+        """A browser says which page a request comes from; programs say nothing."""
+        origin, host = headers.get("origin"), headers.get("host", "")
+        own = {f"{scheme}://{name}".lower() for scheme in ("http", "https") for name in (host, *self._shown_as)}
+        if origin is not None and origin.lower() not in own:
+            raise ApiError("forbidden", "expected a request from a page of this server")
+        is_visit = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") and not is_visit:
+            raise ApiError("forbidden", "expected a request from a page of this server")
 
     def _check_host(self, headers: Headers) -> None:
         values = headers.getlist("host")
@@ -117,13 +135,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _check_origin(scope: Scope, headers: Headers) -> None:
-    """A browser says which page a request comes from; programs say nothing."""
-    origin, host = headers.get("origin"), headers.get("host", "")
-    if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
-        raise ApiError("forbidden", "expected a request from a page of this server")
-    is_visit = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none") and not is_visit:
-        raise ApiError("forbidden", "expected a request from a page of this server")

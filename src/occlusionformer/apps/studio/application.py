@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,6 +18,7 @@ from occlusionformer.apps.studio.gradio_bodies import ENDPOINTS, ROUTES, check_e
 from occlusionformer.apps.studio.gradio_forward import Forwarded
 from occlusionformer.apps.studio.gradio_sessions import GradioSessions
 from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.shares import Concurrency
 from occlusionformer.apps.studio.table import PARAMETERS, Call, Route, Table
 
 SMALL_BODY = 2**15
@@ -31,6 +33,7 @@ class Application:
         self._gradio = gradio
         self._sessions = GradioSessions()
         self._access = access
+        self._answering = Concurrency()
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,30 +46,32 @@ class Application:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        response: ASGIApp
         unread = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        try:
-            client = await self._access.admit(scope, headers)
-            route, parameters = self.table.find(scope["method"], scope["path"])
-            self._access.check_rate(client, route.kind)
-            query = _checked_query(route, scope)
-            value = await self._body(route, headers, receive)
-            unread = False
-            if route.answer is None:
-                check_endpoint(parameters.get("endpoint", ENDPOINTS[0]))
-                assert self._gradio is not None
-                forwarded = Forwarded(self._gradio, self._sessions, client, route.path)
-                forwarded.prepare(parameters, query, None if value is None else clean_body(scope["path"], value))
-                response = forwarded
-            else:
-                response = await route.answer(Call(parameters, value, client.name, headers))
-        except ApiError as refusal:
-            if unread:
-                await drop_rest(receive)
-            response = refusal.response(close=unread)
-        except ClientLeftError:
-            return
-        await response(scope, receive, send)
+        with ExitStack() as answering:
+            try:
+                client = await self._access.admit(scope, headers)
+                route, parameters = self.table.find(scope["method"], scope["path"])
+                self._access.check_rate(client, route.kind)
+                query = _checked_query(route, scope)
+                value = await self._body(route, headers, receive)
+                unread = False
+                answering.enter_context(self._answering.one_more(client.counted_as))
+                call = Call(parameters, query, value, client, headers)
+                response = await route.answer(call) if route.answer else self._forwarded(route, call)
+            except ApiError as refusal:
+                if unread:
+                    await drop_rest(receive)
+                response = refusal.response(close=unread)
+            except ClientLeftError:
+                return
+            await response(scope, receive, send)
+
+    def _forwarded(self, route: Route, call: Call) -> Forwarded:
+        check_endpoint(call.parameters.get("endpoint", ENDPOINTS[0]))
+        assert self._gradio is not None
+        forwarded = Forwarded(self._gradio, self._sessions, call.client, route.path)
+        forwarded.prepare(call.parameters, call.query, None if call.body is None else clean_body(route.path, call.body))
+        return forwarded
 
     async def _body(self, route: Route, headers: Headers, receive: Receive) -> object:
         """What was sent as JSON; a body nobody asked for is bounded like any other, and then dropped."""

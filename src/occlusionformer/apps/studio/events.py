@@ -59,20 +59,20 @@ def _cancel_if_left(queue: JobQueue, job: Job) -> None:
         queue.cancel(job)
 
 
-async def server_sent_events(queue: JobQueue, job: Job, *, grace: float) -> AsyncIterator[bytes]:
+async def server_sent_events(queue: JobQueue, job: Job, *, grace: float, root_path: str) -> AsyncIterator[bytes]:
     """The text of an event stream; ends with the job."""
     told: dict[str, Any] = {}
     async for state in follow(queue, job, grace=grace):
         if state is None:
             yield b": still here\n\n"
             continue
-        for name, value in _events_of(queue, job, state):
+        for name, value in _events_of(queue, job, state, root_path):
             if told.get(name) != value:
                 told[name] = value
                 yield f"event: {name}\ndata: {json.dumps(value, allow_nan=False)}\n\n".encode()
 
 
-def _events_of(queue: JobQueue, job: Job, state: JobState) -> list[tuple[str, dict[str, Any]]]:
+def _events_of(queue: JobQueue, job: Job, state: JobState, root_path: str) -> list[tuple[str, dict[str, Any]]]:
     described = state_json(queue, job)
 
     def told(*names: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _events_of(queue: JobQueue, job: Job, state: JobState) -> list[tuple[str, di
     if state.status == "queued":
         return [("queued", told("position", "waiting_seconds"))]
     if state.status == "done":
-        return [("done", result_json(queue, job))]
+        return [("done", result_json(queue, job, root_path))]
     if state.status == "failed":
         return [("failed", told("problems"))]
     if state.status == "cancelled":

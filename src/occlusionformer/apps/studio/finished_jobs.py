@@ -1,9 +1,9 @@
-"""Jobs that have ended: kept for a while, in bounded memory, the oldest going first."""
+"""Jobs that have ended: kept for a while, in bounded memory, the oldest of whoever has most going first."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,12 +53,26 @@ class FinishedJobs:
         """Forget what is too old or too much."""
         while self._jobs:
             job, since = next(iter(self._jobs.values()))
-            too_old = self._clock() - since > self.retention.seconds
-            too_much = len(self._jobs) > self.retention.jobs or self._num_bytes > self.retention.num_bytes
-            if not too_old and (not too_much or len(self._jobs) == 1):
-                return
-            del self._jobs[job.id]
-            self._num_bytes -= _size(job)
+            if self._clock() - since <= self.retention.seconds:
+                break
+            self._forget(job)
+        while len(self._jobs) > 1 and self._num_bytes > self.retention.num_bytes:
+            self._forget(self._oldest_of_greatest(_size))
+        while len(self._jobs) > 1 and len(self._jobs) > self.retention.jobs:
+            self._forget(self._oldest_of_greatest(lambda job: 1))
+
+    def _oldest_of_greatest(self, weight: Callable[[Job], int]) -> Job:
+        """Of all jobs but the newest; clients are compared by the weight of all their jobs."""
+        *older, newest = (job for job, _ in self._jobs.values())
+        weights: Counter[str] = Counter()
+        for job in (*older, newest):
+            weights[job.client] += weight(job)
+        greatest = max((job.client for job in older), key=weights.__getitem__)
+        return next(job for job in older if job.client == greatest)
+
+    def _forget(self, job: Job) -> None:
+        del self._jobs[job.id]
+        self._num_bytes -= _size(job)
 
 
 def _size(job: Job) -> int:

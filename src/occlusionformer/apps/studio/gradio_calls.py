@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,12 +12,17 @@ from fastapi import FastAPI
 
 from occlusionformer.apps.studio.errors import ApiError
 from occlusionformer.apps.studio.events import follow
-from occlusionformer.apps.studio.gradio_forward import OWNER_HEADER
+from occlusionformer.apps.studio.gradio_forward import CLIENT_HEADER, OWNER_HEADER
 from occlusionformer.apps.studio.handlers import Handlers
+from occlusionformer.apps.studio.job import Job
 from occlusionformer.apps.studio.responses import result_json, state_json
+from occlusionformer.apps.studio.shares import Concurrency
 
 MOST_WAITING = 256
 """Calls in gradio's queue; those that draw then wait in ours, which has its own bound."""
+
+MOST_RUNNING, MOST_OF_ONE = 40, 10
+"""Calls that run, of all and of one client; gradio itself runs forty."""
 
 
 class Calls:
@@ -24,14 +30,23 @@ class Calls:
 
     def __init__(self, handlers: Handlers) -> None:
         self._handlers = handlers
+        self._running = Concurrency(MOST_RUNNING, MOST_OF_ONE)
+
+    def _one_more(self, request: gradio.Request) -> AbstractContextManager[None]:
+        return self._running.one_more(_client(request))
 
     async def generate(self, job: dict, request: gradio.Request) -> AsyncIterator[Any]:
         """States of the job as it goes on, then its result. A call that is cancelled or left stops the job."""
-        queue = self._handlers.queue
         try:
-            started = self._handlers.start(job, _owner(request))
+            with self._one_more(request):
+                started = self._handlers.start(job, _owner(request), _client(request))
+                async for each in self._followed(started):
+                    yield each
         except ApiError as refusal:
             raise _error(refusal) from None
+
+    async def _followed(self, started: Job) -> AsyncIterator[Any]:
+        queue = self._handlers.queue
         try:
             async for state in follow(queue, started, grace=self._handlers.grace):
                 if state is not None:
@@ -39,15 +54,23 @@ class Calls:
         finally:
             queue.cancel(started)
         if started.result is not None:
-            yield result_json(queue, started)
+            yield result_json(queue, started, self._handlers.root_path)
 
-    async def validate(self, layout: dict) -> Any:
+    async def validate(self, layout: dict, request: gradio.Request) -> Any:
         """Whether a layout is right, and what follows from its order."""
-        return await _told(self._handlers.validated({"layout": layout}))
+        try:
+            with self._one_more(request):
+                return await self._handlers.validated({"layout": layout}, _client(request))
+        except ApiError as refusal:
+            raise _error(refusal) from None
 
-    async def convert(self, body: dict) -> Any:
+    async def convert(self, body: dict, request: gradio.Request) -> Any:
         """A layout document in another format; the body is that of POST /api/convert."""
-        return await _told(self._handlers.converted(body))
+        try:
+            with self._one_more(request):
+                return await self._handlers.converted(body, _client(request))
+        except ApiError as refusal:
+            raise _error(refusal) from None
 
     async def models(self) -> Any:
         """Models and limits."""
@@ -64,7 +87,7 @@ class Calls:
         return state_json(queue, found)
 
 
-def gradio_app(handlers: Handlers) -> FastAPI:
+def gradio_app(handlers: Handlers, root_path: str) -> FastAPI:
     """An application with gradio's paths; its lifespan starts and stops gradio's queue."""
     calls = Calls(handlers)
     with gradio.Blocks(mode="server", analytics_enabled=False) as blocks:
@@ -72,18 +95,17 @@ def gradio_app(handlers: Handlers) -> FastAPI:
             gradio.api(function, api_name=function.__name__, concurrency_limit=None)
     blocks.queue(max_size=MOST_WAITING)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    return gradio.mount_gradio_app(app, blocks, path="/", run_history=False, footer_links=[], ssr_mode=False)
+    return gradio.mount_gradio_app(
+        app, blocks, path="/", root_path=root_path, run_history=False, footer_links=[], ssr_mode=False
+    )
 
 
 def _owner(request: gradio.Request) -> str:
     return unquote(request.headers.get(OWNER_HEADER, ""))
 
 
-async def _told(answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return await answer
-    except ApiError as refusal:
-        raise _error(refusal) from None
+def _client(request: gradio.Request) -> str:
+    return unquote(request.headers.get(CLIENT_HEADER, ""))
 
 
 def _error(refusal: ApiError) -> gradio.Error:

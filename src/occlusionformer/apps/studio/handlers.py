@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from occlusionformer import __version__
 from occlusionformer.apps.studio.documents import check_layout, convert
@@ -19,6 +19,7 @@ from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.pictures import Picture
 from occlusionformer.apps.studio.responses import result_json, state_json
 from occlusionformer.apps.studio.schemas import ConvertBody, ValidateBody, parse_as, parse_job
+from occlusionformer.apps.studio.shares import Turns
 from occlusionformer.apps.studio.static_files import StaticFiles
 from occlusionformer.apps.studio.table import Call, Route
 from occlusionformer.layout import FORMATS, Layout
@@ -31,19 +32,23 @@ NEVER_STORED = {"Cache-Control": "no-store"}
 class Handlers:
     """One method for each path; all that is slow runs in another thread."""
 
-    def __init__(self, queue: JobQueue, limits: Limits, *, grace: float, static: StaticFiles) -> None:
+    def __init__(
+        self, queue: JobQueue, limits: Limits, *, grace: float, static: StaticFiles, root_path: str = ""
+    ) -> None:
         self.queue = queue
         self.limits = limits
         self.grace = grace
+        self.root_path = root_path
         self._static = static
         self._examples = read_examples()
-        self._working = asyncio.Semaphore(2)
+        self._turns = Turns()
 
     def routes(self) -> list[Route]:
         """All of them, without the description of themselves."""
         job = "/api/jobs/{job}"
         image = f"{job}/images/{{picture}}"
         return [
+            Route(method="GET", path="", summary="To the editor.", answer=self.to_editor),
             Route(method="GET", path="/", summary="The editor.", answer=self.editor),
             Route(method="GET", path="/static/{file}", summary="A file of the editor.", answer=self.file),
             Route(method="GET", path="/api/health", summary="Is the server ready?", answer=self.health),
@@ -67,6 +72,10 @@ class Handlers:
             Route(method="GET", path=f"{image}/cutouts/{{instance}}.png", summary="An instance cut out of it.",
                   answer=self.cutout),
         ]  # fmt: skip
+
+    async def to_editor(self, call: Call) -> Response:
+        """Under a root path; the editor's own addresses are relative to the slash."""
+        return RedirectResponse(f"{self.root_path}/", 308)
 
     async def editor(self, call: Call) -> Response:
         return self._static.response("index.html", call.headers.get("if-none-match"))
@@ -101,43 +110,43 @@ class Handlers:
         return json_response(Layout.model_json_schema())
 
     async def validate(self, call: Call) -> Response:
-        return json_response(await self.validated(call.body))
+        return json_response(await self.validated(call.body, call.client.counted_as))
 
-    async def validated(self, value: Any) -> dict[str, Any]:
+    async def validated(self, value: Any, client: str) -> dict[str, Any]:
         """Raises ApiError for a body without a layout."""
         body = parse_as(ValidateBody, value)
         self.limits.check_count(body.layout, "layout")
-        async with self._working:
+        async with self._turns.turn(client):
             return await asyncio.to_thread(check_layout, body.layout, self.limits)
 
     async def convert(self, call: Call) -> Response:
-        return json_response(await self.converted(call.body))
+        return json_response(await self.converted(call.body, call.client.counted_as))
 
-    async def converted(self, value: Any) -> dict[str, Any]:
+    async def converted(self, value: Any, client: str) -> dict[str, Any]:
         """Raises ApiError."""
         body = parse_as(ConvertBody, value)
-        async with self._working:
+        async with self._turns.turn(client):
             return await asyncio.to_thread(convert, body, self.limits)
 
     async def generate(self, call: Call) -> Response:
-        job = self.start(call.body, call.owner)
-        headers = {**NEVER_STORED, "Location": f"/api/jobs/{job.id}"}
+        job = self.start(call.body, call.client.name, call.client.counted_as)
+        headers = {**NEVER_STORED, "Location": f"{self.root_path}/api/jobs/{job.id}"}
         return json_response(state_json(self.queue, job), status=202, headers=headers)
 
-    def start(self, body: Any, owner: str) -> Job:
+    def start(self, body: Any, owner: str, client: str) -> Job:
         """A new job in the queue; raises ApiError."""
         catalogue = self.queue.catalogue
         request = parse_job(body, self.limits, catalogue.names, catalogue.default)
-        return self.queue.submit(request, owner)
+        return self.queue.submit(request, owner, client)
 
     def find(self, call: Call) -> Job:
-        return self.queue.find(call.parameters["job"], call.owner)
+        return self.queue.find(call.parameters["job"], call.client.name)
 
     async def job(self, call: Call) -> Response:
         return json_response(state_json(self.queue, self.find(call)), headers=NEVER_STORED)
 
     async def events(self, call: Call) -> Response:
-        stream = server_sent_events(self.queue, self.find(call), grace=self.grace)
+        stream = server_sent_events(self.queue, self.find(call), grace=self.grace, root_path=self.root_path)
         headers = {**NEVER_STORED, "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
@@ -147,7 +156,7 @@ class Handlers:
         return json_response(state_json(self.queue, job), headers=NEVER_STORED)
 
     async def result(self, call: Call) -> Response:
-        return json_response(result_json(self.queue, self.find(call)), headers=NEVER_STORED)
+        return json_response(result_json(self.queue, self.find(call), self.root_path), headers=NEVER_STORED)
 
     async def picture(self, call: Call) -> Response:
         return _png(self._picture(call).png)
@@ -159,7 +168,7 @@ class Handlers:
     async def cutout(self, call: Call) -> Response:
         picture, place = self._picture(call), int(call.parameters["instance"])
         _masks_up_to(picture, place)
-        async with self._working:
+        async with self._turns.turn(call.client.counted_as):
             return _png(await asyncio.to_thread(picture.cutout, place))
 
     def _picture(self, call: Call) -> Picture:

@@ -50,6 +50,8 @@ class Job:
     model: str
     owner: str
     """Name of the user, empty where there are none."""
+    client: str = ""
+    """Whose share of the queue it takes."""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: JobState = field(default_factory=JobState)
     result: Result | None = None

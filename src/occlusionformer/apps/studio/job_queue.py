@@ -17,6 +17,7 @@ from occlusionformer.apps.studio.finished_jobs import FinishedJobs, Retention
 from occlusionformer.apps.studio.job import Job, JobState, Result
 from occlusionformer.apps.studio.pictures import keep_picture, keep_preview
 from occlusionformer.apps.studio.schemas import GenerateBody, JobRequest, canvas_problems
+from occlusionformer.apps.studio.shares import FairQueue
 from occlusionformer.generation import (
     FormingPictures,
     GeneratedImage,
@@ -33,13 +34,12 @@ FIRST_GUESS_SECONDS = 5.0
 
 
 class JobQueue:
-    """Jobs by id; one thread draws them in the order they came."""
+    """Jobs by id; one thread draws them, each client's in the order they came."""
 
     def __init__(self, catalogue: Catalogue, *, capacity: int, retention: Retention) -> None:
         self.catalogue = catalogue
-        self.capacity = capacity
         self._changed = threading.Condition()
-        self._waiting: deque[Job] = deque()
+        self._waiting = FairQueue(capacity)
         self._running: Job | None = None
         self._finished = FinishedJobs(retention)
         self._durations: deque[float] = deque(maxlen=REMEMBERED_DURATIONS)
@@ -62,18 +62,18 @@ class JobQueue:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def submit(self, request: JobRequest, owner: str) -> Job:
-        """Raises ApiError when the queue is full, or when the model is known not to draw this."""
+    def submit(self, request: JobRequest, owner: str, client: str) -> Job:
+        """Raises ApiError when the queue or its share is full, or the model is known not to draw this."""
         if self.catalogue.status(request.model) == "failed":
             raise ApiError("model_failed", [FieldProblem("model", f"{request.model} could not be loaded")])
         if problems := canvas_problems(request, self.catalogue.defaults(request.model)):
             raise ApiError("invalid", problems)
-        job = Job(request=request, model=request.model, owner=owner)
+        job = Job(request=request, model=request.model, owner=owner, client=client)
         with self._changed:
-            if self._closing or len(self._waiting) >= self.capacity:
-                text = f"expected fewer than {self.capacity} jobs waiting"
-                raise ApiError("queue_full", text, retry_after=self._next_place())
-            self._waiting.append(job)
+            problem = "the server is stopping" if self._closing else self._waiting.problem(client)
+            if problem:
+                raise ApiError("queue_full", problem, retry_after=self._next_place(client))
+            self._waiting.add(job)
             self._changed.notify_all()
         return job
 
@@ -107,14 +107,18 @@ class JobQueue:
 
     def counts(self) -> dict[str, int]:
         with self._changed:
-            return {"running": int(self._running is not None), "waiting": len(self._waiting), "capacity": self.capacity}
+            return {
+                "running": int(self._running is not None),
+                "waiting": len(self._waiting),
+                "capacity": self._waiting.capacity,
+            }
 
     def place(self, job: Job) -> tuple[int, float | None]:
         """Jobs in front of this one, and the seconds they will take; 0 and None once it is being drawn."""
         with self._changed:
             if job not in self._waiting:
                 return 0, None
-            ahead = self._waiting.index(job)
+            ahead = list(self._waiting).index(job)
             running = self._running is not None
             return ahead + running, self._seconds_for(ahead) if self._durations else None
 
@@ -140,8 +144,10 @@ class JobQueue:
         left = self._running.seconds_left() if self._running else 0.0
         return (mean if left is None else left) + ahead * mean
 
-    def _next_place(self) -> float:
-        return self._seconds_for(0)
+    def _next_place(self, client: str) -> float:
+        """Seconds until one of this client's jobs is drawn, or of anybody's when it has none."""
+        own = (ahead for ahead, job in enumerate(self._waiting) if job.client == client)
+        return self._seconds_for(next(own, 0))
 
     def _stop(self, job: Job) -> None:
         """Under the lock."""
@@ -173,7 +179,7 @@ class JobQueue:
                 self._changed.wait()
             if self._closing:
                 return None
-            job = self._running = self._waiting.popleft()
+            job = self._running = self._waiting.pop()
             job.started = time.monotonic()
             job.change(status="running")
             self._tell_waiting()

@@ -96,7 +96,7 @@ ANSWERS: dict[str, tuple[str, Any]] = {
 """Media type and schema of what is answered when all is well; pictures and open objects are left out."""
 
 
-def describe(routes: Sequence[Route], limits: Limits, *, asks_for_user: bool) -> dict[str, Any]:
+def describe(routes: Sequence[Route], limits: Limits, *, asks_for_user: bool, root_path: str) -> dict[str, Any]:
     """The OpenAPI document of the paths under /api."""
     schemas = dict(SCHEMAS)
     paths: dict[str, Any] = {}
@@ -110,6 +110,7 @@ def describe(routes: Sequence[Route], limits: Limits, *, asks_for_user: bool) ->
     return {
         "openapi": "3.1.0",
         "info": {"title": "OcclusionFormer studio", "version": __version__},
+        "servers": [{"url": root_path or "/"}],
         "paths": paths,
         "components": {"schemas": schemas, **({"securitySchemes": schemes} if asks_for_user else {})},
         **security,

@@ -26,23 +26,24 @@ def state_json(queue: JobQueue, job: Job) -> dict[str, Any]:
     }
 
 
-def result_json(queue: JobQueue, job: Job) -> dict[str, Any]:
-    """Raises ApiError for a job without a result."""
+def result_json(queue: JobQueue, job: Job, root_path: str) -> dict[str, Any]:
+    """Paths of pictures begin with `root_path`. Raises ApiError for a job without a result."""
     result = job.result
     if result is None:
         raise ApiError("not_ready", f"expected a job that is done, got one that is {job.state.status}")
+    place_of_images = f"{root_path}/api/jobs/{job.id}/images"
     images = [
         {
             "index": index,
             "seed": picture.provenance["seed"],
             "width": picture.provenance["width"],
             "height": picture.provenance["height"],
-            "png": f"/api/jobs/{job.id}/images/{index}.png",
+            "png": f"{place_of_images}/{index}.png",
             "instances": [
                 {
                     "id": name,
-                    "mask": f"/api/jobs/{job.id}/images/{index}/masks/{place}.png" if picture.masks else None,
-                    "cutout": f"/api/jobs/{job.id}/images/{index}/cutouts/{place}.png" if picture.masks else None,
+                    "mask": f"{place_of_images}/{index}/masks/{place}.png" if picture.masks else None,
+                    "cutout": f"{place_of_images}/{index}/cutouts/{place}.png" if picture.masks else None,
                 }
                 for place, name in enumerate(result.instance_ids)
             ],

@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from occlusionformer.apps.studio.access import Access, is_loopback, names_of
 from occlusionformer.apps.studio.application import Application
@@ -25,6 +26,7 @@ from occlusionformer.apps.studio.handlers import Handlers
 from occlusionformer.apps.studio.job_queue import JobQueue
 from occlusionformer.apps.studio.lazy_app import LazyApplication
 from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.listening import UnderPath, checked_proxies, checked_root_path, listening_socket
 from occlusionformer.apps.studio.openapi import describe
 from occlusionformer.apps.studio.rates import RateLimiter, Rates
 from occlusionformer.apps.studio.static_files import StaticFiles
@@ -41,9 +43,6 @@ QUIET = {
 
 CLOSING_SECONDS = 10.0
 """For the step that is being drawn; the thread ends with the process in any case."""
-
-BACKLOG = 512
-"""Connections that wait to be accepted."""
 
 UNHURRIED = 3.0
 """Seconds without a job after which gradio is imported."""
@@ -65,6 +64,8 @@ class StudioConfig:
     """Further names the server goes by, such as that of a proxy before it."""
     proxies: Sequence[str] = ()
     """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    root_path: str = ""
+    """In front of all paths, as a proxy shows them: `/studio`."""
     max_queue: int = 16
     limits: Limits = field(default_factory=Limits)
     rates: Rates = field(default_factory=Rates)
@@ -89,38 +90,44 @@ class Studio:
     """The application and the queue behind it."""
 
     config: StudioConfig
-    application: Application
+    application: ASGIApp
+    routes: Sequence[Route]
     queue: JobQueue
 
 
 def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = load_generator) -> Studio:
     """Raises ValueError for a configuration that cannot be served."""
     authority = config.authority()
+    root_path = checked_root_path(config.root_path)
+    checked_proxies(config.proxies)
     queue = JobQueue(Catalogue(config.models, load=load), capacity=config.max_queue, retention=config.retention)
-    handlers = Handlers(queue, config.limits, grace=config.grace, static=StaticFiles())
+    handlers = Handlers(queue, config.limits, grace=config.grace, static=StaticFiles(), root_path=root_path)
 
     async def openapi(call: Call) -> Response:
         return json_response(document)
 
     described = Route(method="GET", path="/api/openapi.json", summary="This description.", answer=openapi)
     routes = [*handlers.routes(), described]
-    document = describe(routes, config.limits, asks_for_user=authority is not None)
+    document = describe(routes, config.limits, asks_for_user=authority is not None, root_path=root_path)
     os.environ.update(QUIET)
 
     def gradio() -> FastAPI:
         from occlusionformer.apps.studio.gradio_calls import gradio_app
 
-        return gradio_app(handlers)
+        return gradio_app(handlers, root_path)
 
     access = Access(
         names=names_of(config.host, config.allowed_hosts),
+        shown_as=config.allowed_hosts,
         any_address=not is_loopback(config.host),
         authority=authority,
         limiter=RateLimiter(config.rates),
     )
     late = LazyApplication(gradio, lambda: queue.idle_seconds > UNHURRIED) if config.serves_gradio else None
     application = Application(routes, late, access=access, limits=config.limits)
-    return Studio(config=config, application=application, queue=queue)
+    return Studio(
+        config=config, application=UnderPath(application, root_path), routes=application.table.routes, queue=queue
+    )
 
 
 class _Server(uvicorn.Server):
@@ -136,20 +143,11 @@ class _Server(uvicorn.Server):
 
 
 class StudioServer:
-    """A studio on a socket of its own. The port is taken when it is made: OSError where it is in use."""
+    """A studio on a socket of its own, which is taken when it is made: ListeningError where it cannot be."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        host = studio.config.host
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind((host, studio.config.port))
-            self._socket.listen(BACKLOG)  # whoever is told the address may come before the server runs
-        except OSError:
-            self._socket.close()
-            raise
+        self._socket = listening_socket(studio.config.host, studio.config.port)
         self.port: int = self._socket.getsockname()[1]
         self._server = _Server(
             uvicorn.Config(
@@ -159,7 +157,7 @@ class StudioServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=bool(studio.config.proxies),  # else a client could choose the address it is counted by
-                forwarded_allow_ips=list(studio.config.proxies),
+                forwarded_allow_ips=checked_proxies(studio.config.proxies),
                 timeout_keep_alive=10,
                 timeout_graceful_shutdown=3,
                 ws="none",
@@ -178,10 +176,15 @@ class StudioServer:
 
     @property
     def address(self) -> str:
-        """Where it is reached from this machine."""
+        """Where it is reached from this machine, without its root path."""
         host = self._studio.config.host
         host = "127.0.0.1" if host in ("0.0.0.0", "::", "localhost") else host
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The editor."""
+        return f"{self.address}{checked_root_path(self._studio.config.root_path)}/"
 
     @contextmanager
     def running(self) -> Iterator[str]:

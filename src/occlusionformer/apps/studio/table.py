@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from starlette.responses import Response
 
+from occlusionformer.apps.studio.access import Client
 from occlusionformer.apps.studio.errors import ApiError
 
 Kind = Literal["generate", "compute", "read"]
@@ -31,11 +32,11 @@ class Call:
     """A request that has been let in and parsed."""
 
     parameters: Mapping[str, str]
+    query: Mapping[str, str]
     body: Any
     """The value of its JSON body, None for requests without one."""
-    owner: str
-    """Name of the user, empty where there are none."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    client: Client
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)

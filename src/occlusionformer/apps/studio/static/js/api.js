@@ -1,4 +1,5 @@
-// The server, as docs/studio-api.md describes it. Nothing else is ever asked for anything.
+// The server, as docs/studio-api.md describes it. Nothing else is ever asked for anything. Paths are relative to the
+// page, which may be served under any path.
 
 export class Refusal extends Error {
   constructor(status, { problems, code }, retryAfter) {
@@ -26,15 +27,15 @@ const get = (path) => ask(path);
 const post = (path, body) =>
   ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body ?? {}) });
 
-export const models = () => get("/api/models");
-export const health = () => get("/api/health");
-export const formats = () => get("/api/formats");
-export const examples = () => get("/api/examples");
-export const convert = (request) => post("/api/convert", request);
-export const generate = (request) => post("/api/generate", request);
-export const cancel = (job) => post(`/api/jobs/${encodeURIComponent(job)}/cancel`);
-export const status = (job) => get(`/api/jobs/${encodeURIComponent(job)}`);
-export const result = (job) => get(`/api/jobs/${encodeURIComponent(job)}/result`);
+export const models = () => get("api/models");
+export const health = () => get("api/health");
+export const formats = () => get("api/formats");
+export const examples = () => get("api/examples");
+export const convert = (request) => post("api/convert", request);
+export const generate = (request) => post("api/generate", request);
+export const cancel = (job) => post(`api/jobs/${encodeURIComponent(job)}/cancel`);
+export const status = (job) => get(`api/jobs/${encodeURIComponent(job)}`);
+export const result = (job) => get(`api/jobs/${encodeURIComponent(job)}/result`);
 
 export async function picture(path) {
   const response = await fetch(path);
@@ -47,7 +48,7 @@ const LAST = ["done", "failed", "cancelled"];
 
 // Calls `tell(kind, data)` for every event of a job until its last; returns a function that stops listening.
 export function listen(job, tell) {
-  const source = new EventSource(`/api/jobs/${encodeURIComponent(job)}/events`);
+  const source = new EventSource(`api/jobs/${encodeURIComponent(job)}/events`);
   for (const kind of ["queued", "progress", "preview", ...LAST]) {
     source.addEventListener(kind, (event) => {
       if (LAST.includes(kind)) source.close();

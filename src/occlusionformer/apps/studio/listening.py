@@ -1,0 +1,90 @@
+"""Where a studio listens, and how it is reached through a proxy: addresses, ports, the path in front of all others."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import re
+import socket
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+BACKLOG = 512
+"""Connections that wait to be accepted."""
+
+OWN_PATHS = frozenset({"api", "static", "config", "gradio_api"})
+"""What paths of the server begin with."""
+
+
+class ListeningError(ValueError):
+    """An address, port or path that a server cannot be reached by; `problems` says why."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problems = [problem]
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Bound, and taking connections from now on. Raises ListeningError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(BACKLOG)  # whoever is told the address may come before the server runs
+    except OSError as error:
+        made.close()
+        raise ListeningError(listening_problem(error, host, port)) from None
+    return made
+
+
+def listening_problem(error: OSError, host: str, port: int) -> str:
+    """What to change."""
+    if error.errno == errno.EADDRINUSE:
+        return f"port: expected a free one, got {port}, which another program listens on: choose another with --port"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"port: expected one that this user may listen on, mostly 1024 or above, got {port}"
+    if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL):
+        return f"host: expected an address of this machine, got {host!r}"
+    return f"host: expected an address and port that can be listened on, got {host!r} and {port} ({error.strerror})"
+
+
+def checked_root_path(path: str) -> str:
+    """`/studio` for `/studio` and `/studio/`, empty for `/`. Raises ListeningError."""
+    trimmed = path.rstrip("/")
+    if trimmed and not re.fullmatch(r"(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+", trimmed):
+        raise ListeningError(f"root-path: expected a path such as /studio, got {path!r}")
+    if trimmed.split("/")[1:2] and trimmed.split("/")[1] in OWN_PATHS:
+        raise ListeningError(f"root-path: expected a path that is not the server's own, got {path!r}")
+    return trimmed
+
+
+def checked_proxies(proxies: Sequence[str]) -> list[str]:
+    """As uvicorn takes them; IPv4 also as a socket for both versions of IP tells it. Raises ListeningError."""
+    found = []
+    for proxy in proxies:
+        try:
+            network = ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            text = f"proxy: expected an address or a network such as 10.0.0.0/8, got {proxy!r}"
+            raise ListeningError(text) from None
+        found.append(str(network))
+        if network.version == 4:
+            found.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
+    return found
+
+
+class UnderPath:
+    """The application under a path, whether the proxy in front of it takes that path off or not."""
+
+    def __init__(self, application: ASGIApp, root_path: str) -> None:
+        self._application = application
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path == self._root_path or path.startswith(f"{self._root_path}/"):
+            inner = path[len(self._root_path) :]
+            scope = {**scope, "path": inner, "raw_path": inner.encode()}
+        await self._application(scope, receive, send)
