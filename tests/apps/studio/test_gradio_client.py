@@ -109,9 +109,9 @@ def test_the_server_answers_while_gradio_is_made(serve, monkeypatch):
     """gradio takes seconds to import; the editor does not wait for it."""
     go, make = threading.Event(), gradio_calls.gradio_app
 
-    def slowly(answers):
+    def slowly(*given):
         assert go.wait(20)
-        return make(answers)
+        return make(*given)
 
     monkeypatch.setattr(gradio_calls, "gradio_app", slowly)
     studio = serve(serves_gradio=True)
@@ -127,7 +127,7 @@ def test_gradio_is_made_when_there_is_time(serve, monkeypatch):
     """So that its client need not wait; but never while something is drawn."""
     made = threading.Event()
     make = gradio_calls.gradio_app
-    monkeypatch.setattr(gradio_calls, "gradio_app", lambda answers: made.set() or make(answers))
+    monkeypatch.setattr(gradio_calls, "gradio_app", lambda *given: made.set() or make(*given))
     monkeypatch.setattr(server, "UNHURRIED", 0.2)
     go = threading.Event()
     studio = serve(FakeGenerator(before_step=lambda step: go.wait(20)), serves_gradio=True)
