@@ -115,8 +115,8 @@ def test_a_size_that_is_said_wrongly_names_the_orientation():
     with pytest.raises(PictureError) as caught:
         side.check_size(16, 24)
     assert str(caught.value) == (
-        "s.png: expected 16 x 24 pixels, got 24 x 16 once turned by EXIF orientation 6: "
-        "annotations belong to the upright picture"
+        "s.png: expected 16 x 24 pixels, got 24 x 16; "
+        "EXIF orientation 6 turns this picture: annotations belong to the upright one"
     )
 
 

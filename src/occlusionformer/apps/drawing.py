@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 
 from occlusionformer.layout import Layout, ZOrderCycle
+from occlusionformer.pictures import as_rgb
 
 PAPER = (255, 255, 255)
 INK = (28, 28, 30)
@@ -84,13 +85,13 @@ def contact_sheet(pictures: Sequence[Labelled]) -> Image.Image:
 def enlarged(image: Image.Image, side: int) -> Image.Image:
     """An RGB copy, scaled up by a whole factor until its longer side has at least `side` pixels."""
     factor = max(1, math.ceil(side / max(image.size)))
-    return image.convert("RGB").resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
+    return as_rgb(image).resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
 
 
 def _fitted(image: Image.Image) -> Image.Image:
     scale = SHEET_SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return as_rgb(image).resize(size, Image.Resampling.LANCZOS)
 
 
 def _numbering(layout: Layout) -> tuple[dict[int, int], str]:

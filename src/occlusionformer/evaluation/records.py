@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from occlusionformer.evaluation.judgement import Identity, Json, JudgeRequest, canonical, digest
+from occlusionformer.pictures import as_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,7 +56,7 @@ class Record:
 
 def picture_digest(picture: Image) -> str:
     """A name for the pixels of a picture, whatever file they came from."""
-    rgb = picture.convert("RGB")
+    rgb = as_rgb(picture)
     return hashlib.sha256(f"RGB {rgb.width} {rgb.height} ".encode() + rgb.tobytes()).hexdigest()
 
 

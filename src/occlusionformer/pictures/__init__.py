@@ -19,7 +19,8 @@ The rules:
 
 Finding::
 
-    pictures_in(folder) -> {stem: paths}, find_picture(folder, name), is_picture_name(path), is_hidden(path)
+    pictures_in(folder), pictures_of(files) -> {stem: paths}
+    find_picture(folder, name), is_picture_name(path), is_hidden(path)
 """
 
 from occlusionformer.pictures.colour import WHITE, Colour, as_rgb
@@ -31,6 +32,7 @@ from occlusionformer.pictures.finding import (
     is_hidden,
     is_picture_name,
     pictures_in,
+    pictures_of,
 )
 from occlusionformer.pictures.reading import Picture, read_mask, read_picture
 
@@ -48,6 +50,7 @@ __all__ = [
     "is_hidden",
     "is_picture_name",
     "pictures_in",
+    "pictures_of",
     "read_mask",
     "read_picture",
 ]

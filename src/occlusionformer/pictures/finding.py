@@ -21,8 +21,13 @@ def is_picture_name(path: PurePath) -> bool:
 
 def pictures_in(folder: str | Path) -> dict[str, list[Path]]:
     """The pictures of a folder by their names without ending; more than one where endings differ."""
+    return pictures_of(Path(folder).iterdir())
+
+
+def pictures_of(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """The same of some files."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(Path(folder).iterdir()):
+    for path in sorted(files):
         if is_picture_name(path):
             found.setdefault(path.stem, []).append(path)
     return found

@@ -66,16 +66,18 @@ class Picture:
             raise PictureError(self.name, problem)
 
     def size_problem(self, width: int, height: int) -> str:
-        """What is wrong when this size is said of the upright picture; nothing where it is right.
-
-        Annotations made on the stored rows and columns do not fit a picture that EXIF turns, which the text says.
-        """
+        """What is wrong when this size is said of the upright picture; nothing where it is right."""
         if self.image.size == (width, height):
             return ""
         text = f"expected {width} x {height} pixels, got {self.image.width} x {self.image.height}"
+        return text + self.exif_hint
+
+    @property
+    def exif_hint(self) -> str:
+        """To be added where something does not fit: annotations made on the stored rows and columns do not."""
         if self.orientation == UPRIGHT:
-            return text
-        return f"{text} once turned by EXIF orientation {self.orientation}: annotations belong to the upright picture"
+            return ""
+        return f"; EXIF orientation {self.orientation} turns this picture: annotations belong to the upright one"
 
 
 def read_picture(

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
+from occlusionformer.pictures import as_rgb
 from occlusionformer.pipelines.inputs import Canvas
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ class Previews:
         if self._is_offloaded and self._colours is None:
             channels_BHWC = self._channels(canvas, latents)
             _, rows, columns, _ = channels_BHWC.shape
-            pixels_BCHW = torch.stack(
-                [torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1) for image in images]
-            )
+            pixels_BCHW = torch.stack([torch.from_numpy(np.array(as_rgb(image))).permute(2, 0, 1) for image in images])
             seen_BCHW = adaptive_avg_pool2d(pixels_BCHW.float(), (rows, columns))
             seen_NC = seen_BCHW.permute(0, 2, 3, 1).reshape(-1, 3)
             self._colours = torch.linalg.lstsq(channels_BHWC.flatten(0, 2), seen_NC).solution

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from occlusionformer.data.samples import Sample, sample_layout
 from occlusionformer.layout import Layout, Pair, Pairs
+from occlusionformer.pictures import as_rgb
 from occlusionformer.pipelines import OcclusionFormerPipeline, OcclusionFormerPipelineOutput
 
 SIDE = 192
@@ -110,7 +111,7 @@ def mask_picture(masks_KHW: np.ndarray) -> Image.Image:
 def _fitted(image: Image.Image) -> Image.Image:
     scale = SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    return as_rgb(image).resize(size, Image.Resampling.BICUBIC)
 
 
 def _colour(place: int) -> tuple[int, int, int]:

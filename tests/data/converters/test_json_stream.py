@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occlusionformer.data.converters import json_stream
+from occlusionformer.data.converters import json_ends, json_stream
+from occlusionformer.data.converters.json_ends import ValueEnd
 from occlusionformer.data.converters.json_stream import JsonStream
 
 TEXT = st.text(st.sampled_from('ab{}[],:"\\ \né'), max_size=12)
@@ -101,3 +104,62 @@ def test_values_too_large_are_refused(folder: Path, monkeypatch: pytest.MonkeyPa
     (folder / "f.json").write_text('{"a": [' + "1," * 200 + "1]}")
     with JsonStream(folder / "f.json") as stream, pytest.raises(ValueError, match="values of at most 0 MB"):
         list(stream.members())
+
+
+def test_other_members_are_passed_over_however_large_they_are(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(json_stream, "LONGEST_VALUE", 100)
+    other = {str(number): [number] * 5 for number in range(200)}
+    path = write(folder / "g.json", {"other": other, "wanted": [1, 2]}, None, is_ascii=True)
+    with JsonStream(path) as stream:
+        assert list(stream.elements("wanted")) == [1, 2]
+
+
+@settings(max_examples=300, deadline=None)
+@given(VALUES, TEXT, st.integers(0, 6), st.integers(1, 9))
+def test_ends_are_found_in_windows_as_one_by_one(value, behind: str, before: int, step: int):
+    """With the buffer growing byte by byte, and brackets and texts looked at in windows from the first on."""
+    text = json.dumps(value, ensure_ascii=False).encode()
+    content = b" " * before + text + b" " + behind.encode()
+    for few in (1, 128):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(json_ends, "FEW", few)
+            ending = ValueEnd(text[:1])
+            ends = [ending.find(content[:length], before) for length in range(before + 1, len(content) + 1, step)]
+        is_nested = text[:1] in (b'"', b"{", b"[")
+        for length, end in zip(range(before + 1, len(content) + 1, step), ends, strict=True):
+            whole = before + len(text)
+            expected = whole if length >= whole else (None if is_nested else length)
+            assert end == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"a": "' + b"\\" * 40_000_000, "byte 6: expected values of at most 12 MB, got "),
+        (b'{"a": ' + b"[" * 11_000_000, "byte 6: the value that starts here is cut off"),
+        (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}", "byte 6: not JSON: "),
+        (b'{"a": "' + b'\\"' * 5_000_000, "byte 6: the value that starts here is cut off"),
+    ],
+    ids=["backslashes", "brackets", "levels", "quotes"],
+)
+def test_what_no_data_set_holds_is_refused_in_time(
+    folder: Path, content: bytes, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(json_stream, "CHUNK", 4 * 2**20)
+    (folder / "h.json").write_bytes(content)
+    began = time.process_time()
+    with JsonStream(folder / "h.json") as stream, pytest.raises(ValueError, match=r"^.*h\.json: ") as caught:
+        list(stream.members())
+    assert str(caught.value).startswith(f"{folder / 'h.json'}: {message}")
+    assert time.process_time() - began < 2
+
+
+def test_a_packed_file_is_read_as_the_file_in_it(folder: Path):
+    (folder / "i.json.gz").write_bytes(gzip.compress(b'{"a": {"b": 1}, "c": [2]}'))
+    with JsonStream(folder / "i.json.gz") as stream:
+        assert list(stream.members()) == [("a", {"b": 1}), ("c", [2])]
+    cut = gzip.compress(json.dumps(list(range(5000))).encode())[:-20]
+    (folder / "j.json.gz").write_bytes(cut)
+    with pytest.raises(ValueError, match=r"j\.json\.gz: expected a whole gzip file: "):  # noqa: SIM117
+        with JsonStream(folder / "j.json.gz") as stream:
+            list(stream.members())

@@ -18,6 +18,7 @@ import pytest
 from occlusionformer.data.engine.building import Build, build, data_set_hash
 from occlusionformer.data.engine.local import LocalExecutor
 from occlusionformer.data.engine.plan import Plan, parse_plan
+from occlusionformer.data.engine.shards import BrokenPicturesError
 from occlusionformer.data.records import RecordFolder, check_folder
 from occlusionformer.layout import LayoutError
 from tests.data.engine.pictures import rectangle, write_picture
@@ -153,13 +154,13 @@ def test_poisoned_pictures_end_as_dead_letters_and_are_counted(tmp_path: Path):
     letters = [json.loads(line) for line in (out / "engine" / "dead" / "train-00000.jsonl").read_text().splitlines()]
     reasons = {letter["image_id"]: letter["reason"] for letter in letters}
     expected = {
-        "cut": "image: expected a picture, got 50 bytes that are none",
+        "cut": "PictureError: cut.png: expected a whole PNG file: ",
         "empty": "annotations[1]: expected a mask with set pixels, got an empty one",
         "gone": "image: expected gone with an ending out of",
         "nan": "nan.json: expected finite numbers, got NaN",
         "not-json": "not-json.json: expected JSON",
         "size": "annotations[0]: expected a run-length segmentation of size [32, 32]",
-        "text": "image: expected a picture, got 13 bytes that are none",
+        "text": "PictureError: text.png: expected a PNG, JPEG, WebP, GIF, BMP or TIFF file, got one that starts with",
         "wide": "annotations[0]: expected runs that add up to 32 x 32 = 1024, got 30",
     }
     assert set(reasons) == set(expected)
@@ -177,11 +178,13 @@ def test_a_run_stops_when_too_much_is_broken(tmp_path: Path):
         write_picture(pictures, name, [rectangle(1, 1, 9, 9)])
         (pictures / f"{name}.png").write_bytes(b"")
     plan = light(source={"kind": "folder", "images": "pictures", "dataset": "d"}, shard_size=4)
-    with pytest.raises(
-        RuntimeError, match=r"^shard 0: 4 of 4 pictures are broken, more than max_broken allows; a: load"
-    ):
+    with pytest.raises(BrokenPicturesError) as caught:
         built(plan, tmp_path / "out", base=tmp_path)
-    assert not list((tmp_path / "out" / "engine" / "receipts").glob("*.json"))
+    assert caught.value.problems == [
+        "shard 0: 4 of 4 pictures are broken, more than max_broken allows",
+        *(f"{name}: load: PictureError: {name}.png: expected a picture, got an empty file" for name in "abcd"),
+    ]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_shard_of_broken_pictures_alone_has_no_records(tmp_path: Path):

@@ -148,7 +148,7 @@ def test_pictures_that_are_damaged_or_of_another_size(tmp_path: Path):
     larger = replace(record("four"), width=30)
     write_shard(folder / SHARD, [(record("three"), picture(1)[:60]), (larger, picture(1))])
     found = lines(folder)
-    assert found[0].startswith(f"{SHARD}: record 0 ('three'): image_file: expected a picture: ")
+    assert found[0].startswith(f"{SHARD}: record 0 ('three'): image_file: expected a whole PNG file: ")
     assert found[-1] == f"{SHARD}: record 1 ('four'): image_file: expected 30 x 16 pixels, got 24 x 16"
     quick = lines(folder, look_at_images=False)
     assert not any("expected a picture: " in line for line in quick)

@@ -81,8 +81,12 @@ def ending(as_json: bool) -> Iterator[CommandOutput]:
 
 @contextmanager
 def _warnings_as_notes(outcome: CommandOutput) -> Iterator[None]:
-    """What the library warns about, without the place in its code."""
+    """What the library warns about, without the place in its code.
+
+    Pillow warns of what it reads all the same; whatever keeps a picture from being read is an error with its name.
+    """
     with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
         try:
             yield
         finally:

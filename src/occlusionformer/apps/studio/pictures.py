@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from occlusionformer.generation import FormingPictures, GeneratedImage, Provenance
+from occlusionformer.pictures import read_mask, read_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,9 +51,8 @@ class Picture:
 
     def cutout(self, instance: int) -> bytes:
         """RGBA, transparent where the instance is not seen; raises IndexError without that mask."""
-        with Image.open(io.BytesIO(self.png)) as picture, Image.open(io.BytesIO((self.masks or ())[instance])) as mask:
-            cut = picture.convert("RGB")
-            cut.putalpha(mask)
+        cut = read_picture(self.png).image
+        cut.putalpha(read_mask((self.masks or ())[instance]))
         return png_bytes(cut)
 
 

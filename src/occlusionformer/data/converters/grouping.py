@@ -17,7 +17,8 @@ from occlusionformer.layout.problems import Problem, shown
 class Grouped:
     """The rows of a list by a whole number in one of their fields, in a temporary file that goes away with the block.
 
-    Rows of a number keep their order. Those that cannot be kept are told by `faults`.
+    Rows of a number keep their order. Those that cannot be kept are told by `faults`. Raises OSError where the disk is
+    full.
     """
 
     def __init__(self, rows: Iterable[Any], list_name: str, field: str) -> None:
@@ -25,14 +26,18 @@ class Grouped:
         self._loads, self._dumps = json.loads, json.dumps
         self._list_name, self._field = list_name, field
         self._folder = tempfile.TemporaryDirectory(prefix="occlusionformer-")
-        self._table = sqlite3.connect(Path(self._folder.name) / "rows.sqlite")
-        self._table.execute("PRAGMA journal_mode = OFF")
-        self._table.execute("PRAGMA synchronous = OFF")
-        self._table.execute("CREATE TABLE rows (place INTEGER PRIMARY KEY, number INTEGER, value BLOB)")
-        self._table.execute("CREATE TABLE faults (place INTEGER PRIMARY KEY, field TEXT, text TEXT)")
+        path = Path(self._folder.name) / "rows.sqlite"
+        self._table = sqlite3.connect(path)
         try:
+            self._table.execute("PRAGMA journal_mode = OFF")
+            self._table.execute("PRAGMA synchronous = OFF")
+            self._table.execute("CREATE TABLE rows (place INTEGER PRIMARY KEY, number INTEGER, value BLOB)")
+            self._table.execute("CREATE TABLE faults (place INTEGER PRIMARY KEY, field TEXT, text TEXT)")
             self._table.executemany("INSERT INTO rows VALUES (?, ?, ?)", self._entries(rows))
             self._table.execute("CREATE INDEX by_number ON rows (number)")
+        except sqlite3.Error as error:
+            self._close()
+            raise OSError(f"{path}: cannot keep annotations for a while: {error}") from None
         except BaseException:
             self._close()
             raise

@@ -8,22 +8,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from occlusionformer.data.converters.json_ends import ValueEnd
+from occlusionformer.data.json_files import LONGEST_VALUE, JsonFileError, opened
 from occlusionformer.data.records.packages import from_extra
 
 CHUNK = 4 * 2**20
 """Bytes read at a time."""
 
-LONGEST_VALUE = 256 * 2**20
-"""Bytes of one member. The largest records of real files have less than one per cent of this."""
-
 GUESSES = 3
 """How often the end of an object is guessed before its brackets are counted."""
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_PLAIN = re.compile(rb"[^\s,:\[\]{}\"]+")
-_BRACKET_OR_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
-"""A quotation mark alone opens text that is not whole yet."""
 _END_OF_MEMBER = re.compile(rb'\}\s*(?:,\s*("[^"\\]*")\s*:\s*(?=\{)|\}\s*\Z)')
 """The end of a member that is an object and is followed by the name of another one, or by the end of the file."""
 
@@ -37,12 +32,16 @@ class Member(NamedTuple):
 
 
 class JsonStream:
-    """A file to read members from, in a block. Raises ValueError with file and byte of what is not JSON."""
+    """A file, packed by gzip or not, to read members from, in a block.
+
+    Raises JsonFileError with file and byte of what is not JSON, and of values longer than LONGEST_VALUE.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._loads = from_extra("orjson").loads
-        self._file = self.path.open("rb")
+        self._opened = opened(self.path)
+        self._file = self._opened.__enter__()
         self._buffer = b""
         self._position = 0
         self._passed = 0
@@ -54,7 +53,7 @@ class JsonStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._opened.__exit__(kind, error, trace)
 
     def members(self) -> Iterator[Member]:
         """All members; one is in memory at a time.
@@ -79,7 +78,7 @@ class JsonStream:
                 found = True
                 yield from (self._value() for _ in self._elements())
         if not found:
-            raise ValueError(f"{self.path}: expected an object with the list {name!r}, got one without")
+            raise JsonFileError(f"{self.path}: expected an object with the list {name!r}, got one without")
 
     def names(self) -> Iterator[str]:
         """Names of the outermost object; values that nobody has read are passed over."""
@@ -92,8 +91,12 @@ class JsonStream:
                 self._pass_value()
 
     def _pass_value(self) -> None:
+        """Member by member, so that only these have to be of a size to be held."""
         if self._peek() == b"[":
             for _ in self._elements():
+                self._value()
+        elif self._peek() == b"{":
+            for _ in self._keys():
                 self._value()
         else:
             self._value()
@@ -166,8 +169,9 @@ class JsonStream:
 
     def _end_of_value(self) -> int:
         """Where the value ends that starts here; what it takes of the file is read."""
+        ending = ValueEnd(self._buffer[self._position : self._position + 1])
         while True:
-            end = _end_in(self._buffer, self._position)
+            end = ending.find(self._buffer, self._position)
             if end is not None and end < len(self._buffer):
                 return end
             if len(self._buffer) - self._position > LONGEST_VALUE:
@@ -198,26 +202,6 @@ class JsonStream:
         self._buffer, self._position = rest + piece, 0
         return bool(piece)
 
-    def _error(self, text: str) -> ValueError:
+    def _error(self, text: str) -> JsonFileError:
         start = self._buffer[self._position : self._position + 40]
-        return ValueError(f"{self.path}: byte {self._passed + self._position}: {text}, got {start!r}")
-
-
-def _end_in(buffer: bytes, start: int) -> int | None:
-    """The end of the value that starts there, if it is in the buffer; plain words end where something else starts."""
-    first = buffer[start : start + 1]
-    if first not in (b"{", b"["):
-        found = (_TEXT if first == b'"' else _PLAIN).match(buffer, start)
-        return found.end() if found else None
-    depth = 0
-    for found in _BRACKET_OR_TEXT.finditer(buffer, start):
-        byte = buffer[found.start()]
-        if found[0] == b'"':
-            return None
-        if byte in b"{[":
-            depth += 1
-        elif byte in b"}]":
-            depth -= 1
-            if depth == 0:
-                return found.end()
-    return None
+        return JsonFileError(f"{self.path}: byte {self._passed + self._position}: {text}, got {start!r}")

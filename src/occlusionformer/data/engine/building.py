@@ -71,12 +71,19 @@ class Build:
 def build(plan: Plan, *, base: Path, out: Path, executor: Executor, on_shard: OnShard | None = None) -> Build:
     """Make what is missing of a plan's data set.
 
-    Raises LayoutError where `out` holds another plan's data or another run is at work there.
+    Raises LayoutError where `out` holds another plan's data or another run is at work there. A run that fails before
+    its first shard is done leaves nothing behind.
     """
     revisions = model_revisions(plan)
     job = Job(plan=plan, base=base.absolute(), out=out.absolute(), hash=plan.hash(revisions))
+    _ = job.num_shards  # nothing is made for a source that is not there
+    with _taken_back_when_nothing_is_done(job):
+        return _built(job, revisions, executor, on_shard)
+
+
+def _built(job: Job, revisions: dict[str, str], executor: Executor, on_shard: OnShard | None) -> Build:
     job.make_folders()
-    with _alone(out / "engine" / "lock"):
+    with _alone(job.out / "engine" / "lock"):
         _claim(job, revisions)
         _sweep(job)
         missing = [number for number in range(job.num_shards) if not is_done(job, number)]
@@ -118,6 +125,27 @@ def _sweep(job: Job) -> None:
     for folder in (job.data(0).parent, job.receipt(0).parent, job.dead(0).parent, job.out / "engine"):
         for path in folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _taken_back_when_nothing_is_done(job: Job) -> Iterator[None]:
+    """Remove what a failed run made, of a folder that was not there or was empty, while no shard is finished."""
+    if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
+        yield
+        return
+    made = [folder for folder in (job.out, *job.out.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        engine = job.out / "engine"
+        if not any(job.receipt(0).parent.glob("*.json")):
+            _sweep(job)
+            for path in (engine / "plan.json", engine / "lock"):
+                path.unlink(missing_ok=True)
+            for folder in (job.data(0).parent, job.receipt(0).parent, job.dead(0).parent, engine, *made):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+        raise
 
 
 @contextlib.contextmanager

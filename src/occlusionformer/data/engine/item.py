@@ -6,20 +6,18 @@ Arrays: H rows, W columns, C channels, N instances.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from occlusionformer.data.records.masks import decode_masks
 from occlusionformer.data.records.record import OCCLUDES, Record, Step, from_plain, to_plain
+from occlusionformer.pictures import file_bytes, read_picture
 
 CONFIDENCE_DIGITS = 4
 """Decimals of a confidence that are kept: sums on other processors differ in later ones."""
@@ -77,11 +75,14 @@ class Item:
         if self.content is not None:
             return self.content
         assert self.path is not None, f"{self.key}: neither content nor path"
-        return Path(self.path).read_bytes()
+        return file_bytes(self.path)
 
     def image(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
-        return decode_image(self.file())
+        """(H, W, 3) uint8, upright, of the size that the record says. Raises PictureError."""
+        picture = read_picture(self.file(), name=self.key if self.path is None else Path(self.path).name)
+        if self.record is not None:
+            picture.check_size(self.record.width, self.record.height)
+        return picture.pixels()
 
     def visible(self) -> np.ndarray:
         """(N, H, W) bool."""
@@ -108,17 +109,6 @@ class Item:
         """The item with what a stage made of its record."""
         provenance = replace(record.provenance, steps=(*record.provenance.steps, step))
         return replace(self, record=replace(record, provenance=provenance))
-
-
-def decode_image(content: bytes) -> np.ndarray:
-    """(H, W, 3) uint8. Raises BadItemError for a file that is no picture or is cut off."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise BadItemError(f"image: expected a picture, got {len(content)} bytes that are none: {error}") from None
-    except Image.DecompressionBombError as error:
-        raise BadItemError(f"image: {error}") from None
 
 
 def pack(items: Sequence[Item]) -> bytes:

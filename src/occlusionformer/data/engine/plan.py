@@ -14,6 +14,9 @@ from occlusionformer.data.records.packages import from_extra
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import LayoutError, Problem, one_of, shown
 
+LONGEST_PLAN = 2**16
+"""Bytes; real plans have less than a thousand, and YAML is read slowly."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 
@@ -175,9 +178,13 @@ class Plan(Document):
 
 
 def read_plan(path: str | Path) -> Plan:
-    """A plan from a YAML or JSON file. Raises LayoutError with every problem."""
+    """A plan from a YAML or JSON file of at most LONGEST_PLAN bytes. Raises LayoutError with every problem."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            content = file.read(LONGEST_PLAN + 1)
+        if len(content) > LONGEST_PLAN:
+            raise LayoutError([f"{path}: expected a plan of at most {LONGEST_PLAN >> 10} kB"])
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise LayoutError([f"{path}: no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -185,7 +192,9 @@ def read_plan(path: str | Path) -> Plan:
     yaml = from_extra("yaml")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise LayoutError([f"{path}: expected YAML or JSON of fewer levels"]) from None
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError for dates and numbers that are none
         raise LayoutError([f"{path}: expected YAML or JSON: {' '.join(str(error).split())}"]) from None
     return parse_plan(value)
 

@@ -27,6 +27,20 @@ from occlusionformer.data.engine.sources import Source, make_source, shard_of
 from occlusionformer.data.records import remove_shard, shard_path, write_shard
 from occlusionformer.layout import write_atomic
 
+MOST_PROBLEMS = 100
+"""Broken pictures that an error names."""
+
+
+class BrokenPicturesError(ValueError):
+    """So many pictures of a shard are broken that something else must be wrong; `problems` names them."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+    def __reduce__(self) -> tuple[type[BrokenPicturesError], tuple[list[str]]]:
+        return BrokenPicturesError, (self.problems,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -97,15 +111,16 @@ def read_receipt(job: Job, number: int) -> dict[str, Any] | None:
 def write_done(job: Job, number: int, items: Sequence[Item], *, inputs: str) -> dict[str, Any]:
     """Write a shard, its dead letters and at last its receipt, which is returned.
 
-    Raises RuntimeError where so many pictures are broken that something else must be wrong.
+    Raises BrokenPicturesError where more pictures are broken than the plan allows.
     """
-    broken = [item for item in items if item.failure is not None and item.failure.kind == "broken"]
+    broken = [
+        f"{item.key}: {item.failure.stage}: {item.failure.reason}"
+        for item in items
+        if item.failure is not None and item.failure.kind == "broken"
+    ]
     if len(broken) > job.plan.max_broken * job.plan.shard_size:
-        assert broken[0].failure is not None
-        first = f"{broken[0].key}: {broken[0].failure.stage}: {broken[0].failure.reason}"
-        raise RuntimeError(
-            f"shard {number}: {len(broken)} of {len(items)} pictures are broken, more than max_broken allows; {first}"
-        )
+        text = f"shard {number}: {len(broken)} of {len(items)} pictures are broken, more than max_broken allows"
+        raise BrokenPicturesError([text, *broken[:MOST_PROBLEMS]])
     job.receipt(number).unlink(missing_ok=True)
     write_shard(job.data(number), ((item.known(), item.file()) for item in items if item.failure is None))
     letters = [_letter(item) for item in items if item.failure is not None]

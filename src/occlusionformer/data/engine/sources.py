@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from occlusionformer.data.engine.item import BadItemError, Item, decode_image, digest
+from occlusionformer.data.engine.item import BadItemError, Item, digest
 from occlusionformer.data.engine.plan import FolderSourcePlan, RecordSourcePlan, SceneSourcePlan, SourcePlan
+from occlusionformer.data.json_files import read_json
 from occlusionformer.data.records import (
     Mask,
     Provenance,
@@ -25,9 +26,18 @@ from occlusionformer.data.records import (
 )
 from occlusionformer.data.records.masks import is_empty, mask_from_runs
 from occlusionformer.data.scenes import SceneDataset, SceneSpec
+from occlusionformer.layout.problems import shown
+from occlusionformer.pictures import PICTURE_ENDINGS, Picture, is_hidden, pictures_of, read_picture
 from occlusionformer.tensors.runs import checked_runs
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+NOTE_NAME = re.compile(r"(?P<name>.+)\.json(\.gz)?", re.IGNORECASE)
+"""JSON files, packed or not."""
+
+MOST_MASK_PIXELS = 2**31
+"""Of all instances of a picture: stages have them in memory, a byte each."""
+
+MOST_PROBLEMS = 100
+"""That are told of one picture."""
 
 
 class Source(Protocol):
@@ -98,25 +108,37 @@ class SceneItems:
 
 @dataclass(frozen=True)
 class FolderItems:
-    """Pictures and JSON files that share their names."""
+    """Pictures and JSON files that share their names; endings in capitals count, hidden files do not."""
 
     plan: FolderSourcePlan
     base: Path
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        found = tuple(sorted(path.stem for path in self._annotations.glob("*.json")))
+        return tuple(sorted(self._notes))
+
+    @cached_property
+    def _notes(self) -> dict[str, Path]:
+        """The JSON files by the names of their pictures."""
+        folder = self.base / (self.plan.annotations or self.plan.images)
+        found: dict[str, Path] = {}
+        problems = []
+        for path in _listed("annotations" if self.plan.annotations else "images", folder):
+            named = NOTE_NAME.fullmatch(path.name)
+            if named is None or is_hidden(path):
+                continue
+            if (other := found.setdefault(named["name"], path)) != path:
+                problems.append(f"source: expected one JSON file of {named['name']}, got {other.name} and {path.name}")
+        if problems:
+            raise ValueError("\n".join(problems))
         if not found:
-            raise ValueError(f"source: expected JSON files in {self._annotations}, got none")
+            raise ValueError(f"source: expected JSON files in {folder}, got none")
         return found
 
-    @property
-    def _images(self) -> Path:
-        return self.base / self.plan.images
-
-    @property
-    def _annotations(self) -> Path:
-        return self.base / (self.plan.annotations or self.plan.images)
+    @cached_property
+    def _pictures(self) -> dict[str, list[Path]]:
+        folder = self.base / self.plan.images
+        return pictures_of(_listed("images", folder))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -125,32 +147,36 @@ class FolderItems:
         return self.names[index]
 
     def print(self, index: int) -> str:
-        note = (self._annotations / f"{self.names[index]}.json").read_bytes()
-        picture = self._picture(index)
-        return digest(note + str(picture and picture.stat().st_size).encode())
+        note = self._notes[self.names[index]].read_bytes()
+        sizes = [path.stat().st_size for path in self._pictures.get(self.names[index], ())]
+        return digest(note + (str(sizes[0]) if len(sizes) == 1 else str(sizes or None)).encode())
 
     def load(self, index: int) -> Item:
         name = self.names[index]
-        picture = self._picture(index)
-        if picture is None:
-            raise BadItemError(f"image: expected {name} with an ending out of {', '.join(PICTURES)}, got no such file")
-        height, width = decode_image(picture.read_bytes()).shape[:2]
-        note = _finite_json(self._annotations / f"{name}.json")
-        provenance = Provenance(dataset=self.plan.dataset, source=picture.name, license=self.plan.license)
+        path = self._picture(name)
+        picture = read_picture(path)
+        width, height = picture.image.size
+        note = _note(self._notes[name])
         record = Record(
             image_id=name,
             width=width,
             height=height,
-            prompt=str(note.get("prompt", "")),
-            instances=_annotated(note, height, width),
-            image_path=picture.name,
-            provenance=provenance,
+            prompt=_text(note, "prompt"),
+            instances=_annotated(note, picture),
+            image_path=path.name,
+            provenance=Provenance(dataset=self.plan.dataset, source=path.name, license=self.plan.license),
         )
-        return Item(key=name, path=str(picture), record=record)
+        return Item(key=name, path=str(path), record=record)
 
-    def _picture(self, index: int) -> Path | None:
-        candidates = (self._images / f"{self.names[index]}{ending}" for ending in PICTURES)
-        return next((path for path in candidates if path.is_file()), None)
+    def _picture(self, name: str) -> Path:
+        found = self._pictures.get(name, [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise BadItemError(f"image: expected one picture of {name}, got {', '.join(path.name for path in found)}")
+        raise BadItemError(
+            f"image: expected {name} with an ending out of {', '.join(PICTURE_ENDINGS)}, got no such file"
+        )
 
 
 @dataclass(frozen=True)
@@ -177,8 +203,7 @@ class RecordItems:
         record, image = self.records.item(index)
         if image is None:
             raise BadItemError("image: expected one in the tar, got none")
-        if decode_image(image).shape[:2] != (record.height, record.width):
-            raise BadItemError(f"image: expected {record.width} x {record.height} pixels")
+        read_picture(image, name=record.image_id).check_size(record.width, record.height)
         instances = tuple(
             replace(instance, amodal_mask=None, amodal_box=None, visible_mask=_checked(instance.visible_mask, place))
             for place, instance in enumerate(record.instances)
@@ -206,48 +231,67 @@ def _checked(mask: Mask | None, place: int) -> Mask:
     return mask
 
 
-def _finite_json(path: Path) -> dict[str, Any]:
-    """An object without NaN or infinity anywhere."""
+def _listed(field: str, folder: Path) -> list[Path]:
+    """The files of a folder that a field of the plan names. Raises ValueError for what is none."""
+    if not folder.is_dir():
+        raise ValueError(f"source.{field}: expected a folder, got {str(folder)!r}")
+    return sorted(folder.iterdir())
 
-    def refuse(constant: str) -> float:
-        raise BadItemError(f"{path.name}: expected finite numbers, got {constant}")
 
-    try:
-        value = json.loads(path.read_bytes(), parse_constant=refuse)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadItemError(f"{path.name}: expected JSON: {error}") from None
+def _note(path: Path) -> dict[str, Any]:
+    """An object with annotations, without NaN or infinity anywhere."""
+    value = read_json(path)
     if not isinstance(value, dict) or not isinstance(value.get("annotations"), list):
         raise BadItemError(f"{path.name}: expected an object with a list of annotations")
     return value
 
 
-def _annotated(note: dict[str, Any], height: int, width: int) -> tuple[RecordInstance, ...]:
+def _text(value: dict[str, Any], name: str) -> str:
+    """Text, or nothing where it is null or left out."""
+    found = value.get(name)
+    if found is not None and not isinstance(found, str):
+        raise BadItemError(f"{name}: expected text, got {shown(found)}")
+    return found or ""
+
+
+def _annotated(note: dict[str, Any], picture: Picture) -> tuple[RecordInstance, ...]:
+    width, height = picture.image.size
+    annotations = note["annotations"]
+    if len(annotations) * width * height > MOST_MASK_PIXELS:
+        raise BadItemError(
+            f"annotations: expected at most {MOST_MASK_PIXELS:,} pixels of masks, "
+            f"got {len(annotations)} of {width} x {height}"
+        )
     found, problems = [], []
-    for place, annotation in enumerate(note["annotations"]):
+    for place, annotation in enumerate(annotations):
         try:
-            found.append(_annotation(annotation, place, height, width))
+            found.append(_annotation(annotation, place, picture))
         except ValueError as error:
             problems.append(f"annotations[{place}]: {error}")
     if problems:
-        raise BadItemError("; ".join(problems))
+        raise BadItemError("; ".join(problems[:MOST_PROBLEMS]))
     return tuple(found)
 
 
-def _annotation(annotation: Any, place: int, height: int, width: int) -> RecordInstance:
+def _annotation(annotation: Any, place: int, picture: Picture) -> RecordInstance:
+    width, height = picture.image.size
     segmentation = annotation.get("segmentation") if isinstance(annotation, dict) else None
-    if not isinstance(segmentation, dict) or segmentation.get("size") != [height, width]:
-        raise ValueError(f"expected a run-length segmentation of size [{height}, {width}]")
+    if not isinstance(segmentation, dict):
+        raise ValueError(f"expected a run-length segmentation of size [{height}, {width}], got {shown(segmentation)}")
+    if (size := segmentation.get("size")) != [height, width]:
+        text = f"expected a run-length segmentation of size [{height}, {width}], got {shown(size)}"
+        raise ValueError(f"{text}{picture.exif_hint}")
     runs_R = checked_runs(segmentation.get("counts"), height, width)
     if not runs_R[1::2].any():
         raise ValueError("expected a mask with set pixels, got an empty one")
     box = annotation.get("bbox")
     if box is not None and not (isinstance(box, list) and all(_is_finite(edge) for edge in box)):
         raise ValueError("expected a bbox of finite numbers")
+    identifier = annotation.get("id", place)
+    if isinstance(identifier, bool) or not isinstance(identifier, int | str):
+        raise ValueError(f"expected an id that is text or a whole number, got {shown(identifier)}")
     mask = mask_from_runs(runs_R, height, width)
-    caption = annotation.get("caption", "")
-    return replace(
-        _instance(str(annotation.get("id", place)), mask), caption=caption if isinstance(caption, str) else ""
-    )
+    return replace(_instance(str(identifier), mask), caption=_text(annotation, "caption"))
 
 
 def _is_finite(value: Any) -> bool:

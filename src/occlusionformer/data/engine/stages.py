@@ -52,8 +52,6 @@ def view_of(item: Item, *, ordered: bool = False) -> View:
     """What a model sees of an item."""
     record = item.known()
     image = item.image()
-    if image.shape[:2] != (record.height, record.width):
-        raise BadItemError(f"image: expected {record.width} x {record.height}, got {image.shape[1]} x {image.shape[0]}")
     masks = item.visible()
     empty = [record.instances[place].id for place in np.flatnonzero(~masks.any(axis=(1, 2)))]
     if empty:

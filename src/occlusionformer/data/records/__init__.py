@@ -31,8 +31,9 @@ from occlusionformer.data.records.card import record_schema, write_descriptions
 from occlusionformer.data.records.checking import REQUIREMENTS, check_record
 from occlusionformer.data.records.folder import RecordFolder, RecordWriter
 from occlusionformer.data.records.joining import Join, sa_1b_pictures, sa_number, sacap_rows, with_sacap
-from occlusionformer.data.records.making import DataSetMaker, Making, bare, new_folder
+from occlusionformer.data.records.making import DataSetMaker, Making, bare
 from occlusionformer.data.records.masks import box_of, decode_masks, encode_mask
+from occlusionformer.data.records.new_folder import new_folder
 from occlusionformer.data.records.record import (
     Mask,
     Provenance,

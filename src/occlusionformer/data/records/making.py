@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +11,13 @@ from occlusionformer.data.records.card import write_descriptions
 from occlusionformer.data.records.folder import RECORDS_PER_SHARD, RecordWriter
 from occlusionformer.data.records.intake import Intake, RefusedRecordError
 from occlusionformer.data.records.masks import is_empty
+from occlusionformer.data.records.new_folder import new_folder
 from occlusionformer.data.records.record import Record, RecordInstance, record_of_part
 from occlusionformer.data.records.repairs import Repairs
 from occlusionformer.data.records.shards import Item
 from occlusionformer.data.records.source import picture_path
-from occlusionformer.data.records.staging import flush_folder
 from occlusionformer.layout import write_atomic
+from occlusionformer.pictures import file_bytes
 
 Coming = Item | Record | ValueError
 """A record with or without its picture; an error in place of one that could not be read."""
@@ -108,7 +104,7 @@ class DataSetMaker:
 
     def _add(self, record: Record, image: bytes | None, writer: RecordWriter, intake: Intake) -> None:
         if image is None and self.image_root is not None:
-            image = picture_path(record, self.image_root).read_bytes()
+            image = file_bytes(picture_path(record, self.image_root))
         writer.add(intake.admit(record, image), image)
         if self.repairs is not None:
             self.repairs.keep()
@@ -124,31 +120,6 @@ def _reasons(error: ValueError) -> list[str]:
     reasons = list(getattr(error, "problems", None) or str(error).splitlines())
     more = len(reasons) - MOST_TOLD
     return reasons if more <= 0 else [*reasons[:MOST_TOLD], f"and {more} more of this record"]
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """A hidden folder that becomes `target` when the block ends, and vanishes when it fails.
-
-    Raises ValueError when there is something at `target` already.
-    """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target}: expected a new or empty folder, got one with files")
-    final = Path(os.path.abspath(target))
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{final.name[:100]}.{secrets.token_hex(8)}.tmp")
-    temporary.mkdir()
-    try:
-        yield temporary
-        try:
-            os.replace(temporary, final)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise
-            raise ValueError(f"{target}: expected a new or empty folder, got one that was made meanwhile") from None
-        flush_folder(final.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def bare_items(items: Iterable[Coming]) -> Iterator[Coming]:

@@ -82,7 +82,11 @@ class ShardWriter:
         self._waiting: list[Record] = []
         self._tables: list[Any] = []
         self._table_file = Staged(self.path)
-        self._tar_file = Staged(self.path.with_suffix(".tar"))
+        try:
+            self._tar_file = Staged(self.path.with_suffix(".tar"))
+        except OSError:
+            self._table_file.discard()
+            raise
         self._archive = tarfile.open(fileobj=self._tar_file, mode="w|", format=tarfile.PAX_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
 
     def add(self, record: Record, image: bytes | None = None) -> None:

@@ -5,14 +5,12 @@ Arrays: H rows, W columns, C colour channels, N instances.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from occlusionformer.data.held_out import SA_Z, is_held_out_image
 from occlusionformer.data.records.folder import RecordFolder
@@ -30,6 +28,7 @@ from occlusionformer.data.records.record import Box as PixelBox
 from occlusionformer.data.samples import NOT_DESCRIBED, Sample, SampleShape
 from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs, RunLength
 from occlusionformer.layout.problems import shown
+from occlusionformer.pictures import file_bytes, find_picture, read_picture
 
 MaskKind = Literal["amodal", "visible"]
 
@@ -105,30 +104,26 @@ class RecordSource:
                 f"{self.folder}: {record.image_id}: image_file: expected a picture in the tar, got null; "
                 "image_root names the folder of pictures that are kept elsewhere"
             )
-        return picture_path(record, self.image_root).read_bytes()
+        return file_bytes(picture_path(record, self.image_root))
 
 
 def picture_path(record: Record, root: Path) -> Path:
-    """The picture of a record in a folder. Raises ValueError when it is not there, and for paths that lead out."""
+    """The picture of a record in a folder, whatever the case of its ending.
+
+    Raises ValueError when it is not there, and for paths that lead out.
+    """
     path = PurePosixPath(record.image_path or "/")
-    if path.is_absolute() or ".." in path.parts or not (root / path).is_file():
+    found = None if path.is_absolute() or ".." in path.parts else find_picture(root, path)
+    if found is None:
         raise ValueError(f"{record.image_id}: image_path: expected a file in {root}, got {shown(record.image_path)}")
-    return root / path
+    return found
 
 
 def decode_image(record: Record, image: bytes) -> np.ndarray:
-    """(H, W, C) uint8. Raises ValueError for a picture that is damaged or has not the record's size."""
-    try:
-        with Image.open(io.BytesIO(image)) as picture:
-            pixels_HWC = np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{record.image_id}: image: expected a picture: {error}") from None
-    if pixels_HWC.shape[:2] != (record.height, record.width):
-        height, width = pixels_HWC.shape[:2]
-        raise ValueError(
-            f"{record.image_id}: image: expected {record.width} x {record.height} pixels, got {width} x {height}"
-        )
-    return pixels_HWC
+    """(H, W, C) uint8, upright. Raises PictureError for a picture that cannot be read or has not the record's size."""
+    picture = read_picture(image, name=f"{record.image_id}: image")
+    picture.check_size(record.width, record.height)
+    return picture.pixels()
 
 
 def sample_of_record(record: Record, image_HWC: np.ndarray, *, masks: MaskKind = "amodal") -> Sample:

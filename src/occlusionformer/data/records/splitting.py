@@ -12,7 +12,7 @@ from pathlib import Path
 
 from occlusionformer.data.records.card import write_descriptions
 from occlusionformer.data.records.folder import RECORDS_PER_SHARD, RecordFolder, RecordWriter
-from occlusionformer.data.records.making import new_folder
+from occlusionformer.data.records.new_folder import new_folder
 from occlusionformer.data.records.record import Record, normalised
 from occlusionformer.layout import Box, overlap, write_atomic
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -46,8 +47,12 @@ class Staged:
         flush_folder(self.target.parent)
 
     def discard(self) -> None:
-        """Leave nothing behind; does nothing once published."""
-        self._file.close()
+        """Leave nothing behind; does nothing once published.
+
+        On a full disk closing raises once more, for what is still to be written, and closes all the same.
+        """
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PIL import Image
-
 from occlusionformer.evaluation.benchmarks.source import BenchmarkError
+from occlusionformer.pictures import read_picture
 
 if TYPE_CHECKING:
     import pyarrow.parquet
+    from PIL import Image
 
 
 class Row(NamedTuple):
@@ -78,4 +77,4 @@ def _picture(path: Path, column: str, group: int, place: int) -> Image.Image:
     content = stored.get("bytes") if isinstance(stored, dict) else stored
     if not isinstance(content, bytes):
         raise BenchmarkError([f"{path.name}: {column}: expected the bytes of a picture in row group {group}, {place}"])
-    return Image.open(io.BytesIO(content)).convert("RGB")
+    return read_picture(content, name=f"{path.name}: {column}, row group {group}, {place}").image

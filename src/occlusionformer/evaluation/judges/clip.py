@@ -16,6 +16,7 @@ from torch.nn import functional
 from occlusionformer.evaluation.benchmark import QuestionKind
 from occlusionformer.evaluation.judgement import Identity, JudgeAnswer, JudgementError, JudgeRequest
 from occlusionformer.evaluation.judges.weights import best_device, revision, short_name
+from occlusionformer.pictures import as_rgb
 
 PUBLISHED_MODEL = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 OPEN_CLIP_MODEL, OPEN_CLIP_WEIGHTS = "ViT-B-32", "laion2b_s34b_b79k"
@@ -110,7 +111,7 @@ class OpenClipEncoder:
         self.identity = identity
 
     def encode_pictures(self, pictures: list[Image.Image]) -> Tensor:
-        pixels = torch.stack([self._preprocess(picture.convert("RGB")) for picture in pictures])
+        pixels = torch.stack([self._preprocess(as_rgb(picture)) for picture in pictures])
         features: Tensor = self._model.encode_image(pixels.to(self._device))
         return features
 
@@ -121,7 +122,7 @@ class OpenClipEncoder:
 
 def centre_square(picture: Image.Image, side: int) -> Tensor:
     """(3, side, side): the shorter side resized, the middle of the longer one kept."""
-    rgb = picture.convert("RGB")
+    rgb = as_rgb(picture)
     scale = side / min(rgb.size)
     width, height = (max(side, int(length * scale)) for length in rgb.size)
     resized = rgb.resize((width, height), Image.Resampling.BICUBIC)

@@ -21,6 +21,7 @@ from occlusionformer.evaluation.judgement import (
     JudgeUnavailableError,
 )
 from occlusionformer.evaluation.judges.weights import best_device, revision
+from occlusionformer.pictures import as_rgb
 
 SIDE = 299
 
@@ -52,7 +53,7 @@ def resized(picture: Image.Image) -> Tensor:
     """(3, 299, 299), 0 to 255: bicubic with smoothing, each channel in float, nothing rounded."""
     channels = [
         Image.fromarray(channel).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-        for channel in np.array(picture.convert("RGB"), np.float32).transpose(2, 0, 1)
+        for channel in np.array(as_rgb(picture), np.float32).transpose(2, 0, 1)
     ]
     return torch.from_numpy(np.stack([np.array(channel) for channel in channels]).clip(0, 255))
 

@@ -30,6 +30,7 @@ from occlusionformer.evaluation.judges.patches import cut, mask_input, pair_wind
 from occlusionformer.evaluation.judges.resnet import ResNet
 from occlusionformer.evaluation.judges.weights import best_device, revision
 from occlusionformer.evaluation.masks import decode_mask
+from occlusionformer.pictures import as_rgb
 
 CHANNELS = 5
 """Mask A, mask B, red, green, blue."""
@@ -60,7 +61,7 @@ class PairJudge(ABC):
         if given is None:
             raise JudgementError("no masks", "the picture could not be segmented")
         masks = [None if mask is None else decode_mask(mask) for mask in given]
-        image = np.array(picture.convert("RGB"))
+        image = np.array(as_rgb(picture))
         answer = self._nothing(len(masks))
         seen = [place for place, mask in enumerate(masks) if mask is not None]
         pairs = combinations(seen, 2)

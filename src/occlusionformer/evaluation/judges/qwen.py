@@ -13,6 +13,7 @@ from occlusionformer.evaluation.judgement import Identity, JudgementError
 from occlusionformer.evaluation.judges.vlm import VlmJudge
 from occlusionformer.evaluation.judges.vlm_prompts import SYSTEM
 from occlusionformer.evaluation.judges.weights import best_device, best_dtype, revision, short_name
+from occlusionformer.pictures import as_rgb
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -61,7 +62,7 @@ class QwenModel:
     def ask(self, text: str, picture: Image) -> str:
         """Raises JudgementError for a picture too narrow to be split (sides of more than 200 to 1)."""
         try:
-            split = self._splitter(images=[picture.convert("RGB")], return_tensors="pt")
+            split = self._splitter(images=[as_rgb(picture)], return_tensors="pt")
         except ValueError as error:
             raise JudgementError("refused", str(error)) from error
         grid_13 = split["image_grid_thw"]

@@ -18,6 +18,7 @@ from occlusionformer.evaluation.benchmark import QuestionKind
 from occlusionformer.evaluation.judgement import Identity, Json, JudgeAnswer, JudgeRequest
 from occlusionformer.evaluation.judges.weights import best_device, revision, short_name
 from occlusionformer.evaluation.masks import decode_mask, encode_mask
+from occlusionformer.pictures import as_rgb
 
 PUBLISHED_MODEL = "facebook/sam2.1-hiera-large"
 MEAN = (0.485, 0.456, 0.406)
@@ -100,7 +101,7 @@ class Sam2Judge:
 
 def _pixels(picture: Image.Image, side: int) -> Tensor:
     """(1, 3, side, side): stretched to a square and normalised, as the model was trained."""
-    values_HWC = torch.from_numpy(np.array(picture.convert("RGB"), np.float32) / 255)
+    values_HWC = torch.from_numpy(np.array(as_rgb(picture), np.float32) / 255)
     values_1CHW = values_HWC.permute(2, 0, 1)[None]
     resized_1CHW = functional.interpolate(values_1CHW, (side, side), mode="bilinear", antialias=True)
     mean, deviation = (torch.tensor(numbers)[None, :, None, None] for numbers in (MEAN, DEVIATION))

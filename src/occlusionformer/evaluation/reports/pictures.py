@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
 from occlusionformer.evaluation.benchmark import Item, Question
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.parse_answers import parse_answer
 from occlusionformer.evaluation.running.plan import PICTURE_ENDINGS
 from occlusionformer.evaluation.running.result import Result
+from occlusionformer.pictures import PictureError, read_picture
 
 SIDE = 320
 """Pixels of the longer side: enough to see who is in front, small enough for forty of them in one file."""
@@ -32,9 +33,8 @@ def thumbnail(result: Result, item: Item, *, answer: Json = None) -> bytes | Non
     if path is None:
         return None
     try:
-        with Image.open(path) as picture:
-            return _encoded(_with_boxes(picture.convert("RGB"), item, answer))
-    except (OSError, UnidentifiedImageError):
+        return _encoded(_with_boxes(read_picture(path).image, item, answer))
+    except PictureError:
         return None
 
 

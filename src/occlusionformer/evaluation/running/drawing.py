@@ -16,6 +16,7 @@ from occlusionformer.evaluation.running.folder import PictureEntry, RunFolder, S
 from occlusionformer.evaluation.running.plan import Drawing, PictureMaker, Plan, Progress, pictures_by_key
 from occlusionformer.generation import ProvenanceError, load_generator, read_provenance
 from occlusionformer.layout import write_atomic
+from occlusionformer.pictures import PictureError, read_picture
 
 BATCH = 8
 """Items handed to a picture maker at once; what is drawn is lost with a kill until the whole batch is saved."""
@@ -32,7 +33,8 @@ def draw_missing(
 ) -> dict[str, Path]:
     """The picture of every item, by key; what is there already is not drawn again.
 
-    Raises ValueError for a picture of another size than its layout's: scores would be of something else.
+    Raises ValueError, with all of them, for pictures that cannot be read or have another size than their layouts:
+    scores would be of something else.
     """
     if isinstance(plan.method, Path):
         found = pictures_by_key(plan.method, list(items))
@@ -75,20 +77,25 @@ def _look(items: Sequence[Item], places: Mapping[str, Path], files: ShardFiles) 
     problems: list[str] = []
     for item in items:
         path, sizes = places[item.key], accepted_sizes(item.layout)
-        with Image.open(path) as picture:
-            if picture.size in sizes:
-                entries.append(
-                    PictureEntry(
-                        item=item.key,
-                        subject="generated",
-                        digest=picture_digest(picture),
-                        size=None if picture.size == sizes[0] else picture.size,
-                        made=_made(path),
-                    )
+        try:
+            picture = read_picture(path, name=str(path))
+        except PictureError as error:
+            problems.append(str(error))
+            continue
+        if picture.image.size in sizes:
+            entries.append(
+                PictureEntry(
+                    item=item.key,
+                    subject="generated",
+                    digest=picture_digest(picture.image),
+                    size=None if picture.image.size == sizes[0] else picture.image.size,
+                    made=_made(path),
                 )
-            else:
-                expected = " or ".join(f"{width} x {height}" for width, height in sizes)
-                problems.append(f"{path}: expected {expected}, got {picture.width} x {picture.height}")
+            )
+        else:
+            expected = " or ".join(f"{width} x {height}" for width, height in sizes)
+            width, height = picture.image.size
+            problems.append(f"{path}: expected {expected}, got {width} x {height}{picture.exif_hint}")
     if problems:
         raise ValueError("\n".join(problems))
     files.pictures(entries)

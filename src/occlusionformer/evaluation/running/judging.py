@@ -33,6 +33,7 @@ from occlusionformer.evaluation.running.judge_specs import (
 )
 from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.plan import Progress
+from occlusionformer.pictures import as_rgb, read_picture
 
 FOREIGN_ERRORS = (
     ArithmeticError,
@@ -181,9 +182,9 @@ def _answers(judge: Judge, task: _Task, context: JudgingContext) -> list[Record]
 def _open(task: _Task, context: JudgingContext) -> Image.Image:
     if task.subject == "reference":
         assert task.item.reference is not None
-        return task.item.reference().convert("RGB")
-    with Image.open(context.pictures[task.item.key]) as picture:
-        return picture.convert("RGB")
+        return as_rgb(task.item.reference(), name=f"reference of {task.item.key}")
+    path = context.pictures[task.item.key]
+    return read_picture(path, name=str(path)).image
 
 
 def _answer(judge: Judge, picture: Image.Image, key: str, request: JudgeRequest, item: str) -> Record:

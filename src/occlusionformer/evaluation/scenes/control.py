@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from occlusionformer.evaluation.scenes.judge import Verdict
 from occlusionformer.evaluation.scenes.jury import Jury
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.evaluation.scenes.pictures import Drawer, Progress, Wanted
 from occlusionformer.evaluation.scenes.variants import Variant, with_swapped_pair
+from occlusionformer.pictures import read_picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def _cases(scenes: Iterable[tuple[BenchScene, int]], limit: int) -> list[_Case]:
 
 
 def _compare(case: _Case, paths: tuple[Path, Path], verdicts: tuple[Verdict, Verdict]) -> Swap:
-    images = [Image.open(path).convert("RGB") for path in paths]
+    images = [read_picture(path).image for path in paths]
     front, behind = case.pair
     winners = [int(one.order[front, behind]) - int(one.order[behind, front]) for one in verdicts]
     first_HWC, second_HWC = (np.asarray(image, dtype=np.float32) / 255 for image in images)

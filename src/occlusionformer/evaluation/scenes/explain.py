@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
+from occlusionformer.pictures import as_rgb
+
 SIDE = 128
 """Pictures are judged at this side: the scenes' own, and enough to see what is in front."""
 SOFTNESS = 0.18
@@ -32,7 +34,7 @@ SAME_COLOUR = 0.1
 
 def read_picture(image: Image.Image) -> np.ndarray:
     """(H, W, C) float32 in 0..1, SIDE by SIDE."""
-    picture = image.convert("RGB")
+    picture = as_rgb(image)
     if picture.size != (SIDE, SIDE):
         picture = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     return np.asarray(picture.filter(ImageFilter.GaussianBlur(BLUR)), dtype=np.float32) / 255

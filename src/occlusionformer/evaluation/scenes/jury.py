@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from occlusionformer.evaluation.scenes.judge import Verdict, judge
+from occlusionformer.pictures import read_picture
 
 Shown = tuple[Path | np.ndarray, Sequence[str]]
 """A picture, as a file or as (H, W, C) uint8, and the names of the objects to look for."""
@@ -43,6 +44,5 @@ class Jury:
 def _verdict(shown: Shown) -> Verdict:
     picture, names = shown
     if isinstance(picture, Path):
-        with Image.open(picture) as image:
-            return judge(image, names)
+        return judge(read_picture(picture).image, names)
     return judge(Image.fromarray(picture), names)

@@ -14,6 +14,7 @@ from occlusionformer.evaluation.scenes.figures import FIGURES, Figure, Judged, b
 from occlusionformer.evaluation.scenes.layouts import LAYOUTS
 from occlusionformer.evaluation.scenes.robustness import Condition
 from occlusionformer.evaluation.scenes.run import Results, control_figures, groups_of
+from occlusionformer.pictures import read_picture
 from occlusionformer.reporting import Section, figure, gallery, page, table, text
 
 SHOWN = 24
@@ -140,7 +141,7 @@ def _pictures(judged: Sequence[Judged]) -> Markup:
 def _panels(one: Judged) -> Image.Image:
     assert one.picture is not None
     asked = Image.fromarray(one.scene.render()).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
-    drawn = Image.open(one.picture).convert("RGB").resize((PANEL, PANEL), Image.Resampling.BICUBIC)
+    drawn = read_picture(one.picture).image.resize((PANEL, PANEL), Image.Resampling.BICUBIC)
     found = drawn.copy()
     for box, name in zip(one.scene.layout.boxes, one.scene.names, strict=True):
         _mark(asked, tuple(box), name, ASKED)
@@ -181,7 +182,7 @@ def _swaps(swaps: Sequence[Swap]) -> Markup:
 def _both(one: Swap) -> Image.Image:
     sheet = Image.new("RGB", (2 * PANEL + 4, PANEL))
     for place, path in enumerate(one.pictures):
-        drawn = Image.open(path).convert("RGB").resize((PANEL, PANEL), Image.Resampling.BICUBIC)
+        drawn = read_picture(path).image.resize((PANEL, PANEL), Image.Resampling.BICUBIC)
         sheet.paste(drawn, (place * (PANEL + 4), 0))
     return sheet
 

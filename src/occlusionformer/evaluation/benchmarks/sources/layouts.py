@@ -14,6 +14,7 @@ from occlusionformer.evaluation.benchmarks.truths import truth_of
 from occlusionformer.layout import FORMATS, LayoutError, read_layouts
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import one_of
+from occlusionformer.pictures import read_picture
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -43,8 +44,7 @@ def read(settings: LayoutsSettings, folder: Path) -> LoadedItems:
 
 
 def open_picture(path: Path) -> Image.Image:
-    with Image.open(path) as picture:
-        return picture.convert("RGB")
+    return read_picture(path).image
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

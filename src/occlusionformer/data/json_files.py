@@ -1,0 +1,73 @@
+"""JSON files of other programs: packed or not, one value at a time, and no value larger than anything real."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+LONGEST_VALUE = 12 * 2**20
+"""Bytes of one value: a whole file, a member of a larger one, or a line. Five times the largest record of SA-Z; what is
+within takes less than 400 MB once it is read, however it is made up."""
+
+GZIP = b"\x1f\x8b"
+
+
+class JsonFileError(ValueError):
+    """A file that is not JSON, or is too large. The message begins with its name."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The contents of a file, unpacked if it is a gzip. Raises JsonFileError where unpacking fails."""
+    try:
+        with path.open("rb") as file:
+            is_packed = file.read(len(GZIP)) == GZIP
+            file.seek(0)
+            if is_packed:
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    yield cast("BinaryIO", unpacked)
+            else:
+                yield file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise JsonFileError(f"{path}: expected a whole gzip file: {error}") from None
+
+
+def read_json(path: str | Path) -> Any:
+    """The value of a small file, without NaN or infinity. Raises JsonFileError."""
+    with opened(Path(path)) as file:
+        content = file.read(LONGEST_VALUE + 1)
+    return parse_json(content, Path(path).name)
+
+
+def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
+    """Numbers from 1, and values, of the lines that are not blank. Raises JsonFileError for the first bad one."""
+    name = Path(path).name
+    with opened(Path(path)) as file:
+        number = 0
+        while line := file.readline(LONGEST_VALUE + 1):
+            number += 1
+            if line.strip():
+                yield number, parse_json(line, f"{name}: line {number}")
+
+
+def parse_json(content: bytes, name: str) -> Any:
+    """The value of a text, which messages call `name`. Raises JsonFileError."""
+    if len(content) > LONGEST_VALUE:
+        raise JsonFileError(f"{name}: expected JSON of at most {LONGEST_VALUE >> 20} MB")
+
+    def refuse(constant: str) -> float:
+        raise JsonFileError(f"{name}: expected finite numbers, got {constant}")
+
+    try:
+        return json.loads(content, parse_constant=refuse)
+    except JsonFileError:
+        raise
+    except RecursionError:
+        raise JsonFileError(f"{name}: expected JSON of fewer levels") from None
+    except ValueError as error:  # also for numbers of thousands of digits
+        raise JsonFileError(f"{name}: expected JSON: {error}") from None
