@@ -9,13 +9,12 @@ from tests.structure.sources import Source, sources
 
 COLOUR_MODES = {"RGB", "RGBA", "RGBa"}
 
+ART = ("data/artwork.py", "data/world/artwork.py")
 OTHERS = {
-    ("data/artwork.py", "Image.open"): "packaged art, kept with its alpha",
-    ("data/artwork.py", 'convert("RGBA")'): "the same",
-    ("data/artwork.py", 'convert("RGBa")'): "the same",
-    ("generation/provenance.py", "Image.open"): "reads a text chunk, no pixels",
+    *((name, call) for name in ART for call in ("Image.open", 'convert("RGBA")', 'convert("RGBa")')),
+    ("generation/provenance.py", "Image.open"),
 }
-"""What may stand outside of `pictures`, and why."""
+"""What may stand outside of `pictures`: packaged art is kept with its alpha, and provenance reads a text chunk."""
 
 
 def picture_handling(source: Source) -> Iterator[str]:
@@ -38,7 +37,7 @@ def test_pictures_are_decoded_in_one_place():
     found = {
         (source.name, call) for source in sources() if source.part != "pictures" for call in picture_handling(source)
     }
-    assert found - set(OTHERS) == set(), "use read_picture or as_rgb of occlusionformer.pictures"
+    assert found - OTHERS == set(), "use read_picture or as_rgb of occlusionformer.pictures"
 
 
 def test_picture_handling_is_recognised(tmp_path):
