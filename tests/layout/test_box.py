@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlusionformer.layout import Box, LayoutError
-from occlusionformer.layout.box import overlapping_pairs
+from occlusionformer.layout.box import overlap_bits, overlapping_pairs
+from occlusionformer.layout.graph import bits_of
 from tests.layout.drawn import boxes
 
 
@@ -113,6 +114,8 @@ def test_overlapping_pairs_are_those_of_the_double_loop(drawn, margin):
     found = list(overlapping_pairs(drawn, margin=margin))
     assert len(found) == len(set(found))
     assert set(found) == expected
+    rows = overlap_bits(drawn, margin=margin)
+    assert {(i, j) for i, row in enumerate(rows) for j in bits_of(row)} == expected | {(j, i) for i, j in expected}
 
 
 @given(boxes())

@@ -7,6 +7,9 @@ import secrets
 from dataclasses import dataclass
 
 from occlusionformer.layout import Layout
+from occlusionformer.layout.box import is_finite, is_number
+from occlusionformer.layout.numeric import plain_number
+from occlusionformer.layout.problems import shown
 
 MAX_SEED = 2**63 - 1
 """The largest seed that torch's generators and JSON readers both keep."""
@@ -16,6 +19,10 @@ MAX_STEPS = 1000
 
 MAX_PIXELS = 4096 * 4096
 """A picture beyond this is a typing mistake rather than a wish."""
+
+WHOLE_NUMBERS = ("seed", "width", "height", "steps")
+NUMBERS = ("guidance", "grounding_ratio", "strength")
+"""Fields of a request; numpy's numbers become Python's."""
 
 
 class RequestError(ValueError):
@@ -44,6 +51,8 @@ class GenerationRequest:
     want_weights: bool = False
 
     def __post_init__(self) -> None:
+        for name in WHOLE_NUMBERS + NUMBERS:
+            object.__setattr__(self, name, plain_number(getattr(self, name)))
         problems = [
             *_layout_problems(self.layout),
             *_whole_number_problems("seed", self.seed, 0, MAX_SEED),
@@ -84,24 +93,18 @@ def _layout_problems(layout: object) -> list[str]:
     return [] if isinstance(layout, Layout) else [f"layout: expected a Layout, got {type(layout).__name__}"]
 
 
-def _area_problems(width: int, height: int) -> list[str]:
-    if width * height <= MAX_PIXELS:
-        return []
-    return [f"width, height: expected at most {MAX_PIXELS} pixels, got {width} x {height}"]
-
-
 def _whole_number_problems(name: str, value: object, least: int, most: int) -> list[str]:
-    if value is None:
+    if value is None or (type(value) is int and least <= value <= most):
         return []
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        return [f"{name}: expected a whole number from {least} to {most}, got {value!r}"]
-    return []
+    return [f"{name}: expected a whole number from {least} to {most}, got {_brief(value)}"]
 
 
 def _number_problems(name: str, value: object, least: float, most: float) -> list[str]:
-    if value is None:
+    if value is None or (is_number(value) and is_finite(value) and least <= value <= most):
         return []
     expected = f"a number from {least:g} to {most:g}" if most < math.inf else f"a finite number of at least {least:g}"
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    within = isinstance(value, (int, float)) and math.isfinite(value) and least <= value <= most
-    return [] if is_number and within else [f"{name}: expected {expected}, got {value!r}"]
+    return [f"{name}: expected {expected}, got {_brief(value)}"]
+
+
+def _brief(value: object) -> str:
+    return repr(value) if isinstance(value, bool) else shown(value)

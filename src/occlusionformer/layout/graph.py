@@ -136,3 +136,14 @@ def reachable(successors: Successors) -> list[int]:
         for node in members:
             reach[node] = seen
     return reach
+
+
+def bits_of(row: int) -> Iterator[int]:
+    """The places of the bits that are set, ascending."""
+    for start, byte in enumerate(row.to_bytes((row.bit_length() + 7) // 8, "little")):
+        if byte:
+            yield from (8 * start + bit for bit in _BITS[byte])
+
+
+_BITS = tuple(tuple(bit for bit in range(8) if byte >> bit & 1) for byte in range(256))
+"""Of every byte."""

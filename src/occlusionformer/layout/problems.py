@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from numbers import Real
 from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
+
+from occlusionformer.layout.numeric import plain_number
 
 Path = tuple[str | int, ...]
 
@@ -17,6 +18,9 @@ LONGEST_VALUE = 60
 
 MOST_PARTS = 25
 """Items of a list, and names of an object, that a message looks at."""
+
+MOST_PROBLEMS = 100
+"""Problems that one error lists: looking for more of them costs more than anybody reads."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_$][\w$-]*", re.ASCII)
 
@@ -32,19 +36,23 @@ class Problem(NamedTuple):
 
     def under(self, parent: Path) -> Problem:
         """The same problem seen from the document that holds this part at `parent`."""
-        return Problem((*parent, *self.path), self.text)
+        return self if self == MORE else Problem((*parent, *self.path), self.text)
+
+
+MORE = Problem((), f"and more: only the first {MOST_PROBLEMS} problems are listed")
+"""Ends a list that is not complete."""
 
 
 class LayoutError(ValueError):
-    """Everything that is wrong with a layout; `problems` holds one line for each.
+    """What is wrong with a layout; `problems` holds one line for each thing, and one for those beyond MOST_PROBLEMS.
 
-    A text is one problem: that is how worker processes hand an error on.
+    No more problems are taken from what is passed in than are listed. A text is one problem: that is how worker
+    processes hand an error on.
     """
 
     def __init__(self, problems: str | Iterable[str | Problem]) -> None:
         problems = [problems] if isinstance(problems, str) else problems
-        lines = (line if isinstance(line, Problem) else Problem((), line) for line in problems)
-        self.details = tuple(dict.fromkeys(lines))
+        self.details = _listed(line if isinstance(line, Problem) else Problem((), line) for line in problems)
         assert self.details, "an error without a problem"
         super().__init__(self.details)
 
@@ -60,10 +68,46 @@ class LayoutError(ValueError):
         return "\n".join(self.problems)
 
 
+class Findings:
+    """Problems as they are found. Finding more than are listed ends the search with a LayoutError."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def add(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self.found.append(problem)
+            if len(self.found) > MOST_PROBLEMS:
+                self.raise_any()
+
+    def raise_any(self) -> None:
+        """Raises LayoutError when there is a problem."""
+        if self.found:
+            raise LayoutError(self.found)
+
+
+def _listed(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Every problem once, up to those that are listed; MORE goes last."""
+    listed: dict[Problem, None] = {}
+    is_cut = False
+    for problem in problems:
+        if problem == MORE:
+            is_cut = True
+        elif len(listed) < MOST_PROBLEMS:
+            listed[problem] = None
+        elif problem not in listed:
+            is_cut = True
+            break
+    return (*listed, MORE) if is_cut else tuple(listed)
+
+
 def path_text(path: Path) -> str:
     """`("instances", 2, "box")` as `instances[2].box`; names that are not plain words go into brackets."""
     text = ""
     for part in path:
+        if isinstance(part, str) and len(part) > LONGEST_VALUE:
+            text += f"[{part[:LONGEST_VALUE]!r}...]"
+            continue
         if isinstance(part, str) and _PLAIN_NAME.fullmatch(part):
             text += f".{part}" if text else part
         else:
@@ -88,7 +132,7 @@ def shown(value: object, levels: int = 3) -> str:
     if isinstance(value, list | tuple):
         items = [shown(item, levels - 1) for item in value[:MOST_PARTS]] if levels else ["..."]
         return _cut(f"[{', '.join(items)}]")
-    return _cut(repr(float(value) if isinstance(value, Real) and not isinstance(value, int) else value))
+    return _cut(repr(plain_number(value)))
 
 
 def _cut(text: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
 from occlusionformer.layout import rle
 from occlusionformer.layout.box import Box
-from occlusionformer.layout.document import Document
+from occlusionformer.layout.document import Document, InSlices
+from occlusionformer.layout.numeric import AnyNumber
 from occlusionformer.layout.problems import LayoutError, shown
 
 SMALLEST_AREA = 1e-12
@@ -18,21 +19,14 @@ SMALLEST_AREA = 1e-12
 LONGEST_SIDE = 65_535
 """Pixels; the area then fits the 32 bits of a COCO run length."""
 
-UnitFloat = Annotated[float, Field(strict=True, ge=0, le=1)]
-
-
-def _plain_number(value: object) -> object:
-    """A whole number of numpy as one of Python."""
-    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
-
-
-Side = Annotated[int, Field(strict=True, ge=1, le=LONGEST_SIDE), BeforeValidator(_plain_number)]
+UnitFloat = Annotated[float, Field(strict=True, ge=0, le=1), AnyNumber]
+Side = Annotated[int, Field(strict=True, ge=1, le=LONGEST_SIDE), AnyNumber]
 
 
 class Polygon(Document):
     """A region with straight edges."""
 
-    points: tuple[tuple[UnitFloat, UnitFloat], ...] = Field(
+    points: Annotated[tuple[tuple[UnitFloat, UnitFloat], ...], InSlices] = Field(
         description="Corners [x, y] in order, as fractions of the canvas width and height; at least three. The last is "
         "joined to the first. The shape must enclose an area, counted with its sign by the direction of travel.",
         json_schema_extra={"minItems": 3},

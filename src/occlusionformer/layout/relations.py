@@ -24,29 +24,25 @@ def readable_ids(instances: object) -> list[str | None]:
     return [_text(_part(instance, "id")) for instance in instances]
 
 
-def id_problems(ids: Sequence[str | None]) -> list[Problem]:
+def id_problems(ids: Sequence[str | None]) -> Iterator[Problem]:
     first: dict[str, int] = {}
-    found = []
     for place, name in enumerate(ids):
         if name is not None and first.setdefault(name, place) != place:
-            text = f"expected an id of its own, got {shown(name)} again"
-            found.append(Problem(("instances", place, "id"), text))
-    return found
+            yield Problem(("instances", place, "id"), f"expected an id of its own, got {shown(name)} again")
 
 
-def order_problems(order: object, ids: Sequence[str | None], *, refuse_loops: bool) -> list[Problem]:
+def order_problems(order: object, ids: Sequence[str | None], *, refuse_loops: bool) -> Iterator[Problem]:
     """Unknown ids, relations given twice or to oneself, and, if asked, loops."""
     index = {name: place for place, name in enumerate(ids) if name is not None}
-    found = [
-        Problem(("order", *path), f"no instance {shown(name)}") for path, name in _mentions(order) if name not in index
-    ]
-    found += _repeated_in_list(_part(order, "front_to_back"))
+    for path, name in _mentions(order):
+        if name not in index:
+            yield Problem(("order", *path), f"no instance {shown(name)}")
+    yield from _repeated_in_list(_part(order, "front_to_back"))
     pairs = list(_pairs(_part(order, "pairs")))
-    found += _pair_problems(pairs)
+    yield from _pair_problems(pairs)
     if refuse_loops:
         edges = {(index[f], index[b]) for _, f, b in pairs if f in index and b in index and f != b}
-        found += _loop_problems(edges, ids)
-    return found
+        yield from _loop_problems(edges, ids)
 
 
 def _mentions(order: object) -> Iterator[Mention]:
@@ -70,33 +66,26 @@ def _pairs(pairs: object) -> Iterator[tuple[int, str, str]]:
             yield place, front, behind
 
 
-def _pair_problems(pairs: Sequence[tuple[int, str, str]]) -> list[Problem]:
+def _pair_problems(pairs: Sequence[tuple[int, str, str]]) -> Iterator[Problem]:
     first: dict[tuple[str, str], int] = {}
-    found = []
     for place, front, behind in pairs:
+        path = ("order", "pairs", place)
         if front == behind:
-            text = f"expected two instances, got {shown(front)} in front of itself"
+            yield Problem(path, f"expected two instances, got {shown(front)} in front of itself")
         elif first.setdefault((front, behind), place) != place:
-            text = f"expected every pair once, got {shown(front)} > {shown(behind)} again"
-        else:
-            continue
-        found.append(Problem(("order", "pairs", place), text))
-    return found
+            yield Problem(path, f"expected every pair once, got {shown(front)} > {shown(behind)} again")
 
 
-def _repeated_in_list(front_to_back: object) -> list[Problem]:
+def _repeated_in_list(front_to_back: object) -> Iterator[Problem]:
     first: dict[str, int] = {}
-    found = []
     for place, name in enumerate(_listed(front_to_back)):
         if isinstance(name, str) and first.setdefault(name, place) != place:
-            text = f"expected every id once, got {shown(name)} again"
-            found.append(Problem(("order", "front_to_back", place), text))
-    return found
+            yield Problem(("order", "front_to_back", place), f"expected every id once, got {shown(name)} again")
 
 
-def _loop_problems(edges: set[Edge], ids: Sequence[str | None]) -> list[Problem]:
-    loops = ZOrder(len(ids), frozenset(edges)).cycles()
-    return [Problem(("order",), str(ZOrderCycle([str(ids[i]) for i in (*loop, loop[0])]))) for loop in loops]
+def _loop_problems(edges: set[Edge], ids: Sequence[str | None]) -> Iterator[Problem]:
+    for loop in ZOrder(len(ids), frozenset(edges)).cycles():
+        yield Problem(("order",), str(ZOrderCycle([str(ids[i]) for i in (*loop, loop[0])])))
 
 
 def _part(whole: object, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -19,11 +19,13 @@ from pydantic import (
 from typing_extensions import Self
 
 from occlusionformer.layout.box import Box
-from occlusionformer.layout.document import Document
+from occlusionformer.layout.document import Document, InSlices
+from occlusionformer.layout.limits import LAYOUTS
+from occlusionformer.layout.numeric import AnyNumber, plain_number
 from occlusionformer.layout.problems import LayoutError, Problem, shown
 from occlusionformer.layout.region import LONGEST_SIDE, Polygon, RunLength, UnitFloat
 from occlusionformer.layout.relations import id_problems, order_problems, readable_ids
-from occlusionformer.layout.zorder import ZOrder
+from occlusionformer.layout.zorder import MOST_RELATIONS, ZOrder
 
 LARGEST_SEED = 2**63 - 1
 
@@ -34,6 +36,8 @@ MOST_LISTED = 512
 def _written(text: str) -> str:
     if not text.strip():
         raise LayoutError([f"expected some text, got {shown(text)}"])
+    if len(text) > LAYOUTS.characters:
+        raise LayoutError([LAYOUTS.too_long(len(text))])
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -44,7 +48,7 @@ def _written(text: str) -> str:
 def _not_boolean(value: object) -> object:
     if isinstance(value, bool):
         raise LayoutError([f"expected 1, got {shown(value)}"])
-    return value
+    return plain_number(value)
 
 
 def _member(fields: Mapping[str, str]) -> Callable[[object], str | None]:
@@ -58,7 +62,7 @@ def _member(fields: Mapping[str, str]) -> Callable[[object], str | None]:
 
 
 Text = Annotated[str, Field(strict=True, json_schema_extra={"pattern": r"\S"}), AfterValidator(_written)]
-Pixels = Annotated[int, Field(strict=True, ge=1, le=LONGEST_SIDE)]
+Pixels = Annotated[int, Field(strict=True, ge=1, le=LONGEST_SIDE), AnyNumber]
 Region = Annotated[
     Annotated[Polygon, Tag("<polygon>")] | Annotated[RunLength, Tag("<run length>")],
     Discriminator(
@@ -95,7 +99,7 @@ class Instance(Document):
 class FrontToBack(Document):
     """A total order: every listed instance is in front of all that follow."""
 
-    front_to_back: tuple[Text, ...] = Field(
+    front_to_back: Annotated[tuple[Text, ...], InSlices] = Field(
         description="Ids of instances, the nearest first. Instances that are not listed have no relation."
     )
 
@@ -110,14 +114,17 @@ class Pair(Document):
 class Pairs(Document):
     """Relations one by one."""
 
-    pairs: tuple[Pair, ...] = Field(description="Who is in front of whom. What is not said is no relation.")
+    pairs: Annotated[tuple[Pair, ...], InSlices] = Field(
+        description="Who is in front of whom. What is not said is no relation."
+    )
 
 
 class Depths(Document):
     """An order by distance from the viewer."""
 
     depths: Annotated[
-        dict[Text, Annotated[float, Field(strict=True)]],
+        dict[Text, Annotated[float, Field(strict=True), AnyNumber]],
+        InSlices,
         WithJsonSchema(
             {"type": "object", "propertyNames": {"pattern": r"\S"}, "additionalProperties": {"type": "number"}}
         ),
@@ -160,10 +167,12 @@ class Layout(Document):
     prompt: Text = Field(description="The whole picture in words.", examples=["a cat in front of a vase"])
     width: Pixels = Field(description="Width of the canvas in pixels.")
     height: Pixels = Field(description="Height of the canvas in pixels.")
-    seed: Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED)] | None = Field(
+    seed: Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED), AnyNumber] | None = Field(
         None, description="Start of the random numbers; without it every generation differs."
     )
-    instances: tuple[Instance, ...] = Field((), description="What is in the picture, in any order and any number.")
+    instances: Annotated[tuple[Instance, ...], InSlices] = Field(
+        (), description="What is in the picture, in any order and any number."
+    )
     order: Order | None = Field(
         None, description="Who is in front of whom: a total order, relations one by one, or depths."
     )
@@ -177,10 +186,19 @@ class Layout(Document):
     )
 
     @classmethod
-    def problems_between(cls, fields: Mapping[str, Any]) -> list[Problem]:
+    def problems_between(cls, fields: Mapping[str, Any]) -> Iterator[Problem]:
         ids = readable_ids(fields.get("instances", ()))
         refuse_loops = fields.get("cycles", "error") == "error"
-        return id_problems(ids) + order_problems(fields.get("order"), ids, refuse_loops=refuse_loops)
+        yield from id_problems(ids)
+        yield from order_problems(fields.get("order"), ids, refuse_loops=refuse_loops)
+
+    def problems_within(self) -> Iterator[Problem]:
+        """An order with too many relations; few instances cannot have them."""
+        if self.order is not None and len(self.instances) ** 2 > MOST_RELATIONS:
+            try:
+                _ = self.zorder
+            except LayoutError as error:
+                yield from error.details
 
     @property
     def boxes(self) -> tuple[Box, ...]:

@@ -1,70 +1,94 @@
-"""Documents as text: strict JSON and Python literals in, tidy JSON out."""
+"""Documents as text: bounded, strict JSON in, tidy JSON out."""
 
 from __future__ import annotations
 
-import ast
 import json
-import math
-import warnings
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
-from typing import Any, NamedTuple
+from typing import Any
 
-from occlusionformer.layout.problems import LayoutError, Path, Problem, shown
-
-MOST_BYTES = 64 * 2**20
-MOST_LEVELS = 64
-"""Guards against documents that are no layouts: real ones are a few kilobytes and eight levels."""
+from occlusionformer.layout.limits import LAYOUTS, DocumentLimits
+from occlusionformer.layout.problems import MOST_PROBLEMS, LayoutError, shown
 
 LINE_WIDTH = 110
 """Characters up to which an object or list is written on one line."""
 
+GZIP = b"\x1f\x8b\x08"
 
-class _Repeating(dict[str, Any]):
+SIGNATURES = {
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89PNG\r\n\x1a\n": "a PNG picture",
+    b"GIF8": "a GIF picture",
+    b"RIFF": "a WebP picture or another RIFF file",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+    b"BM": "a BMP picture",
+    b"%PDF": "a PDF file",
+    b"PK\3\4": "a ZIP archive",
+    b"PAR1": "a Parquet table",
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+}
+"""How files begin that are taken for documents by mistake."""
+
+
+class Repeating(dict[str, Any]):
     """An object that names some fields more than once; it keeps the last value of each."""
 
     repeated: tuple[str, ...] = ()
 
 
-def text_of(source: str | bytes | FilePath) -> str:
-    """The text of a document: a str is the text, a Path a file. Raises OSError for a file that cannot be read."""
-    if isinstance(source, FilePath):
-        _check_size(source.stat().st_size)
-        source = source.read_bytes()
-    if isinstance(source, bytes):
-        _check_size(len(source))
-        try:
-            return source.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            byte = source[error.start]
-            raise LayoutError([f"byte {error.start}: expected UTF-8 text, got 0x{byte:02x}"]) from None
-    _check_size(len(source) if source.isascii() else len(source.encode(errors="surrogatepass")))
-    return source
+class LongNumber(float):
+    """Stands for a whole number with more digits than a document may have; infinite, so that nothing takes it."""
+
+    digits: int
+
+    def __new__(cls, digits: int) -> LongNumber:
+        number = super().__new__(cls, "inf")
+        number.digits = digits
+        return number
 
 
-def parse_json(text: str) -> object:
+def text_of(source: str | bytes | FilePath, limits: DocumentLimits = LAYOUTS) -> str:
+    """The text of a document: a str is the text, a Path a file; bytes and files may be packed by gzip.
+
+    Raises OSError for a file that cannot be read.
+    """
+    if isinstance(source, str):
+        _check_size(len(source) if source.isascii() else len(source.encode(errors="surrogatepass")), limits)
+        return source
+    data = _bytes_of(source, limits) if isinstance(source, FilePath) else source
+    if data.startswith(GZIP):
+        data = _unpacked(data, limits)
+    _check_size(len(data), limits)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        kind = next((kind for start, kind in SIGNATURES.items() if data.startswith(start)), None)
+        if kind is not None:
+            raise LayoutError([f"expected a document in UTF-8, got {kind}"]) from None
+        raise LayoutError([f"byte {error.start}: expected UTF-8 text, got 0x{data[error.start]:02x}"]) from None
+
+
+def parse_json(text: str, limits: DocumentLimits = LAYOUTS) -> object:
     """The value of a JSON text. Raises LayoutError with line and column of a syntax error.
 
     Repeated fields, NaN and numbers too large to hold do not stop it: `unfit_parts` finds them in the value.
     """
-    try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number)
-    except json.JSONDecodeError as error:
-        reason = error.msg[:1].lower() + error.msg[1:]
-        raise LayoutError([_syntax_error(text, error.pos, f"not JSON: {reason}")]) from None
-    except RecursionError:
-        raise LayoutError([_too_deep()]) from None
+    check_text(text, limits)
+    return _parsed(text, limits)
 
 
-def parse_json_lines(text: str) -> list[object]:
+def parse_json_lines(text: str, limits: DocumentLimits = LAYOUTS) -> list[object]:
     """One JSON value a line; blank lines do not count. All lines that are not JSON are reported."""
+    check_text(text, limits)
     values: list[object] = []
     problems: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
+        if line.strip() and len(problems) <= MOST_PROBLEMS:
             try:
-                values.append(parse_json(line))
+                values.append(_parsed(line, limits))
             except LayoutError as error:
                 problems += [f"line {number}, {problem.removeprefix('line 1, ')}" for problem in error.problems]
     if problems:
@@ -72,47 +96,18 @@ def parse_json_lines(text: str) -> list[object]:
     return values
 
 
-def parse_literal(text: str) -> object:
-    """The value of a Python literal of text, numbers, lists and dicts; nothing is run. Otherwise like `parse_json`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # captions with a backslash
-            tree = ast.parse(text.strip(), mode="eval")
-        return _literal(tree.body)
-    except SyntaxError as error:
-        where = f"line {error.lineno or 1}, column {error.offset or 1}"
-        raise LayoutError([f"{where}: not a Python literal: {error.msg}"]) from None
-    except (RecursionError, MemoryError):
-        raise LayoutError([_too_deep()]) from None
-    except (ValueError, TypeError) as error:
-        raise LayoutError([f"not a Python literal: {error}"]) from None
+def check_text(text: str, limits: DocumentLimits, brackets: str = "[{") -> None:
+    """Refuse what would cost too much to parse: called before any parser sees the text.
 
-
-class Unfit(NamedTuple):
-    """What no format can hold, wherever it is in a value."""
-
-    names: list[Problem]
-    """Repeated fields, and names that are no text."""
-    numbers: list[Problem]
-    """NaN, infinity, and numbers too large to hold."""
-
-
-def unfit_parts(value: object) -> Unfit:
-    """Raises LayoutError for a value that is nested too deeply to look at."""
-    unfit = Unfit([], [])
-    pending: list[tuple[Path, object]] = [((), value)]
-    while pending:
-        path, part = pending.pop()
-        if len(path) > MOST_LEVELS:
-            raise LayoutError([Problem(path[:3], _too_deep())])
-        if isinstance(part, float) and not math.isfinite(part):
-            unfit.numbers.append(Problem(path, f"expected a finite number, got {shown(part)}"))
-        elif isinstance(part, Mapping):
-            unfit.names.extend(Problem(path, text) for text in _name_problems(part))
-            pending += [((*path, name), field) for name, field in part.items() if isinstance(name, str)]
-        elif isinstance(part, list | tuple):
-            pending += [((*path, place), item) for place, item in enumerate(part) if not isinstance(item, str | int)]
-    return unfit
+    Values are counted by their commas and brackets, those inside texts too: hardly any are there.
+    """
+    _check_size(len(text), limits)
+    values = sum(map(text.count, (",", *brackets)))
+    if values > limits.values:
+        raise LayoutError([limits.too_many(f"about {values}")])
+    if (long := _long_text(text, limits.characters)) is not None:
+        start, length = long
+        raise LayoutError([f"{place(text, start)}: {limits.too_long(length)}"])
 
 
 def tidy_json(value: object, *, indent: str = "") -> str:
@@ -131,55 +126,89 @@ def tidy_json(value: object, *, indent: str = "") -> str:
     return f"{opening}\n" + ",\n".join(lines) + f"\n{indent}{closing}"
 
 
-def _object(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+def object_of(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """An object of its names and values, which remembers those named twice."""
     fields = dict(pairs)
     if len(fields) == len(pairs):
         return fields
-    repeating = _Repeating(fields)
+    repeating = Repeating(fields)
     repeating.repeated = tuple(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
     return repeating
 
 
-def _literal(node: ast.expr) -> object:
-    """What `ast.literal_eval` gives, but objects remember the fields they name twice."""
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_literal(item) for item in node.elts]
-    if isinstance(node, ast.Dict) and None not in node.keys:
-        keys = [_literal(key) for key in node.keys if key is not None]
-        return _object(list(zip(keys, map(_literal, node.values), strict=True)))
+def place(text: str, position: int) -> str:
+    """`line 2, column 11`."""
+    return f"line {text.count(chr(10), 0, position) + 1}, column {position - text.rfind(chr(10), 0, position)}"
+
+
+def _bytes_of(path: FilePath, limits: DocumentLimits) -> bytes:
+    """The content of a file or pipe, at most one byte more than allowed."""
+    with path.open("rb") as file:
+        data = file.read(limits.bytes + 1)
+    _check_size(max(len(data), path.stat().st_size), limits)
+    return data
+
+
+def _unpacked(data: bytes, limits: DocumentLimits) -> bytes:
+    """What gzip packed, unpacked no further than allowed."""
+    parts: list[bytes] = []
+    left = limits.bytes + 1
+    while data.startswith(GZIP) and left:
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(inflater.decompress(data, left))
+        except zlib.error as error:
+            raise LayoutError([f"expected a document packed by gzip, got a damaged one: {error}"]) from None
+        left -= len(parts[-1])
+        if left and not inflater.eof:
+            raise LayoutError(["expected a document packed by gzip, got one that is cut off"])
+        data = inflater.unused_data
+    if not left:
+        raise LayoutError([f"{limits.too_large(limits.bytes)} and more, unpacked"])
+    return b"".join(parts)
+
+
+def _parsed(text: str, limits: DocumentLimits) -> object:
+    def whole_number(digits: str) -> int | float:
+        length = len(digits) - digits.startswith("-")
+        return int(digits) if length <= limits.digits else LongNumber(length)
+
     try:
-        return ast.literal_eval(node)
-    except ValueError:
-        reason = "expected only text, numbers, lists and dicts"
-        raise SyntaxError(reason, (None, node.lineno, node.col_offset + 1, None)) from None
+        return json.loads(text, object_pairs_hook=object_of, parse_int=whole_number)
+    except json.JSONDecodeError as error:
+        reason = error.msg[:1].lower() + error.msg[1:]
+        raise LayoutError([_syntax_error(text, error.pos, f"not JSON: {reason}")]) from None
+    except RecursionError:
+        raise LayoutError([limits.too_deep()]) from None
 
 
-def _whole_number(digits: str) -> int | float:
-    try:
-        return int(digits)
-    except ValueError:  # more digits than Python converts
-        return float(digits)
+def _long_text(text: str, most: int) -> tuple[int, int] | None:
+    """Start and length of a string literal with more characters than allowed, as they are written down.
+
+    Quotes are counted in strides of half that length: one between an odd and an even quote holds none itself.
+    """
+    if len(text) <= most:
+        return None
+    bare = text.replace("\\\\", "..").replace('\\"', "..") if "\\" in text else text
+    stride = max(1, most // 2)
+    quotes = 0
+    for start in range(0, len(bare), stride):
+        here = bare.count('"', start, start + stride)
+        if quotes % 2 and not here:
+            opened, closed = bare.rfind('"', 0, start), bare.find('"', start)
+            length = (len(bare) if closed < 0 else closed) - opened - 1
+            if length > most:
+                return opened, length
+        quotes += here
+    return None
 
 
-def _name_problems(fields: Mapping[Any, object]) -> Iterator[str]:
-    for name in fields:
-        if not isinstance(name, str):
-            yield f"expected text as the name of a field, got {shown(name)}"
-    for name in fields.repeated if isinstance(fields, _Repeating) else ():
-        yield f"expected every field once, got {shown(name)} again"
-
-
-def _check_size(size: int) -> None:
-    if size > MOST_BYTES:
-        raise LayoutError([f"expected a document of at most {MOST_BYTES >> 20} MB, got {size / 2**20:.1f} MB"])
-
-
-def _too_deep() -> str:
-    return f"expected at most {MOST_LEVELS} levels of objects and lists inside each other, got more"
+def _check_size(size: int, limits: DocumentLimits) -> None:
+    if size > limits.bytes:
+        raise LayoutError([limits.too_large(size)])
 
 
 def _syntax_error(text: str, position: int, reason: str) -> str:
-    line, column = text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
     is_like_a_name = len(text) < 1000 and "\n" not in text.strip() and not text.lstrip().startswith(("{", "["))
     hint = f", got {shown(text)}; a file is passed as a pathlib.Path" if is_like_a_name else ""
-    return f"line {line}, column {column}: {reason}{hint}"
+    return f"{place(text, position)}: {reason}{hint}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
-from occlusionformer.layout.box import Box, overlapping_pairs
-from occlusionformer.layout.graph import components, line_up, reachable, shortest_loop
-from occlusionformer.layout.problems import LayoutError, Problem
+from occlusionformer.layout.box import Box, overlap_bits
+from occlusionformer.layout.graph import bits_of, components, line_up, reachable, shortest_loop
+from occlusionformer.layout.problems import LONGEST_VALUE, Findings, LayoutError, Problem
 
 Edge = tuple[int, int]
 """(front, behind)"""
@@ -21,6 +21,11 @@ NEARBY = 1 / 32
 A token of 16 pixels on a canvas of 512.
 """
 
+MOST_RELATIONS = 2**20
+"""Of one order: enough for 1024 instances that all are in front of each other; each takes a hundred bytes."""
+
+MOST_RELATED = 16_384
+"""Instances among which relations follow from boxes that overlap: each pair takes a bit."""
 
 LONGEST_LOOP = 20
 """Names of a loop that a message shows."""
@@ -34,7 +39,7 @@ class ZOrderCycle(ValueError):  # noqa: N818 - named for what it is
         self.cycle = tuple(cycle)
 
     def __str__(self) -> str:
-        names = [str(name) for name in self.cycle]
+        names = [_cut(str(name)) for name in self.cycle]
         if len(names) > LONGEST_LOOP:
             names[LONGEST_LOOP - 2 : -2] = [f"({len(names) - LONGEST_LOOP} more)"]
         return f"z-order loops: {' > '.join(names)}"
@@ -55,8 +60,9 @@ class ZOrder:
         given = edges if isinstance(edges, frozenset) else list(edges)
         object.__setattr__(self, "num_instances", num_instances)
         object.__setattr__(self, "edges", frozenset(given))
-        if problems := _edge_problems(num_instances, given):
-            raise LayoutError(problems)
+        findings = Findings()
+        findings.add(_edge_problems(num_instances, given))
+        findings.raise_any()
 
     @classmethod
     def from_pairs(cls, num_instances: int, pairs: Iterable[Edge]) -> ZOrder:
@@ -71,6 +77,8 @@ class ZOrder:
 
         That is n (n - 1) / 2 edges for n instances. With `boxes`, one for each instance, only pairs
         that overlap or lie less than NEARBY apart get one: the others never meet in an image token.
+
+        Raises LayoutError for more edges than MOST_RELATIONS.
         """
         count = len(front_to_back) if num_instances is None else num_instances
         depths: list[float | None] = [None] * count
@@ -86,7 +94,13 @@ class ZOrder:
     def from_depths(cls, depths: Sequence[float | None], *, boxes: Sequence[Box] | None = None) -> ZOrder:
         """Smaller depth is nearer; equal depths, and None, have no relation. For `boxes` see `from_total`."""
         known = [i for i, depth in enumerate(depths) if depth is not None]
-        pairs = combinations(known, 2) if boxes is None else overlapping_pairs(boxes, margin=NEARBY)
+        if boxes is None:
+            pairs: Iterable[Edge] = combinations(known, 2)
+            check_relations(len(known) * (len(known) - 1) // 2)
+        else:
+            rows = _related([boxes[i] for i in known], margin=NEARBY)
+            check_relations(sum(row.bit_count() for row in rows) // 2)
+            pairs = ((known[i], known[j]) for i, row in enumerate(rows) for j in bits_of(row) if i < j)
         edges = set()
         for i, j in pairs:
             near, far = depths[i], depths[j]
@@ -140,13 +154,17 @@ class ZOrder:
     def closure(self, boxes: Sequence[Box]) -> ZOrder:
         """This order and what follows from it: front of front is in front, where the two boxes overlap.
 
-        Declared edges all stay. In a loop everybody is in front of everybody else.
+        Declared edges all stay. In a loop everybody is in front of everybody else. Costs as much as there are edges
+        in the end, and a bit for every two instances. Raises LayoutError for more edges than MOST_RELATIONS.
         """
-        reach = reachable(self._behind)
-        implied = {
-            edge for i, j in overlapping_pairs(boxes) for edge in ((i, j), (j, i)) if reach[edge[0]] >> edge[1] & 1
-        }
-        return self._of(self.num_instances, self.edges | implied)
+        nodes = sorted({instance for edge in self.edges for instance in edge})
+        place = {node: rank for rank, node in enumerate(nodes)}
+        reach = reachable([[place[behind] for behind in self._behind[node]] for node in nodes])
+        meeting = _related([boxes[node] for node in nodes], margin=0)
+        implied = [near & behind for near, behind in zip(meeting, reach, strict=True)]
+        check_relations(sum(row.bit_count() for row in implied))
+        following = ((nodes[i], nodes[j]) for i, row in enumerate(implied) for j in bits_of(row))
+        return self._of(self.num_instances, self.edges.union(following))
 
     def broken(self) -> tuple[ZOrder, frozenset[Edge]]:
         """An order without loops, and the edges taken out for it.
@@ -187,15 +205,31 @@ class ZOrder:
         return tuple(tuple(sorted(each)) for each in behinds)
 
 
-def _edge_problems(num_instances: int, edges: Collection[Edge]) -> list[Problem]:
-    found = []
+def check_relations(count: int) -> None:
+    """Raises LayoutError for an order with more relations than MOST_RELATIONS."""
+    if count > MOST_RELATIONS:
+        raise LayoutError([Problem(("order",), f"expected at most {MOST_RELATIONS} relations, got {count}")])
+
+
+def _related(boxes: Sequence[Box], *, margin: float) -> list[int]:
+    """For every instance those it can meet, as bits."""
+    if len(boxes) > MOST_RELATED:
+        text = f"expected at most {MOST_RELATED} instances where relations follow from boxes, got {len(boxes)}"
+        raise LayoutError([Problem(("order",), text)])
+    return overlap_bits(boxes, margin=margin)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_VALUE else f"{name[:LONGEST_VALUE]}..."
+
+
+def _edge_problems(num_instances: int, edges: Collection[Edge]) -> Iterator[Problem]:
     seen: set[Edge] = set()
     for front, behind in edges:
         if not (0 <= front < num_instances and 0 <= behind < num_instances):
-            found.append(f"expected instances 0 to {num_instances - 1}, got {front} > {behind}")
+            yield Problem(("edges",), f"expected instances 0 to {num_instances - 1}, got {front} > {behind}")
         elif front == behind:
-            found.append(f"instance {front} cannot be in front of itself")
+            yield Problem(("edges",), f"instance {front} cannot be in front of itself")
         elif (front, behind) in seen:
-            found.append(f"{front} > {behind} is given twice")
+            yield Problem(("edges",), f"{front} > {behind} is given twice")
         seen.add((front, behind))
-    return [Problem(("edges",), text) for text in found]

@@ -12,7 +12,8 @@ from starlette.types import Receive
 from occlusionformer.apps.studio.errors import ApiError, problems_under
 from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.layout import LayoutError
-from occlusionformer.layout.text import parse_json, text_of, unfit_parts
+from occlusionformer.layout.text import parse_json, text_of
+from occlusionformer.layout.values import unfit_parts
 
 DROPPED_BYTES, DROPPED_SECONDS = 65_536, 0.2
 """How much of a refused body is taken, and how long that may last."""

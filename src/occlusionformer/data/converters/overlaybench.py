@@ -17,8 +17,8 @@ from occlusionformer.data.records.record import Provenance, Record, RecordInstan
 from occlusionformer.data.records.repairs import Repairs
 from occlusionformer.data.records.shards import Item
 from occlusionformer.layout import LayoutError
+from occlusionformer.layout.literal import parse_literal
 from occlusionformer.layout.problems import shown
-from occlusionformer.layout.text import parse_literal
 
 SIDE = 1024
 ROWS_AT_A_TIME = 16

@@ -13,9 +13,11 @@ from occlusionformer.layout.formats.native import NATIVE
 from occlusionformer.layout.formats.overlaybench import OVERLAYBENCH
 from occlusionformer.layout.formats.published import PUBLISHED
 from occlusionformer.layout.formats.sa_z import SA_Z
+from occlusionformer.layout.limits import LAYOUTS
 from occlusionformer.layout.problems import LayoutError, Problem, one_of, shown
 from occlusionformer.layout.schema import CyclePolicy, Layout
-from occlusionformer.layout.text import text_of, unfit_parts
+from occlusionformer.layout.text import text_of
+from occlusionformer.layout.values import is_told, plain_value, unfit_parts
 
 __all__ = ["FORMATS", "Format", "Source", "read_layout", "read_layouts", "write_layout", "write_layouts"]
 
@@ -42,21 +44,26 @@ def read_layouts(
     cannot say; `regions=False` leaves masks unread (coco, sa-z). An option that means nothing to the
     format is refused.
 
-    Raises LayoutError with every problem of the document, each with its path there, and OSError for
-    a file that cannot be read.
+    A document beyond the limits of `layout.limits` is refused before anything is made of it. Numbers may be numpy's.
+
+    Raises LayoutError with every problem of the document, each with its path there, at most a hundred; and OSError
+    for a file that cannot be read.
     """
     form = _format(format)
     options = ReadOptions(prompt=prompt, width=width, height=height, cycles=cycles, regions=regions)
     form.check(options)
-    document = form.from_text(text_of(source)) if isinstance(source, str | bytes | Path) else source
-    unfit = unfit_parts(document)
+    document = form.from_text(text_of(source), LAYOUTS) if isinstance(source, str | bytes | Path) else source
+    unfit = unfit_parts(document, LAYOUTS)
+    if document is source:
+        document = plain_value(source)
     found: Sequence[Problem] = ()
     layouts: list[Layout] = []
     try:
         layouts = form.read(document, options)
     except LayoutError as error:
         found = error.details
-    numbers = [problem for problem in unfit.numbers if not any(_is_told_by(other, problem) for other in found)]
+    told = frozenset(problem.path for problem in found)
+    numbers = [problem for problem in unfit.numbers if not is_told(problem, told)]
     if problems := [*unfit.names, *numbers, *found]:
         raise LayoutError(problems)
     return layouts
@@ -105,8 +112,3 @@ def _format(name: str) -> Format:
     if name not in FORMATS:
         raise LayoutError([Problem(("format",), f"expected {one_of(FORMATS)}, got {shown(name)}")])
     return FORMATS[name]
-
-
-def _is_told_by(told: Problem, problem: Problem) -> bool:
-    """Whether a problem of a part is at, or above, the place of this one."""
-    return problem.path[: len(told.path)] == told.path

@@ -12,7 +12,7 @@ from typing import TypeGuard
 
 from occlusionformer.layout.box import Box
 from occlusionformer.layout.formats.pixels import Canvas
-from occlusionformer.layout.problems import LayoutError, Path, Problem, one_of, shown
+from occlusionformer.layout.problems import Findings, LayoutError, Path, Problem, one_of, shown
 from occlusionformer.layout.region import LONGEST_SIDE
 from occlusionformer.layout.schema import CyclePolicy, Layout
 
@@ -38,7 +38,7 @@ class Draft:
     """One layout being read from the part of a document at `path`."""
 
     path: Path
-    problems: list[Problem] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     fields: dict[str, object] = field(default_factory=dict)
     instances: list[dict[str, object]] = field(default_factory=list)
     pairs: list[tuple[int, int]] | None = None
@@ -49,7 +49,8 @@ class Draft:
     """Paths in the document by paths in the layout."""
 
     def report(self, path: Path, text: str) -> None:
-        self.problems.append(Problem((*self.path, *path), text))
+        """Raises LayoutError once more problems are found than are listed."""
+        self.findings.add([Problem((*self.path, *path), text)])
 
     def put(self, name: str, value: object, path: Path) -> None:
         """A field of the layout, found at `path`."""
@@ -134,9 +135,8 @@ class Draft:
         try:
             layout = Layout.model_validate({**self.fields, "instances": self.instances})
         except LayoutError as error:
-            raise LayoutError([*self.problems, *map(self._in_document, error.details)]) from None
-        if self.problems:
-            raise LayoutError(self.problems)
+            raise LayoutError([*self.findings.found, *map(self._in_document, error.details)]) from None
+        self.findings.raise_any()
         return layout
 
     def _order(self) -> object:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
-from occlusionformer.layout.problems import LayoutError, Path, Problem
+from occlusionformer.layout.limits import DocumentLimits
+from occlusionformer.layout.problems import Findings, LayoutError, Path, Problem
 from occlusionformer.layout.schema import CyclePolicy, Layout
 
 
@@ -27,8 +28,8 @@ class Format:
     name: str
     description: str
     """One sentence for a list of formats."""
-    from_text: Callable[[str], object]
-    """The plain value of a text."""
+    from_text: Callable[[str, DocumentLimits], object]
+    """The plain value of a text within limits."""
     read: Callable[[object, ReadOptions], list[Layout]]
     """The layouts of a plain value. Raises LayoutError with all problems."""
     write_one: Callable[[Layout], object]
@@ -55,12 +56,11 @@ def read_each(
     """The layouts of a document that is one, or a list of them; all problems of all of them at once."""
     parts = enumerate(document) if isinstance(document, list | tuple) else [(None, document)]
     layouts: list[Layout] = []
-    problems: list[Problem] = []
+    findings = Findings()
     for place, part in parts:
         try:
             layouts.append(read_one(part, () if place is None else (place,), options))
         except LayoutError as error:
-            problems += error.details
-    if problems:
-        raise LayoutError(problems)
+            findings.add(error.details)
+    findings.raise_any()
     return layouts

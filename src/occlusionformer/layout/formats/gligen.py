@@ -10,6 +10,7 @@ from occlusionformer.layout.formats.draft import Draft, Fields
 from occlusionformer.layout.formats.format import Format, ReadOptions, read_each
 from occlusionformer.layout.formats.occlusion import order_fields, read_order
 from occlusionformer.layout.formats.pixels import Canvas
+from occlusionformer.layout.limits import DocumentLimits
 from occlusionformer.layout.problems import LayoutError, Path, Problem, shown
 from occlusionformer.layout.schema import Layout
 from occlusionformer.layout.text import parse_json, parse_json_lines, tidy_json
@@ -19,11 +20,11 @@ ROW_FIELDS = ("bbox", "label", "caption", "text", "z", "occludes", "id")
 STAND_IN = {"bbox": [0, 0, 1, 1], "label": "-"}
 
 
-def parse(text: str) -> object:
+def parse(text: str, limits: DocumentLimits) -> object:
     """A JSON document, or lines of JSON with a box each."""
     lines = [line for line in text.split("\n") if line.strip()]
     is_lines = len(lines) > 1 and all(line.strip().startswith("{") and line.strip().endswith("}") for line in lines)
-    return parse_json_lines(text) if is_lines else parse_json(text)
+    return parse_json_lines(text, limits) if is_lines else parse_json(text, limits)
 
 
 def read(document: object, options: ReadOptions) -> list[Layout]:

@@ -8,9 +8,9 @@ from occlusionformer.layout.box import overlapping_pairs
 from occlusionformer.layout.formats.draft import NOTHING, Draft, an_object
 from occlusionformer.layout.formats.format import Format, ReadOptions, read_each
 from occlusionformer.layout.formats.pixels import corners, read_corners
+from occlusionformer.layout.literal import parse_literal
 from occlusionformer.layout.problems import Path, shown
 from occlusionformer.layout.schema import Layout
-from occlusionformer.layout.text import parse_literal
 
 SIDE = 1024
 FIELDS = ("caption", "annotations", "relations", "valid_overlap")

@@ -8,7 +8,7 @@ from occlusionformer.layout.formats.draft import NOTHING, Draft, Fields, an_obje
 from occlusionformer.layout.formats.format import Format, ReadOptions, read_each
 from occlusionformer.layout.formats.occlusion import occludes
 from occlusionformer.layout.formats.pixels import corner_and_size, read_corner_and_size
-from occlusionformer.layout.problems import LayoutError, Path, Problem, shown
+from occlusionformer.layout.problems import Findings, LayoutError, Path, shown
 from occlusionformer.layout.region import RunLength
 from occlusionformer.layout.schema import Instance, Layout
 from occlusionformer.layout.text import parse_json, tidy_json
@@ -41,14 +41,13 @@ def write_all(layouts: Sequence[Layout]) -> dict[str, object]:
 
 def _read_by_image(document: Fields, options: ReadOptions) -> list[Layout]:
     layouts: list[Layout] = []
-    problems: list[Problem] = []
+    findings = Findings()
     for image, record in document.items():
         try:
             layouts.append(_read_one(record, (image,), options))
         except LayoutError as error:
-            problems += error.details
-    if problems:
-        raise LayoutError(problems)
+            findings.add(error.details)
+    findings.raise_any()
     return layouts
 
 

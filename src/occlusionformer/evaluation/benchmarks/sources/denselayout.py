@@ -16,6 +16,7 @@ from occlusionformer.evaluation.benchmarks.tables import rows
 from occlusionformer.evaluation.benchmarks.truths import truth_of
 from occlusionformer.layout import LayoutError, read_layout
 from occlusionformer.layout.document import Document
+from occlusionformer.layout.limits import COLLECTIONS
 from occlusionformer.layout.problems import shown
 from occlusionformer.layout.text import parse_json, parse_json_lines, text_of
 
@@ -51,8 +52,8 @@ def read(settings: DenseLayoutSettings, folder: Path) -> LoadedItems:
 
 
 def _records(path: Path) -> Iterator[Any]:
-    text = text_of(path)
-    value = parse_json_lines(text) if path.suffix == ".jsonl" else parse_json(text)
+    text = text_of(path, COLLECTIONS)
+    value = parse_json_lines(text, COLLECTIONS) if path.suffix == ".jsonl" else parse_json(text, COLLECTIONS)
     yield from value if isinstance(value, list) else [value]
 
 

@@ -14,8 +14,8 @@ from occlusionformer.evaluation.benchmarks.tables import Row, rows
 from occlusionformer.evaluation.benchmarks.truths import counted_pairs
 from occlusionformer.layout import Instance, Layout, LayoutError
 from occlusionformer.layout.document import Document
+from occlusionformer.layout.literal import parse_literal
 from occlusionformer.layout.problems import Problem, shown
-from occlusionformer.layout.text import parse_literal
 
 COLUMNS = (
     "global_caption",

@@ -15,10 +15,10 @@ from occlusionformer.evaluation.benchmarks.tables import Row, rows
 from occlusionformer.layout import LayoutError, read_layout
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.formats.overlaybench import FIELDS, ROW_FIELDS, SIDE
+from occlusionformer.layout.literal import parse_literal
 from occlusionformer.layout.problems import Path as ProblemPath
 from occlusionformer.layout.problems import Problem, shown
 from occlusionformer.layout.schema import Pixels
-from occlusionformer.layout.text import parse_literal
 
 LONGEST_ANNOTATION = 2**20
 """Characters; real ones have a few thousand."""

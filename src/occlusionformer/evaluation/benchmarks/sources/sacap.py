@@ -24,6 +24,7 @@ from occlusionformer.evaluation.benchmarks.truths import counted_pairs, pixels
 from occlusionformer.evaluation.metrics.regions import resized
 from occlusionformer.layout import Box, Instance, Layout, LayoutError, RunLength
 from occlusionformer.layout.document import Document
+from occlusionformer.layout.limits import COLLECTIONS
 from occlusionformer.layout.problems import Problem, shown
 from occlusionformer.layout.schema import Pixels
 from occlusionformer.layout.text import parse_json, text_of
@@ -102,7 +103,7 @@ def _segments(fields: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _annotations(path: Path) -> dict[int, Any]:
-    document = parse_json(text_of(path))
+    document = parse_json(text_of(path, COLLECTIONS), COLLECTIONS)
     found = document.get("annotations") if isinstance(document, dict) else None
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise LayoutError([Problem((path.name, "annotations"), f"expected a list of objects, got {shown(found)}")])
