@@ -114,9 +114,14 @@ def delta(in_features: int, out_features: int, rank: int, scale: float) -> LowRa
 
 
 def plain(layer: nn.Module, like: Tensor) -> bool:
-    """An unwrapped linear layer whose weight may be read: not quantised, not offloaded, stored in the dtype in use."""
+    """An unwrapped linear layer whose weight may be read: not quantised, not offloaded, stored in the dtype in use.
+
+    Some quantisations leave the layer an nn.Linear and the dtype as it was, and make its weight a subclass of Tensor.
+    """
     hooked = hasattr(layer, "_hf_hook") or hasattr(layer, "_diffusers_hook")
-    return type(layer) is nn.Linear and not hooked and layer.weight.dtype == like.dtype and not layer.weight.is_meta
+    if type(layer) is not nn.Linear or hooked or type(layer.weight) not in (nn.Parameter, Tensor):
+        return False
+    return layer.weight.dtype == like.dtype and not layer.weight.is_meta
 
 
 def precise(x: Tensor) -> bool:
