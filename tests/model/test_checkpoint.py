@@ -157,7 +157,7 @@ def test_every_wrong_key_is_listed_at_once(folder):
     torch.save(layout, folder / "occ.pth")
     with pytest.raises(CheckpointError) as caught:
         load_published(folder, CONFIG)
-    assert sorted(caught.value.problems) == sorted(
+    assert sorted(caught.value.reasons) == sorted(
         [
             "layout_net.linears.linear_2.bias: missing, expected shape (16,)",
             f"{missing}: missing, expected shape (4, 16)",
@@ -255,7 +255,7 @@ def test_a_config_survives_json(preset):
 def test_a_config_names_everything_wrong_with_it():
     with pytest.raises(ValueError, match="unknown fields colour, depth"):
         BranchConfig.from_json({**CONFIG.to_json(), "depth": 1, "colour": 2})
-    with pytest.raises(ValueError, match=r"num_heads: expected a positive integer, got 0.*lora_rank.*dual_blocks"):
+    with pytest.raises(ValueError, match=r"num_heads: expected a positive integer .*, got 0; lora_rank.*dual_blocks"):
         replace(CONFIG, num_heads=0, lora_rank=-1, dual_blocks=(3, 0))
     with pytest.raises(ValueError, match="box_coordinates"):
         replace(CONFIG, box_coordinates=True)

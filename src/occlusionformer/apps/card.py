@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -10,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from occlusionformer.model import BackboneShape, BranchConfig, instance_assemble, paper, published
@@ -19,10 +16,9 @@ from occlusionformer.model.checkpoint import (
     BUNDLE_FILE,
     LAYOUT_FILES,
     LORA_FILES,
-    CheckpointError,
-    PublishedState,
-    branch_from_published,
+    published_shapes,
 )
+from occlusionformer.tensors.files import misfits, read_header, read_json
 
 BRANCH_PARTS = (
     ("LoRA on borrowed layers", re.compile(r"\.deltas\.|lora_[AB]\.")),
@@ -127,7 +123,7 @@ def card_of_path(path: Path) -> Card:
     """
     if (path / "model_index.json").is_file():
         return _pipeline_folder_card(path)
-    if (path / "config.json").is_file() and "branch" in _read_json(path / "config.json"):
+    if (path / "config.json").is_file() and "branch" in read_json(path / "config.json"):
         return _branch_folder_card(path)
     files = _published_files(path) if path.is_dir() else [path]
     tensors = _headers_of(files)
@@ -163,7 +159,7 @@ def card_of_components(source: str, components: Mapping[str, object], files: Map
 
 
 def _pipeline_folder_card(folder: Path) -> Card:
-    index = _read_json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     names = [name for name, value in index.items() if isinstance(value, list) and (folder / name).is_dir()]
     weights = {name: _weight_files(folder / name) for name in names}
     tensors = {name: _headers_of(paths) for name, paths in weights.items() if paths}
@@ -215,14 +211,7 @@ def _published_card(path: Path, files: list[Path], tensors: Mapping[str, TensorS
 
 def _published_problems(path: Path, tensors: Mapping[str, TensorSize]) -> tuple[str, ...]:
     """What a strict load into the published model at FLUX.1-dev size would report; nothing is loaded for it."""
-    blank = {key: torch.empty(size.shape, device="meta") for key, size in tensors.items()}
-    lora = {key: value for key, value in blank.items() if key.startswith("transformer.")}
-    layout = {key: value for key, value in blank.items() if key not in lora}
-    try:
-        branch_from_published(PublishedState(layout, lora), published(), source=str(path))
-    except CheckpointError as error:
-        return tuple(error.problems)
-    return ()
+    return tuple(misfits({key: size.shape for key, size in tensors.items()}, published_shapes(published())))
 
 
 def _branch_facts(tensors: Mapping[str, TensorSize], config: BranchConfig | None) -> dict[str, Any]:
@@ -293,7 +282,7 @@ def _tensor_size(tensor: Tensor) -> TensorSize:
 
 
 def _branch_config(folder: Path) -> BranchConfig:
-    return BranchConfig.from_json(_read_json(folder / "config.json")["branch"])
+    return BranchConfig.from_json(read_json(folder / "config.json")["branch"])
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -312,47 +301,18 @@ def _headers_of(files: Iterable[Path]) -> dict[str, TensorSize]:
 
 
 def _headers(file: Path) -> dict[str, TensorSize]:
-    if file.suffix != ".safetensors":
-        return _pickled_sizes(file)
-    try:
-        with safe_open(file, framework="pt") as opened:
-            slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118 - no mapping
-            return {key: _stored_size(tuple(part.get_shape()), part.get_dtype()) for key, part in slices.items()}
-    except SafetensorError as error:
-        raise CheckpointError(str(file), [f"not a safetensors file: {error}"]) from error
-
-
-def _pickled_sizes(file: Path) -> dict[str, TensorSize]:
-    """Shapes in a .pth file; no code in it runs, and the numbers stay on the disk."""
-    try:
-        tensors = torch.load(file, map_location="meta", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged pickle can raise anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CheckpointError(str(file), [f"not a plain tensor file, refused: {reason}"]) from error
-    return {key: _tensor_size(value) for key, value in tensors.items() if isinstance(value, Tensor)}
+    return {key: _stored_size(shape, dtype) for key, (shape, dtype) in read_header(file).items()}
 
 
 def _stored_size(shape: tuple[int, ...], dtype: str) -> TensorSize:
-    """dtype as safetensors writes it: F32, BF16, F8_E4M3, I8, BOOL."""
+    """dtype as safetensors or torch write it: f32, bf16, f8_e4m3, i8, bool, float32."""
     bits = re.search(r"\d+", dtype)
     return TensorSize(
         shape=shape,
         bytes=math.prod(shape) * (int(bits[0]) if bits else 8) // 8,
-        is_float=dtype.startswith(("F", "BF")),
+        is_float=dtype.startswith(("f", "bf")),
     )
 
 
 def _without_bundle_prefix(key: str) -> str:
     return key.removeprefix("layout::").removeprefix("lora::")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: expected an object, got {type(value).__name__}")
-    return value

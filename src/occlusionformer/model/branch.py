@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from occlusionformer.model.backbone import DualLayers, SingleLayers
 from occlusionformer.model.block import BranchStep, DualLayoutBlock, LayoutBlockOutput, SingleLayoutBlock
 from occlusionformer.model.config import BranchConfig
 from occlusionformer.model.embed import LayoutEmbedder, box_features, fourier, layout_token_ids
+from occlusionformer.tensors.files import CheckpointError, shown, unfit
 from occlusionformer.tensors.grid import TokenGrid
 from occlusionformer.tensors.packing import InstanceGeometry, PackedInstances, layout_geometry, pack
 
@@ -47,6 +50,30 @@ class OcclusionBranch(ModelMixin, ConfigMixin):
     def build(cls, config: BranchConfig) -> OcclusionBranch:
         """A new branch; with `second_feed_forward` other than "all" it starts as the identity."""
         return cls(branch=config.to_json())
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **arguments: Any) -> Any:
+        """As diffusers', from safetensors alone. CheckpointError for a folder whose weights are damaged or do not fit.
+
+        diffusers itself only logs that weights are missing, and fills them with random numbers.
+        """
+        source, wants_info = Path(pretrained_model_name_or_path), arguments.pop("output_loading_info", False)
+        arguments |= {"use_safetensors": True, "output_loading_info": True}
+        try:
+            branch, info = super().from_pretrained(pretrained_model_name_or_path, **arguments)
+        except (ImportError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # what a damaged configuration raises depends on where it is damaged
+            if not source.is_dir():
+                raise
+            raise CheckpointError(source, [shown(line) for line in str(error).splitlines()] or [repr(error)]) from error
+        reasons = [f"{key}: missing" for key in info["missing_keys"]]
+        reasons += [f"{shown(key)}: unexpected" for key in info["unexpected_keys"]]
+        weights = branch.named_parameters()
+        reasons += [f"{key}: {why}" for key, value in weights if not value.is_meta and (why := unfit(value))]
+        if reasons:
+            raise CheckpointError(source, reasons)
+        return (branch, info) if wants_info else branch
 
     def acts_after_dual(self, index: int) -> bool:
         return str(index) in self.dual

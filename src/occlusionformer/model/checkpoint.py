@@ -2,26 +2,41 @@
 
 Reads: a folder or files with `lora.safetensors` + `occ.pth` (or `layout.safetensors`), one bundle
 `bundle_weights.safetensors`, and InstanceAssemble's `pytorch_lora_weights.safetensors` + `layout.pth`.
-Pickles are read with weights_only=True, so no code in them runs.
+Whatever is wrong with them is a CheckpointError.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
-import struct
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from occlusionformer.model.backbone import DUAL_PATHS, SINGLE_PATHS
 from occlusionformer.model.branch import OcclusionBranch
 from occlusionformer.model.config import BranchConfig
 from occlusionformer.model.delta import LowRankDelta
+from occlusionformer.tensors.files import CheckpointError, CheckpointNotFoundError, check_tensors, read_tensors, shown
+
+__all__ = [
+    "BUNDLE_FILE",
+    "LAYOUT_FILES",
+    "LORA_FILES",
+    "CheckpointError",
+    "CheckpointNotFoundError",
+    "PublishedState",
+    "alphas",
+    "branch_from_published",
+    "key_map",
+    "load_published",
+    "published_shapes",
+    "published_state",
+    "read_published",
+]
 
 EMBEDDER_KEYS = {
     "text_in": "layout_net.text_embedder.linear_1",
@@ -42,14 +57,12 @@ STREAMS = {"dual": ("transformer_blocks", DUAL_PATHS), "single": ("single_transf
 LAYOUT_FILES = ("occ.pth", "layout.pth", "layout.safetensors", "occ.safetensors")
 LORA_FILES = ("lora.safetensors", "pytorch_lora_weights.safetensors")
 BUNDLE_FILE = "bundle_weights.safetensors"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not fit; `problems` lists everything wrong with it."""
-
-    def __init__(self, source: str, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join([f"{source}: {len(problems)} problem(s)", *problems]))
+ALPHAS = "network_alphas_json"
+"""The entry of a bundle's metadata with the LoRA alphas."""
+KINDS = ("layout::", "lora::")
+"""Before every key of a bundle."""
+MOST_NAMES = 20
+"""Names in a folder that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +77,9 @@ def load_published(source: str | Path, config: BranchConfig, *, lora: str | Path
     """A branch from a published checkpoint.
 
     source: a folder, a bundle, or the layout file (then `lora` names the other file). Tensors keep the dtype of their
-    file. FileNotFoundError names what was looked for; CheckpointError lists every key that is missing, unexpected or of
-    another shape.
+    file. Raises CheckpointError, which names the file and lists every key that is missing, unexpected, of another
+    shape, no floating point number or not finite; CheckpointNotFoundError, a FileNotFoundError too, names what was
+    looked for.
     """
     state = read_published(Path(source), None if lora is None else Path(lora))
     return branch_from_published(state, config, source=str(source))
@@ -75,14 +89,14 @@ def read_published(source: Path, lora: Path | None = None) -> PublishedState:
     """Find and read the files of any published kind, as stored."""
     if source.is_dir():
         return _read_folder(source)
-    if not source.is_file():
-        raise FileNotFoundError(f"checkpoint: no file or folder {source}")
-    tensors = _read_tensors(source)
-    if any(key.startswith(("layout::", "lora::")) for key in tensors):
+    if not source.exists():
+        raise CheckpointNotFoundError(source, ["expected a checkpoint, got no file or folder"])
+    tensors, _ = read_tensors(source)
+    if any(key.startswith(KINDS) for key in tensors):
         return _split_bundle(source, tensors)
     if lora is None:
-        raise FileNotFoundError(f"checkpoint: {source} holds no LoRA; expected the LoRA file beside it as `lora`")
-    return PublishedState(tensors, _read_lora(lora))
+        raise CheckpointNotFoundError(source, ["holds no LoRA; expected the LoRA file beside it as `lora`"])
+    return PublishedState(tensors, read_tensors(lora)[0])
 
 
 def _read_folder(folder: Path) -> PublishedState:
@@ -91,53 +105,30 @@ def _read_folder(folder: Path) -> PublishedState:
     layout = [folder / name for name in LAYOUT_FILES if (folder / name).is_file()]
     lora = [folder / name for name in LORA_FILES if (folder / name).is_file()]
     if not layout or not lora:
-        raise FileNotFoundError(
-            f"checkpoint: {folder} needs one of {', '.join(LAYOUT_FILES)} and one of {', '.join(LORA_FILES)}, "
-            f"or {BUNDLE_FILE}; found {', '.join(sorted(p.name for p in folder.iterdir())) or 'nothing'}"
+        raise CheckpointNotFoundError(
+            folder,
+            [
+                f"needs one of {', '.join(LAYOUT_FILES)} and one of {', '.join(LORA_FILES)}, or {BUNDLE_FILE}; "
+                f"found {_listing(folder)}"
+            ],
         )
-    return PublishedState(_read_tensors(layout[0]), _read_lora(lora[0]))
+    return PublishedState(read_tensors(layout[0])[0], read_tensors(lora[0])[0])
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)[0]
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, struct.error) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(str(path), [f"not a plain tensor file, refused: {reason}"]) from error
-    if not isinstance(tensors, Mapping):
-        raise CheckpointError(str(path), [f"expected a dictionary of tensors, got {type(tensors).__name__}"])
-    problems = [
-        f"{key}: expected a tensor, got {type(v).__name__}" for key, v in tensors.items() if not isinstance(v, Tensor)
-    ]
-    if problems:
-        raise CheckpointError(str(path), problems)
-    return dict(tensors)
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(str(path), [f"not a safetensors file: {error}"]) from error
-
-
-def _read_lora(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint: no LoRA file {path}")
-    return _read_tensors(path)
+def _listing(folder: Path) -> str:
+    """The names in a folder, those of folders with a slash."""
+    found = sorted(folder.iterdir())
+    names = [shown(path.name) + ("/" if path.is_dir() else "") for path in found[:MOST_NAMES]]
+    return ", ".join([*names, *(["..."] if len(found) > MOST_NAMES else [])]) or "nothing"
 
 
 def _split_bundle(source: Path, tensors: dict[str, Tensor]) -> PublishedState:
-    kinds = ("layout::", "lora::")
-    strays = [f"{key}: expected a layout:: or lora:: key" for key in tensors if not key.startswith(kinds)]
+    strays = [f"{shown(key)}: expected a layout:: or lora:: key" for key in tensors if not key.startswith(KINDS)]
     if strays:
-        raise CheckpointError(str(source), strays)
+        raise CheckpointError(source, strays)
     parts = {
         kind: {key.removeprefix(kind): value for key, value in tensors.items() if key.startswith(kind)}
-        for kind in kinds
+        for kind in KINDS
     }
     return PublishedState(parts["layout::"], parts["lora::"])
 
@@ -172,10 +163,8 @@ def _block_map(
 def published_state(branch: OcclusionBranch) -> PublishedState:
     """The branch under published key names. ValueError lists parameters that format has no name for."""
     names = key_map(branch)
+    _refuse_unnamed(branch, names)
     state = branch.state_dict()
-    strangers = sorted(set(state) - set(names))
-    if strangers:
-        raise ValueError(f"not expressible in the published format: {', '.join(strangers)}")
     renamed = {names[ours]: value for ours, value in state.items()}
     return PublishedState(
         layout={key: value for key, value in renamed.items() if not key.startswith("transformer.")},
@@ -185,36 +174,73 @@ def published_state(branch: OcclusionBranch) -> PublishedState:
 
 def branch_from_published(state: PublishedState, config: BranchConfig, *, source: str) -> OcclusionBranch:
     """Fill a new branch; alphas in the file are checked, not applied, since the published code ignores them."""
-    with torch.device("meta"):
-        branch = OcclusionBranch.build(config)
+    branch, names = _blank(config)
     lora = {key: value for key, value in state.lora.items() if not key.endswith(".alpha")}
+    twice = [
+        f"{shown(key)}: in the layout file and in the LoRA file" for key in sorted(lora.keys() & state.layout.keys())
+    ]
+    if twice:
+        raise CheckpointError(source, twice)
     given = {**state.layout, **lora}
-    names = key_map(branch)
-    expected = {names[ours]: (ours, value.shape) for ours, value in branch.state_dict().items()}
-    problems = [
-        f"{key}: missing, expected shape {tuple(shape)}"
-        for key, (_, shape) in sorted(expected.items())
-        if key not in given
-    ]
-    problems += [
-        f"{key}: unexpected, shape {tuple(value.shape)}" for key, value in sorted(given.items()) if key not in expected
-    ]
-    problems += [
-        f"{key}: expected shape {tuple(expected[key][1])}, got {tuple(value.shape)}"
-        for key, value in sorted(given.items())
-        if key in expected and value.shape != expected[key][1]
-    ]
-    if problems:
-        raise CheckpointError(source, problems)
-    branch.load_state_dict({expected[key][0]: value for key, value in given.items()}, assign=True)
+    check_tensors(source, given, _shapes(branch, names))
+    branch.load_state_dict({names[key]: value.contiguous() for key, value in given.items()}, assign=True)
     for module in branch.modules():
         assert not isinstance(module, LowRankDelta) or module.scale == config.lora_scale
     return branch.eval()
 
 
+def published_shapes(config: BranchConfig) -> dict[str, tuple[int, ...]]:
+    """Key and shape of every tensor of a published checkpoint of this config."""
+    return _shapes(*_blank(config))
+
+
+def _blank(config: BranchConfig) -> tuple[OcclusionBranch, dict[str, str]]:
+    """A branch without numbers, and our parameter name by published key."""
+    with torch.device("meta"):
+        branch = OcclusionBranch.build(config)
+    names = key_map(branch)
+    _refuse_unnamed(branch, names)
+    return branch, {theirs: ours for ours, theirs in names.items()}
+
+
+def _shapes(branch: OcclusionBranch, names: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    shapes = {ours: tuple(value.shape) for ours, value in branch.state_dict().items()}
+    return {theirs: shapes[ours] for theirs, ours in names.items()}
+
+
+def _refuse_unnamed(branch: OcclusionBranch, names: Mapping[str, str]) -> None:
+    strangers = sorted(set(branch.state_dict()) - set(names))
+    if strangers:
+        raise ValueError(f"not expressible in the published format: {', '.join(strangers)}")
+
+
 def alphas(path: Path) -> dict[str, float]:
     """LoRA alphas recorded in a published file, by key or in a bundle's metadata; empty when there are none."""
-    tensors, metadata = _read_safetensors(path)
-    recorded = json.loads(metadata.get("network_alphas_json", "{}"))
-    recorded.update({key: float(value) for key, value in tensors.items() if key.endswith(".alpha")})
-    return recorded
+    tensors, metadata = read_tensors(path)
+    recorded = _recorded_alphas(path, metadata.get(ALPHAS, "{}"))
+    ends = {key: value for key, value in tensors.items() if key.endswith(".alpha")}
+    problems = [
+        f"{shown(key)}: expected one number, got shape {tuple(value.shape)}"
+        for key, value in ends.items()
+        if value.numel() != 1 or value.is_complex()
+    ]
+    if problems:
+        raise CheckpointError(path, problems)
+    return recorded | {key: float(value) for key, value in ends.items()}
+
+
+def _recorded_alphas(path: Path, text: str) -> dict[str, float]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(path, [f"{ALPHAS}: not JSON: {error}"]) from error
+    if not isinstance(found, dict):
+        raise CheckpointError(path, [f"{ALPHAS}: expected an object, got {type(found).__name__}"])
+    problems = [
+        f"{ALPHAS}.{shown(key)}: expected a finite number, got {shown(value)}"
+        for key, value in found.items()
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+    ]
+    if problems:
+        raise CheckpointError(path, problems)
+    return {key: float(value) for key, value in found.items()}

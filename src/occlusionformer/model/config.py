@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
+LARGEST_SIZE = 65536
+LARGEST_BLOCK = 999
 PUBLISHED_DUAL = (0, 3, 6, 9, 12, 15, 18)
 PUBLISHED_SINGLE = (0, 9, 18, 27, 37)
 
@@ -65,17 +71,26 @@ class BranchConfig:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name}: expected a positive integer, got {getattr(self, name)!r}"
+            f"{name}: expected a positive integer up to {LARGEST_SIZE}, got {getattr(self, name)!r}"
             for name in ("num_heads", "head_dim", "pooled_dim", "mlp_ratio", "grid_points", "fourier_frequencies")
-            if getattr(self, name) < 1
+            if not 1 <= getattr(self, name) <= LARGEST_SIZE
         ]
-        if self.lora_rank < 0:
-            problems.append(f"lora_rank: expected 0 or more, got {self.lora_rank}")
+        problems += [
+            f"{name}: expected 0 to {LARGEST_SIZE}, got {getattr(self, name)}"
+            for name in ("lora_rank", "instance_mlp_ratio")
+            if not 0 <= getattr(self, name) <= LARGEST_SIZE
+        ]
+        problems += [
+            f"{name}: expected a finite number, got {getattr(self, name)}"
+            for name in ("lora_scale", "fourier_base", "density_scale", "cosine_eps")
+            if not math.isfinite(getattr(self, name))
+        ]
         if (self.box_coordinates or self.instance_mlp_ratio) and not self.instance_modulation:
             problems.append("box_coordinates, instance_mlp_ratio: need instance_modulation=True")
         for name in ("dual_blocks", "single_blocks"):
-            if list(getattr(self, name)) != sorted(set(getattr(self, name))):
-                problems.append(f"{name}: expected increasing block indices, got {getattr(self, name)}")
+            blocks = getattr(self, name)
+            if list(blocks) != sorted(set(blocks)) or any(not 0 <= block <= LARGEST_BLOCK for block in blocks):
+                problems.append(f"{name}: expected increasing block indices up to {LARGEST_BLOCK}, got {blocks}")
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -93,12 +108,17 @@ class BranchConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BranchConfig:
-        """ValueError names every unknown field."""
+        """ValueError names every field that is unknown, missing, of another type or out of its range."""
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
             raise ValueError(f"branch config: unknown fields {', '.join(unknown)}")
-        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return cls(**given)
+        try:
+            config: BranchConfig = TypeAdapter(cls).validate_json(json.dumps(dict(values)), strict=True)
+        except ValidationError as error:
+            found = [(".".join(map(str, one["loc"])), one["msg"], one["input"]) for one in error.errors()]
+            lines = [f"{where}: {message}, got {value!r:.80}" if where else message for where, message, value in found]
+            raise ValueError(f"branch config: {'; '.join(lines)}") from error
+        return config
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

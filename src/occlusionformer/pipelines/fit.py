@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from diffusers.hooks import HookRegistry
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
-from torch import nn
+from torch import Tensor, nn
 
 from occlusionformer.model import OcclusionBranch, backbone_shape
+from occlusionformer.pipelines.inputs import Layouts
 
 
 def check_fit(transformer: FluxTransformer2DModel, branch: OcclusionBranch) -> None:
@@ -27,6 +29,24 @@ def check_fit(transformer: FluxTransformer2DModel, branch: OcclusionBranch) -> N
     ]
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def check_branch(branch: OcclusionBranch | None, layouts: Layouts) -> None:
+    """ValueError for a layout without anything that could draw it."""
+    if branch is None and any(layout is not None and layout.instances for layout in layouts):
+        raise ValueError("layout: expected a pipeline with a branch, got one with branch=None")
+
+
+def check_dtype(branch: OcclusionBranch, activations: Tensor) -> None:
+    """ValueError for a branch in another number format than what it reads, except where autocast takes care of it."""
+    dtypes = {value.dtype for value in branch.parameters() if value.is_floating_point() and value.element_size() > 1}
+    others = sorted(map(str, dtypes - {activations.dtype}))
+    if others and not torch.is_autocast_enabled(activations.device.type):
+        wanted = str(activations.dtype)
+        raise ValueError(
+            f"branch: expected {wanted} as the embeddings of the text encoders, got {', '.join(others)}; "
+            f"pipeline.branch.to({wanted}) casts it, as does dtype={wanted} while loading"
+        )
 
 
 def check_group_offload(transformer: FluxTransformer2DModel, branch: OcclusionBranch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,8 +31,9 @@ from occlusionformer.generation import (
 )
 from occlusionformer.generation.provenance import FORMAT, Versions
 from occlusionformer.layout import Layout
+from occlusionformer.pipelines.folder import INDEX
 from occlusionformer.pipelines.inputs import Canvas
-from occlusionformer.pipelines.loading import DTYPE_KEYWORD, best_device, best_dtype
+from occlusionformer.pipelines.loading import best_device, best_dtype
 from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
 from occlusionformer.pipelines.preview import Decode, Previews, predicted_latents
@@ -104,7 +107,10 @@ class _Progress:
 
 
 class PipelineGenerator:
-    """Draws requests with a pipeline; those that share canvas and settings go through it together."""
+    """Draws requests with a pipeline; those that share canvas and settings go through it together.
+
+    Threads may share one: a pipeline's scheduler and settings belong to the call in progress, so calls take turns.
+    """
 
     def __init__(self, pipeline: OcclusionFormerPipeline, *, model: str, batch_size: int = SMALL_MODEL_BATCH) -> None:
         if batch_size < 1:
@@ -113,6 +119,7 @@ class PipelineGenerator:
         self.model = model
         self.batch_size = batch_size
         self._previews = Previews(pipeline)
+        self._turn = _turn_of(pipeline)
 
     def generate(
         self, requests: Sequence[GenerationRequest], *, on_step: StepCallback | None = None
@@ -141,7 +148,8 @@ class PipelineGenerator:
         progress = _Progress(total=steps, on_step=on_step, on_preview=on_preview)
         drawn: dict[int, GeneratedImage] = {}
         for settings, pictures in batches:
-            images = self._draw(settings, pictures, progress)
+            with self._turn:
+                images = self._draw(settings, pictures, progress)
             drawn.update(zip((picture.position for picture in pictures), images, strict=True))
         return [drawn[position] for position in range(len(requests))]
 
@@ -210,6 +218,8 @@ class PipelineGenerator:
             raise GenerationInterruptedError(progress.done, progress.total)
         assert isinstance(output, OcclusionFormerPipelineOutput)
         assert isinstance(output.images, list)
+        if progress.latents is not None and not torch.isfinite(progress.latents).all():
+            raise RuntimeError(f"{self.model}: drawing gave infinite numbers or none, and no picture")
         if progress.on_preview is not None and progress.latents is not None:
             self._previews.learn(canvas, progress.latents, output.images)
         end = time.perf_counter()
@@ -254,14 +264,43 @@ class PipelineGenerator:
         )
 
 
+class Turn:
+    """Held by the thread that draws; the others wait. A call from within the call in progress is an error."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+
+    def __enter__(self) -> None:
+        if self._holder == threading.get_ident():
+            raise RuntimeError("generate: called from a callback of a call that is in progress on the same model")
+        self._lock.acquire()
+        self._holder = threading.get_ident()
+
+    def __exit__(self, *error: object) -> None:
+        self._holder = None
+        self._lock.release()
+
+
+_TURNS: weakref.WeakKeyDictionary[OcclusionFormerPipeline, Turn] = weakref.WeakKeyDictionary()
+_TURNS_LOCK = threading.Lock()
+
+
+def _turn_of(pipeline: OcclusionFormerPipeline) -> Turn:
+    """The one of a pipeline, however many generators are over it."""
+    with _TURNS_LOCK:
+        return _TURNS.setdefault(pipeline, Turn())
+
+
 def load_pipeline(argument: str | None) -> PipelineGenerator:
-    """Open a pipeline folder as saved by save_pretrained; safetensors only."""
-    if argument is None or not (Path(argument) / "model_index.json").is_file():
-        raise ValueError(f"model: expected a folder with a model_index.json, got {argument!r}")
+    """Open a pipeline folder as saved by save_pretrained.
+
+    Raises ValueError for what is no such folder, CheckpointError for one that is damaged or holds code.
+    """
+    if argument is None or not (Path(argument) / INDEX).is_file():
+        raise ValueError(f"model: expected a folder with a {INDEX}, got {argument!r}")
     device = best_device()
-    pipeline = OcclusionFormerPipeline.from_pretrained(
-        argument, use_safetensors=True, **{DTYPE_KEYWORD: best_dtype(device)}
-    )
+    pipeline = OcclusionFormerPipeline.from_pretrained(argument, dtype=best_dtype(device))
     pipeline.set_progress_bar_config(disable=True)
     return PipelineGenerator(pipeline.to(device), model=argument)
 

@@ -3,9 +3,7 @@
 # Annotations stay values here (no `from __future__ import annotations`, typing.Union instead of `|`) because
 # diffusers 0.35 reads those of __init__ that way to recognise components.
 
-import os
 from collections.abc import Sequence
-from os import PathLike
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -20,14 +18,11 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection, PreT
 
 from occlusionformer.layout import Layout
 from occlusionformer.model import (
-    BranchConfig,
     LayoutCondition,
     LayoutFlux,
     OcclusionBranch,
     prepare_layouts,
-    published,
 )
-from occlusionformer.model.checkpoint import load_published
 from occlusionformer.pipelines.denoising import (
     Conditions,
     DenoisingState,
@@ -37,7 +32,7 @@ from occlusionformer.pipelines.denoising import (
     VelocityPredictor,
 )
 from occlusionformer.pipelines.encoding import LayoutReader
-from occlusionformer.pipelines.fit import check_fit, check_group_offload
+from occlusionformer.pipelines.fit import check_branch, check_dtype, check_fit, check_group_offload
 from occlusionformer.pipelines.inputs import (
     Canvas,
     Layouts,
@@ -47,16 +42,17 @@ from occlusionformer.pipelines.inputs import (
     pair_texts_with_layouts,
     shared_canvas,
 )
-from occlusionformer.pipelines.loading import DTYPE_KEYWORD, cast
+from occlusionformer.pipelines.loading import LoadablePipeline
 from occlusionformer.pipelines.maps import maps_per_picture
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
 from occlusionformer.pipelines.overflow import clip_reading, t5_reading, warn_of_overflow
 from occlusionformer.tensors.grid import TokenGrid
 
 
-class OcclusionFormerPipeline(LayoutReader):
+class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
     """Draws layouts with a Flux backbone and a layout branch; without a layout it is FluxPipeline.
 
+    As with every diffusers pipeline, one call at a time: threads share a pipeline through `PipelineGenerator`.
     IP-Adapter images are not among the arguments. Defaults of steps, guidance, grounding ratio, text length and canvas
     belong to the model and are stored with it, as is whether a prompt composed from a layout names its instances.
     """
@@ -107,34 +103,6 @@ class OcclusionFormerPipeline(LayoutReader):
             default_size=default_size,
             captions_in_prompt=captions_in_prompt,
         )
-
-    @classmethod
-    def from_published(
-        cls,
-        base: Union[str, PathLike[str]],  # noqa: UP007
-        checkpoint: Union[str, PathLike[str]],  # noqa: UP007
-        *,
-        config: BranchConfig | None = None,
-        dtype: torch.dtype | None = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
-    ) -> "OcclusionFormerPipeline":
-        """FLUX.1-dev (a folder or a hub id) with a published branch checkpoint (a folder or a bundle).
-
-        config: None for OcclusionFormer's released weights.
-        """
-        branch = load_published(os.fspath(checkpoint), published() if config is None else config)
-        cast(branch, dtype)
-        pipeline = cls.from_pretrained(
-            base,
-            branch=branch,
-            revision=revision,
-            local_files_only=local_files_only,
-            use_safetensors=True,
-            **{DTYPE_KEYWORD: dtype},
-        )
-        assert isinstance(pipeline, OcclusionFormerPipeline)
-        return pipeline
 
     def prepare_layout(self, layouts: Sequence[Layout], pooled_NP: Tensor, *, grid: TokenGrid) -> LayoutCondition:
         """The layouts as the transformer takes them, built once per call; one row of `pooled_NP` per instance."""
@@ -208,6 +176,7 @@ class OcclusionFormerPipeline(LayoutReader):
         the model's own default.
 
         layout: one for all pictures, or one (or None) per picture; gives prompt and canvas where those are left out.
+            Its seed is for generators (`PipelineGenerator`): here, as in FluxPipeline, noise comes from `generator`.
         grounding_ratio: share of the steps, from the first, on which the layout is obeyed.
         strength: factor on everything the layout adds; 0 is the backbone, bit for bit.
         """
@@ -242,7 +211,8 @@ class OcclusionFormerPipeline(LayoutReader):
         )
         steps = len(sigmas) if sigmas is not None else _chosen(num_inference_steps, self.config.default_steps)
         max_sequence_length = _chosen(max_sequence_length, self.config.max_sequence_length)
-        settings.check(layouts, steps, has_mask_head=self.branch.shape.mask_head)
+        check_branch(self.branch, layouts)
+        settings.check(layouts, steps, has_mask_head=self.branch is not None and self.branch.shape.mask_head)
         self._check_texts(texts, unwanted, canvas, callback_on_step_end_tensor_inputs, max_sequence_length)
         self._begin(_chosen(guidance_scale, self.config.default_guidance), joint_attention_kwargs)
 
@@ -333,6 +303,7 @@ class OcclusionFormerPipeline(LayoutReader):
         if pooled_NP is None:
             return None
         check_group_offload(self.transformer, self.branch)
+        check_dtype(self.branch, pooled_NP)
         drawn = {index: layout for index, layout in enumerate(layouts) if layout is not None and layout.instances}
         others = [index for index in range(len(layouts)) if index not in drawn]
         device = pooled_NP.device

@@ -19,7 +19,7 @@ from occlusionformer.model import BranchConfig, OcclusionBranch, backbone_shape,
 from occlusionformer.model.backbone import FluxTransformer2DModel, new_backbone
 from occlusionformer.model.block import LayoutBlock
 from occlusionformer.pipelines import OcclusionFormerPipeline
-from occlusionformer.pipelines.loading import DTYPE_KEYWORD, cast
+from occlusionformer.pipelines.loading import cast
 from occlusionformer.training.attention_maps import AttentionMapBranch
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.overrides import SettingsError
@@ -122,8 +122,7 @@ def _flux(config: RunConfig) -> OcclusionFormerPipeline:
     base = config.model.base
     assert base is not None
     dtype = getattr(torch, config.model.frozen_dtype)
-    load: Any = OcclusionFormerPipeline.from_pretrained
-    pipeline = load(base, branch=None, use_safetensors=True, **{DTYPE_KEYWORD: dtype})
+    pipeline = OcclusionFormerPipeline.from_pretrained(base, branch=None, dtype=dtype)
     pipeline.register_modules(branch=_branch(config, paper(backbone_shape(pipeline.transformer))))
     return pipeline
 
