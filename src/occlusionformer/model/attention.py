@@ -39,6 +39,18 @@ def rotate(x_RHE: Tensor, rotation_RC: Tensor) -> Tensor:
     return torch.view_as_real(turned).flatten(-2).to(x_RHE.dtype)
 
 
+def rotate_batch(x_BJHE: Tensor, rotation_C: Tensor) -> Tensor:
+    """As rotate, of a batch; rotations are (J, E / 2), the same for all, or (B, J, E / 2)."""
+    whole = rotation_C.expand(len(x_BJHE), *rotation_C.shape[-2:])
+    return rotate(x_BJHE.flatten(0, 1), whole.flatten(0, 1)).unflatten(0, x_BJHE.shape[:2])
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention of (B, J, H, E) over (B, M, H, E), heads joined: (B, J, D). mask: True where attended."""
+    query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
+
+
 def attend(joint: QueryKeyValue, packed: PackedInstances) -> Iterator[tuple[AttentionBucket, Tensor, Tensor]]:
     """Bucket by bucket: layout-token outputs (n, D) and pair outputs (t, D).
 

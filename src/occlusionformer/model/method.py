@@ -253,8 +253,8 @@ class Method(ModelMixin, ConfigMixin):
     """
 
     name: ClassVar[str]
-    texts: ClassVar[TextNeeds] = TextNeeds()
-    negative: ClassVar[Literal["none", "null", "same"]] = "none"
+    texts: TextNeeds = TextNeeds()
+    negative: Literal["none", "null", "same"] = "none"
 
     def prepare(
         self,

@@ -1,0 +1,356 @@
+"""CreatiLayout's SiamLayout for FLUX (arXiv 2412.03859): the layout as a third stream, attended beside the text.
+
+Every instance is a row of text tokens with its box added. In each block the image attends to all of them in an
+attention of its own, whose output is added to that of image and text. There is no order.
+
+Legend: B pictures, N instances of the batch, K slots of one picture, G tokens of an instance, M = K * G layout tokens,
+L image tokens, D channels, H heads, E channels of a head, F box features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from occlusionformer.layout import Layout
+from occlusionformer.methods.published_weights import adapter_tensors, block_indices, fill, required
+from occlusionformer.methods.slots import Slots, check_texts, fill_slots, fourier_features
+from occlusionformer.model.attention import attention, rotate_batch, rotation
+from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
+from occlusionformer.model.backbones.streams import Streams
+from occlusionformer.model.method import (
+    Carried,
+    ForwardState,
+    InstanceTexts,
+    Method,
+    PreparedLayouts,
+    StepInputs,
+    TextNeeds,
+)
+from occlusionformer.tensors.grid import TokenGrid
+
+FOURIER_FREQUENCIES, FOURIER_BASE = 8, 100.0
+BOX_FEATURES = 4 * 2 * FOURIER_FREQUENCIES
+ADAPTER_PARTS = (".position_net.", ".norm1_bbox.", ".bbox_attn.", ".ff_bbox.", ".bbox_forward.", ".bbox_norm.",
+                ".bbox_proj_mlp.", ".bbox_proj_out.")  # fmt: skip
+"""Parts of the published names that tell the adapter's tensors from the backbone's."""
+PUBLISHED_SLOTS = 10
+
+
+class LayoutEmbedder(nn.Module):
+    """Layout token = MLP([text token; box features]); empty slots have learned vectors in the place of both."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.null_positive_feature = nn.Parameter(torch.zeros(width))
+        self.null_position_feature = nn.Parameter(torch.zeros(BOX_FEATURES))
+        inner = width // 2
+        self.linears = nn.ModuleDict(
+            {"linear_1": nn.Linear(width + BOX_FEATURES, inner), "linear_2": nn.Linear(inner, width)}
+        )
+
+    def forward(self, text_NGD: Tensor, slots: Slots) -> Tensor:
+        """(B, M, D)."""
+        box_NF = fourier_features(slots.box_N4, FOURIER_FREQUENCIES, FOURIER_BASE).to(text_NGD.dtype)
+        text_BKGD = slots.spread(text_NGD, self.null_positive_feature)
+        box_BKF = slots.spread(box_NF, self.null_position_feature)
+        box_BKGF = box_BKF[:, :, None].expand(-1, -1, text_BKGD.shape[2], -1)
+        joint = torch.cat([text_BKGD, box_BKGF], -1).flatten(1, 2)
+        tokens: Tensor = self.linears["linear_2"](F.silu(self.linears["linear_1"](joint)))
+        return tokens
+
+
+class Modulation(nn.Module):
+    """Adaptive layer norm: shift, scale and further modulations from the time embedding."""
+
+    def __init__(self, width: int, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+        self.linear = nn.Linear(width, parts * width)
+
+    def forward(self, x_BMD: Tensor, temb_BD: Tensor) -> tuple[Tensor, ...]:
+        shift, scale, *rest = self.linear(F.silu(temb_BD)).chunk(self.parts, -1)
+        return normalised(x_BMD) * (1 + scale[:, None]) + shift[:, None], *rest
+
+
+def normalised(x: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], eps=1e-6)
+
+
+class LayoutAttention(nn.Module):
+    """Attention of [layout; image]; in dual blocks the layout stream has projections of its own (`added`)."""
+
+    def __init__(self, heads: int, head_dim: int, *, added: bool) -> None:
+        super().__init__()
+        self.heads, width = heads, heads * head_dim
+        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
+        self.norm_q, self.norm_k = nn.RMSNorm(head_dim, eps=1e-6), nn.RMSNorm(head_dim, eps=1e-6)
+        if added:
+            self.add_q_proj, self.add_k_proj, self.add_v_proj = (nn.Linear(width, width) for _ in range(3))
+            self.norm_added_q, self.norm_added_k = nn.RMSNorm(head_dim, eps=1e-6), nn.RMSNorm(head_dim, eps=1e-6)
+            self.to_out = nn.ModuleList([nn.Linear(width, width)])
+            self.to_add_out = nn.Linear(width, width)
+
+    def projected(self, x_BMD: Tensor, *, added: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys, values (B, M, H, E), normalised."""
+        if added:
+            layers = (self.add_q_proj, self.add_k_proj, self.add_v_proj, self.norm_added_q, self.norm_added_k)
+        else:
+            layers = (self.to_q, self.to_k, self.to_v, self.norm_q, self.norm_k)
+        query, key, value = (layer(x_BMD).unflatten(-1, (self.heads, -1)) for layer in layers[:3])
+        return layers[3](query), layers[4](key), value
+
+    def attend(self, joint: Sequence[Tensor], rotation_JC: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, M + L, D) from joint queries, keys and values."""
+        query, key, value = joint
+        query, key = rotate_batch(query, rotation_JC), rotate_batch(key, rotation_JC)
+        return attention(query, key, value, mask)
+
+
+class DualLayoutStream(nn.Module):
+    """The layout stream's part of a dual-stream block."""
+
+    def __init__(self, heads: int, head_dim: int) -> None:
+        super().__init__()
+        width = heads * head_dim
+        self.norm1_bbox = Modulation(width, 6)
+        self.bbox_attn = LayoutAttention(heads, head_dim, added=True)
+        self.ff_bbox = FeedForward(width)
+        self.bbox_forward = _zero(nn.Linear(width, width))
+
+    def forward(
+        self, image_BLD: Tensor, layout_BMD: Tensor, temb_BD: Tensor, rotation_JC: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """From the modulated image tokens: what is added to the image (B, L, D), and the new layout tokens."""
+        normed, gate, ff_shift, ff_scale, ff_gate = self.norm1_bbox(layout_BMD, temb_BD)
+        attn = self.bbox_attn
+        parts = zip(attn.projected(normed, added=True), attn.projected(image_BLD, added=False), strict=True)
+        output = attn.attend([torch.cat(pair, 1) for pair in parts], rotation_JC, mask)
+        layout, image = output.tensor_split([layout_BMD.shape[1]], 1)
+        layout_BMD = layout_BMD + gate[:, None] * attn.to_add_out(layout)
+        hidden = normalised(layout_BMD) * (1 + ff_scale[:, None]) + ff_shift[:, None]
+        return self.bbox_forward(attn.to_out[0](image)), layout_BMD + ff_gate[:, None] * self.ff_bbox(hidden)
+
+
+class SingleLayoutStream(nn.Module):
+    """The layout stream's part of a single-stream block, computed from the block's input."""
+
+    def __init__(self, heads: int, head_dim: int) -> None:
+        super().__init__()
+        width = heads * head_dim
+        self.bbox_norm = Modulation(width, 3)
+        self.bbox_attn = LayoutAttention(heads, head_dim, added=False)
+        self.bbox_proj_mlp = nn.Linear(width, 4 * width)
+        self.bbox_proj_out = nn.Linear(5 * width, width)
+        self.bbox_forward = _zero(nn.Linear(width, width))
+
+    def forward(
+        self, image_BLD: Tensor, layout_BMD: Tensor, temb_BD: Tensor, rotation_JC: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What is added to the image (B, L, D), and the new layout tokens."""
+        normed, gate = self.bbox_norm(torch.cat([layout_BMD, image_BLD], 1), temb_BD)
+        output = self.bbox_attn.attend(self.bbox_attn.projected(normed, added=False), rotation_JC, mask)
+        mlp = F.gelu(self.bbox_proj_mlp(normed), approximate="tanh")
+        update = gate[:, None] * self.bbox_proj_out(torch.cat([output, mlp], -1))
+        layout, image = update.tensor_split([layout_BMD.shape[1]], 1)
+        return self.bbox_forward(image), layout_BMD + layout
+
+
+class FeedForward(nn.Module):
+    """Two layers with a tanh GELU between, under diffusers' names."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        first = nn.ModuleDict({"proj": nn.Linear(width, 4 * width)})
+        self.net = nn.ModuleList([first, nn.Identity(), nn.Linear(4 * width, width)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.net[0]
+        assert isinstance(first, nn.ModuleDict)
+        output: Tensor = self.net[2](F.gelu(first["proj"](x), approximate="tanh"))
+        return output
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreatiLayoutCondition:
+    """Slots and the text tokens of every instance, before the backbone's context embedder (N, G, text width)."""
+
+    slots: Slots
+    text_NGE: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> CreatiLayoutCondition:
+        return CreatiLayoutCondition(slots=self.slots.to(device, dtype), text_NGE=self.text_NGE.to(device, dtype))
+
+
+class CreatiLayout(Method):
+    """SiamLayout over a Flux backbone.
+
+    null_slots: layout rows that attend even when empty, with learned vectors; the published model has 10, and no more
+    instances than that. 0: only instances attend, however many. fixed_ids: all layout tokens lie at (-1, -1, -1);
+    otherwise instance i lies at (m, m, m) with m = 1 + i + the greatest image id.
+    """
+
+    name = "creatilayout"
+
+    @register_to_config
+    def __init__(
+        self,
+        num_heads: int = 24,
+        head_dim: int = 128,
+        dual_blocks: tuple[int, ...] = tuple(range(19)),
+        single_blocks: tuple[int, ...] = tuple(range(38)),
+        instance_tokens: int = 30,
+        null_slots: int = 0,
+        fixed_ids: bool = True,
+    ) -> None:
+        super().__init__()
+        self.position_net = LayoutEmbedder(num_heads * head_dim)
+        self.transformer_blocks = nn.ModuleDict({str(i): DualLayoutStream(num_heads, head_dim) for i in dual_blocks})
+        self.single_transformer_blocks = nn.ModuleDict(
+            {str(i): SingleLayoutStream(num_heads, head_dim) for i in single_blocks}
+        )
+        self.texts = TextNeeds(sequence_tokens=instance_tokens)
+        self.negative = "null" if null_slots else "none"
+
+    @classmethod
+    def load(
+        cls, path: Path, *, instance_tokens: int = 30, null_slots: int = PUBLISHED_SLOTS, fixed_ids: bool = True
+    ) -> CreatiLayout:
+        """The adapter of a published transformer folder or file (HuiZhang0812/CreatiLayout, `SiamLayout_FLUX`).
+
+        The backbone's tensors in it are not read. CheckpointError names what is missing, unknown or of another shape.
+        """
+        tensors = adapter_tensors(path, lambda key: any(part in f".{key}" for part in ADAPTER_PARTS))
+        head_dim = len(required(tensors, ".bbox_attn.norm_q.weight", path))
+        width = len(required(tensors, "position_net.null_positive_feature", path))
+        method = cls(
+            num_heads=width // head_dim,
+            head_dim=head_dim,
+            dual_blocks=block_indices(tensors, "transformer_blocks"),
+            single_blocks=block_indices(tensors, "single_transformer_blocks"),
+            instance_tokens=instance_tokens,
+            null_slots=null_slots,
+            fixed_ids=fixed_ids,
+        )
+        return fill(method, tensors, path)
+
+    def prepare(
+        self,
+        layouts: Sequence[Layout | None],
+        texts: InstanceTexts,
+        grid: TokenGrid,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype,
+    ) -> PreparedLayouts:
+        """texts.sequence_NSE: at least `instance_tokens` tokens of each caption; more are left out."""
+        check_texts(texts, self.texts, layouts, 0)
+        most = max([0, *(0 if layout is None else len(layout.instances) for layout in layouts)])
+        if self.config.null_slots and most > self.config.null_slots:
+            raise ValueError(f"instances: expected at most {self.config.null_slots} (null_slots), got {most}")
+        assert texts.sequence_NSE is not None
+        condition = CreatiLayoutCondition(
+            slots=fill_slots(layouts, least=self.config.null_slots),
+            text_NGE=texts.sequence_NSE[:, : self.config.instance_tokens],
+        )
+        return PreparedLayouts(
+            method=self, condition=condition, layouts=tuple(layouts), texts=texts, grid=grid, dtype=dtype
+        ).to(device)
+
+    def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
+        """Layout tokens, position tables and mask of one forward."""
+        condition: CreatiLayoutCondition = prepared.condition
+        slots = condition.slots.emptied() if inputs.side == "uncond" else condition.slots
+        layout_BMD = self.position_net(inputs.text_embedding(condition.text_NGE), slots)
+        grid, tokens = prepared.grid, self.config.instance_tokens
+        if self.config.fixed_ids:
+            place_M = torch.full((layout_BMD.shape[1],), -1.0, device=layout_BMD.device)
+        else:
+            first = max(grid.height, grid.width)
+            place_M = torch.arange(slots.index_BK.shape[1], device=layout_BMD.device).repeat_interleave(tokens) + first
+        ids_J3 = torch.cat([place_M[:, None].expand(-1, 3), inputs.image_ids[: grid.num_tokens].to(place_M)])
+        return CreatiLayoutState(
+            self,
+            Carried(layout_BMD),
+            rotation_JC=rotation(*inputs.rotary(ids_J3)),
+            mask=None if self.config.null_slots else slots.mask(tokens, grid.num_tokens),
+            factor_B11=prepared.strength * slots.active(layout_BMD),
+            image_tokens=grid.num_tokens,
+        )
+
+    def figures(self) -> dict[str, float]:
+        """Mean size of the zero-initialised output layers, which says whether the adapter acts."""
+        sizes = [
+            parameter.detach().float().norm()
+            for name, parameter in self.named_parameters()
+            if name.endswith("bbox_forward.weight")
+        ]
+        return {"output_norm": float(torch.stack(sizes).mean()) if sizes else 0.0}
+
+
+class CreatiLayoutState(ForwardState):
+    """One forward: the layout stream runs beside the blocks."""
+
+    def __init__(
+        self,
+        method: CreatiLayout,
+        layout: Carried,
+        *,
+        rotation_JC: Tensor,
+        mask: Tensor | None,
+        factor_B11: Tensor,
+        image_tokens: int,
+    ) -> None:
+        super().__init__()
+        self.method, self.layout = method, layout
+        self.rotation_JC, self.mask, self.factor_B11, self.image_tokens = rotation_JC, mask, factor_B11, image_tokens
+
+    def dual(self, index: int, block: DualBlock, streams: Streams) -> Streams:
+        """The layout's attention output joins the image before its feed-forward."""
+        if str(index) not in self.method.transformer_blocks:
+            return block.run(streams)
+        modulated = block.modulate(streams)
+        stream = self.method.transformer_blocks[str(index)]
+        update_BLD = self._update(block.position, stream, modulated.image_BLD, streams.temb_BD)
+        return block.finish(
+            streams,
+            modulated,
+            block.attend(modulated, streams),
+            before_feed_forward=lambda image_BLD: _added(image_BLD, update_BLD),
+        )
+
+    def single(self, index: int, block: SingleBlock, streams: Streams) -> Streams:
+        """The layout's update is computed from the block's input and added to its output."""
+        if str(index) not in self.method.single_transformer_blocks:
+            return block.run(streams)
+        stream = self.method.single_transformer_blocks[str(index)]
+        update_BLD = self._update(block.position, stream, streams.image_BLD, streams.temb_BD)
+        streams = block.run(streams)
+        return streams.with_canvas(streams.canvas(self.image_tokens) + update_BLD)
+
+    def _update(self, position: int, stream: nn.Module, image_BLD: Tensor, temb_BD: Tensor) -> Tensor:
+        layout_BMD = self.layout.before(position)
+        canvas_BLD = image_BLD[:, : self.image_tokens]
+        update_BLD, layout_BMD = stream(canvas_BLD, layout_BMD, temb_BD, self.rotation_JC, self.mask)
+        self.layout.put(position, layout_BMD)
+        scaled: Tensor = self.factor_B11 * update_BLD
+        return scaled
+
+
+def _added(image_BLD: Tensor, update_BLD: Tensor) -> Tensor:
+    """A reference picture's tokens may follow those of the canvas; they are left alone."""
+    rest = image_BLD[:, update_BLD.shape[1] :]
+    added = image_BLD[:, : update_BLD.shape[1]] + update_BLD
+    return torch.cat([added, rest], 1) if rest.shape[1] else added
+
+
+def _zero(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
