@@ -23,7 +23,7 @@ def adapter_tensors(path: Path, belongs: Callable[[str], bool]) -> dict[str, Ten
 
     CheckpointError names a folder or file without any.
     """
-    found = {}
+    found: dict[str, Tensor] = {}
     for file in _files(path, belongs):
         found |= {key: value for key, value in read_tensors(file)[0].items() if belongs(key)}
     if not found:

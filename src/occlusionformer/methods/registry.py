@@ -11,6 +11,10 @@ ENTRY_POINT_GROUP = "occlusionformer.methods"
 """An entry point names a subclass of Method; other packages may add theirs."""
 
 OURS = {
+    "creatilayout": "occlusionformer.methods.creatilayout:CreatiLayout",
+    "eligen": "occlusionformer.methods.eligen:Eligen",
+    "gligen": "occlusionformer.methods.gligen:Gligen",
+    "larender": "occlusionformer.methods.larender:LaRender",
     "none": "occlusionformer.methods.none:NoLayout",
 }
 
