@@ -215,7 +215,9 @@ class Gligen(Method):
     def figures(self) -> dict[str, float]:
         """Mean opening of the attention gates: 0 at first."""
         gates = [
-            layer.alpha_attn.detach().float().tanh().abs() for layer in [*self.dual.values(), *self.single.values()]
+            parameter.detach().float().tanh().abs()
+            for name, parameter in self.named_parameters()
+            if name.endswith("alpha_attn")
         ]
         return {"gate": float(torch.stack(gates).mean()) if gates else 0.0}
 
