@@ -25,6 +25,7 @@ from occlusionformer.data.records import (
     to_plain,
     write_shard,
 )
+from occlusionformer.data.records.columns import schema
 from occlusionformer.data.records.folder import OPEN_SHARDS
 from occlusionformer.data.records.shards import RECORDS_PER_GROUP
 from tests.data.records.examples import data_set, picture, record, with_instance
@@ -150,8 +151,9 @@ def test_other_parquet_files_are_refused(tmp_path: Path):
     parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
     path = tmp_path / "train-00000.parquet"
     parquet.write_table(arrow.table({"a": [1]}), path)
-    with pytest.raises(ValueError, match="expected a shard of records, version 1, got none"):
-        _ = Shard(path).tar
+    with pytest.raises(ValueError, match=r"image_id: expected this column, got none\n") as caught:
+        list(Shard(path).records())
+    assert len(str(caught.value).splitlines()) == len(schema().names)
     path.write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="expected a Parquet file"):
         _ = Shard(path).metadata

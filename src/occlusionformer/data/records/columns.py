@@ -65,16 +65,8 @@ def to_table(records: Sequence[Record]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> list[Record]:
-    """The records of a table that has the columns of `schema`."""
+    """The records of a table that has exactly the columns of `schema`, as `spelling.conformed` makes it."""
     return [from_plain(row) for row in table.to_pylist()]
-
-
-def bare_type(kind: Any) -> str:
-    """A type in words, leaving out which parts may be null: other programs that write shards forget that."""
-    types = from_extra("pyarrow.types")
-    if types.is_struct(kind):
-        return "{" + ", ".join(f"{field.name}: {bare_type(field.type)}" for field in kind) + "}"
-    return f"list of {bare_type(kind.value_type)}" if types.is_list(kind) else str(kind)
 
 
 @lru_cache(maxsize=1)

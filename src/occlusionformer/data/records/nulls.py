@@ -1,4 +1,4 @@
-"""Holes in a row of a shard: nothing where a record always has something."""
+"""Holes in rows of a shard: nothing where a record always has something, and masks without both sides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from occlusionformer.data.records.columns import schema
 from occlusionformer.data.records.packages import from_extra
-from occlusionformer.layout.problems import Path, Problem
+from occlusionformer.layout.problems import Path, Problem, shown
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,52 @@ class _Shape:
     element: _Shape | None = None
 
 
+SIDES = 2
+"""Numbers in the size of a mask."""
+
+
 def null_problems(row: dict[str, Any]) -> list[Problem]:
     """Of a row that has the columns of a shard. Elements of lists are never null."""
-    return list(_holes(row, _row_shape(), ()))
+    return list(_holes(row, _row_shape(), ())) or list(_sizes(row))
+
+
+def has_holes(table: Any) -> bool:
+    """Whether any row of a table with columns of a shard, or fields of them, may have `null_problems`; quick."""
+    return any(
+        _has_holes(chunk, schema().field(name).type, schema().field(name).nullable)
+        for name in table.schema.names
+        for chunk in table[name].chunks
+    )
+
+
+def _has_holes(array: Any, kind: Any, may_be_null: bool) -> bool:
+    types = from_extra("pyarrow.types")
+    if array.null_count:
+        if not may_be_null:
+            return True
+        array = array.drop_null()
+    if types.is_list(kind):
+        return _has_holes(array.flatten(), kind.value_type, may_be_null=False)
+    if not types.is_struct(kind):
+        return False
+    fields = [field for field in kind if array.type.get_field_index(field.name) >= 0]
+    is_mask = fields and [field.name for field in kind] == ["size", "counts"]
+    if is_mask and fields[0].name == "size" and _has_odd_sizes(array.field("size")):
+        return True
+    return any(_has_holes(array.field(field.name), field.type, field.nullable) for field in fields)
+
+
+def _has_odd_sizes(sizes: Any) -> bool:
+    compute = from_extra("pyarrow.compute")
+    return bool(compute.any(compute.not_equal(compute.list_value_length(sizes), SIDES)).as_py())
+
+
+def _sizes(row: dict[str, Any]) -> Iterator[Problem]:
+    for place, instance in enumerate(row["instances"]):
+        for name in ("visible_mask", "amodal_mask"):
+            if instance[name] is not None and len(instance[name]["size"]) != SIDES:
+                text = f"expected height and width, got {shown(instance[name]['size'])}"
+                yield Problem(("instances", place, name, "size"), text)
 
 
 def _holes(value: Any, shape: _Shape, path: Path) -> Iterator[Problem]:

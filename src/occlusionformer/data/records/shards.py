@@ -20,10 +20,14 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from occlusionformer.data.records.columns import from_table, to_table
+from occlusionformer.data.records.columns import from_table, schema, to_table
+from occlusionformer.data.records.nulls import has_holes, null_problems
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Record
+from occlusionformer.data.records.spelling import column_problems, conformed, is_own, leaves
 from occlusionformer.data.records.staging import Staged, flush_folder
+from occlusionformer.layout.problems import Problem, shown
+from occlusionformer.pictures import LIMITS, PictureError
 
 FORMAT_KEY = b"occlusionformer.records"
 """Where the Parquet metadata says what the file is."""
@@ -43,16 +47,19 @@ IMAGE_KINDS = {
 }
 """Name endings by the first bytes of a file."""
 
+MOST_PROBLEMS = 100
+"""That are told of one shard."""
+
 Item = tuple[Record, bytes | None]
 """A record, and its picture as an encoded file."""
 
 
 @dataclass(frozen=True)
 class Tar:
-    """What a shard says of the tar beside it."""
+    """What a shard says of the tar beside it; nothing where another program has written it back."""
 
-    size: int
-    sha256: str
+    size: int | None
+    sha256: str | None
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
@@ -216,25 +223,88 @@ class Shard:
     def tar(self) -> Tar | None:
         """What the shard says of its tar; None when it has no pictures. Raises ValueError for another kind of file."""
         text = (self.metadata.metadata or {}).get(FORMAT_KEY)
-        facts = json.loads(text) if text else {}
+        if text is None:
+            return Tar(None, None) if self.tar_path.exists() else None
+        facts = json.loads(text)
         if facts.get("version") != VERSION:
-            raise ValueError(f"{self.path}: expected a shard of records, version {VERSION}, got {facts or 'none'}")
+            raise ValueError(f"{self.path}: expected a shard of records, version {VERSION}, got {facts}")
         return None if facts["tar"] is None else Tar(**facts["tar"])
 
+    @cached_property
+    def column_problems(self) -> list[Problem]:
+        """Columns that are missing or cannot hold what records do; those that users added are no problem."""
+        return column_problems(self.arrow_schema)
+
+    @cached_property
+    def arrow_schema(self) -> Any:
+        """Of the file, as Arrow has it."""
+        return self.metadata.schema.to_arrow_schema()
+
     def columns(self, names: Sequence[str]) -> Any:
-        """Some columns of all rows, as an Arrow table."""
+        """Some columns of all rows, as an Arrow table: `instances.id` for a field of the elements alone.
+
+        They may come with more than was asked for. Raises ValueError that names all columns that are missing.
+        """
+        self._check_columns()
         with self._opened() as file:
-            return file.read(columns=list(names), use_threads=False)
+            if not is_own(self.arrow_schema):
+                whole = list(dict.fromkeys(name.partition(".")[0] for name in names))
+                return self._without_holes(self._conformed(file.read(columns=whole, use_threads=False)))
+            places = [path for name in names for path in self._places(name)]
+            return self._without_holes(file.read(columns=places, use_threads=False))
 
     def group(self, number: int) -> Any:
-        """A row group, as an Arrow table."""
+        """A row group, as an Arrow table of the columns of records."""
+        self._check_columns()
         with self._opened() as file:
-            return file.read_row_group(number, use_threads=False)
+            return self._conformed(file.read_row_group(number, columns=schema().names, use_threads=False))
+
+    def _check_columns(self) -> None:
+        if self.column_problems:
+            raise ValueError("\n".join(f"{self.path}: {problem}" for problem in self.column_problems))
+
+    def _conformed(self, table: Any) -> Any:
+        try:
+            return conformed(table)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
+
+    def _without_holes(self, table: Any) -> Any:
+        if has_holes(table):
+            raise ValueError(f"{self.path}: expected a value, got null; `data validate` names the record")
+        return table
+
+    def _check_holes(self, table: Any, first_row: int) -> None:
+        """Raises ValueError with what is missing in which record of a row group."""
+        if not has_holes(table):
+            return
+        problems = [
+            f"{self.path}: record {row} ({shown(value['image_id'])}): {problem}"
+            for row, value in enumerate(table.to_pylist(), first_row)
+            for problem in null_problems(value)
+        ]
+        if problems:
+            raise ValueError("\n".join(problems[:MOST_PROBLEMS]))
+
+    def _places(self, name: str) -> list[str]:
+        """Paths of a column in the Parquet file, which writers name in their own ways."""
+        found = (place for logical, place in self._paths if logical == name or logical.startswith(f"{name}."))
+        return list(found)
+
+    @cached_property
+    def _paths(self) -> list[tuple[str, str]]:
+        logical = [leaf for field in self.arrow_schema for leaf in leaves(field.type, field.name)]
+        physical = [self.metadata.schema.column(place).path for place in range(len(self.metadata.schema))]
+        return list(zip(logical, physical, strict=True))
 
     def records(self) -> Iterator[Record]:
         """All of them, in order, a row group in memory at a time."""
+        row = 0
         for number in range(self.num_groups):
-            yield from from_table(self.group(number))
+            table = self.group(number)
+            self._check_holes(table, row)
+            yield from from_table(table)
+            row += len(table)
 
     def record(self, place: int) -> Record:
         """One of them. The last row group read is kept."""
@@ -242,7 +312,9 @@ class Shard:
             raise IndexError(f"{self.path}: expected record 0 to {len(self) - 1}, got {place}")
         number, row = self._find(place)
         if self._last_group is None or self._last_group[0] != number:
-            self._last_group = (number, self.group(number))
+            table = self.group(number)
+            self._check_holes(table, place - row)
+            self._last_group = (number, table)
         return from_table(self._last_group[1].slice(row, 1))[0]
 
     def image(self, record: Record) -> bytes | None:
@@ -253,6 +325,9 @@ class Shard:
             offset, size = self.members[record.image_file]
         except KeyError:
             raise ValueError(f"{self.tar_path}: no picture {record.image_file!r}") from None
+        if size > LIMITS.bytes:
+            text = f"expected a file of at most {LIMITS.bytes:,} bytes, got {size:,}"
+            raise PictureError(f"{self.tar_path}: {record.image_file}", text)
         with self.tar_path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
@@ -267,6 +342,8 @@ class Shard:
         try:
             with tarfile.open(self.tar_path, mode="r:") as archive:
                 return {member.name: (member.offset_data, member.size) for member in archive}
+        except FileNotFoundError:
+            raise ValueError(f"{self.tar_path}: expected the tar of this shard, got none") from None
         except tarfile.TarError as error:
             raise ValueError(f"{self.tar_path}: expected a tar: {error}") from None
 

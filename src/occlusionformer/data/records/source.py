@@ -82,7 +82,7 @@ class RecordSource:
         compute = from_extra("pyarrow.compute")
         pieces = []
         for shard in self.records.shards:
-            table = shard.columns(["width", "height", "instances.list.element.id"])
+            table = shard.columns(["width", "height", "instances.id"])
             counts = compute.list_value_length(table["instances"])
             columns = (table["width"], table["height"], counts)
             pieces.append(np.stack([column.to_numpy() for column in columns], axis=1))

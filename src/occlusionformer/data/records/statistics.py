@@ -49,7 +49,7 @@ def statistics_of(folder: str | Path) -> dict[str, Any]:
 
 def _add(count: _Count, shard: Shard) -> None:
     compute = from_extra("pyarrow.compute")
-    names = [*COLUMNS, *(f"instances.list.element.{name}" for name in INSTANCE_COLUMNS)]
+    names = [*COLUMNS, *(f"instances.{name}" for name in INSTANCE_COLUMNS)]
     table = shard.columns(names).combine_chunks()
     lengths_R = _array(compute.list_value_length(table["instances"]))
     instances = compute.list_flatten(table["instances"]).combine_chunks()
