@@ -10,7 +10,14 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from occlusionformer.generation import GeneratedImage, GenerationRequest, StepCallback, choose_seed, compose_prompt
+from occlusionformer.generation import (
+    GeneratedImage,
+    GenerationRequest,
+    StepCallback,
+    choose_seed,
+    compose_prompt,
+    drawn_size,
+)
 
 COLOURS = ((200, 30, 30), (30, 160, 40), (40, 60, 210), (220, 200, 30), (150, 40, 170), (30, 170, 180))
 STEPS = 4
@@ -30,6 +37,7 @@ class Painter:
     raises: Exception | None = None
     gives_masks: bool = True
     torch_version: str = "1"
+    side_multiple: int = 1
     requests: list[GenerationRequest] = field(default_factory=list)
 
     def generate(
@@ -46,7 +54,7 @@ class Painter:
         return [self._paint(request) for request in requests]
 
     def _paint(self, request: GenerationRequest) -> GeneratedImage:
-        width, height = request.canvas
+        width, height = drawn_size(request, self.side_multiple)
         seed = choose_seed(request)
         image = Image.new("RGB", (width, height), tuple(Random(seed).choices(range(256), k=3)))
         draw = ImageDraw.Draw(image)
@@ -77,7 +85,7 @@ class Painter:
         )
 
     def _masks(self, request: GenerationRequest) -> tuple[np.ndarray, ...]:
-        width, height = request.canvas
+        width, height = drawn_size(request, self.side_multiple)
         masks = []
         for instance in request.layout.instances:
             mask = np.zeros((height, width), np.float32)

@@ -200,6 +200,25 @@ def test_failures_of_the_model_as_text_and_json(run: Command, painter: Painter, 
     assert list(folder.iterdir()) == []
 
 
+def test_a_canvas_that_the_model_cannot_draw(run: Command, painter: Painter, folder: Path):
+    document = {"prompt": "a", "width": 1500, "height": 1008, "annos": [{"bbox": [0, 0, 750, 500], "caption": "a cat"}]}
+    (folder / "odd.json").write_text(json.dumps(document))
+    painter.side_multiple = 16
+    result = run("generate", "odd.json", "--format", "published")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines() == [
+        "width: expected a multiple of 16, got 1500; the nearest is 1504",
+        "size: --size 1504x1008 draws the whole layout in the nearest size, as does --size nearest",
+    ]
+    assert [path.name for path in folder.iterdir()] == ["odd.json"]
+    for size in ("nearest", "1504x1008"):
+        assert run("generate", "odd.json", "--format", "published", "--size", size).code == 0
+        assert Image.open("out.png").size == (1504, 1008)
+        assert read_provenance("out.png")["layout"]["width"] == 1500
+    result = run("orders", "odd.json", "--format", "published", "-o", "sheet.png", "--size", "1x")
+    assert (result.code, result.err) == (2, "size: expected WIDTHxHEIGHT in pixels, as in 640x480, got '1x'\n")
+
+
 def test_our_own_mistakes_keep_their_traceback(painter: Painter, folder: Path):
     from occlusionformer.apps.cli import main
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from occlusionformer.generation import (
+    CanvasError,
     GenerationInterruptedError,
     GenerationRequest,
     Generator,
@@ -46,6 +47,23 @@ def test_picture_is_the_pipelines(pipeline, generator):
         strength=0.5,
     ).images[0]  # fmt: skip
     np.testing.assert_array_equal(np.asarray(result.image), np.asarray(expected))
+
+
+def test_canvases_that_are_no_multiple_of_a_token(generator):
+    odd = two_overlapping(width=100, height=70)
+    with pytest.raises(CanvasError, match=r"^width: expected a multiple of 16, got 100; the nearest is 96\nheight: "):
+        generator.generate([GenerationRequest(layout=two_overlapping(), seed=1), GenerationRequest(layout=odd, seed=1)])
+    [rounded, given] = generator.generate(
+        [
+            GenerationRequest(layout=odd, seed=1, nearest_size=True, want_masks=True),
+            GenerationRequest(layout=odd, seed=1, width=96, height=64),
+        ]
+    )
+    assert rounded.image.size == (96, 64)
+    assert (rounded.provenance["width"], rounded.provenance["height"]) == (96, 64)
+    assert rounded.instance_masks[0].shape == (64, 96)
+    np.testing.assert_array_equal(np.asarray(rounded.image), np.asarray(given.image))
+    assert request_to_repeat(rounded.provenance).canvas == (96, 64)
 
 
 def test_company_does_not_change_a_picture(generator):

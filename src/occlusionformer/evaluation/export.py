@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from occlusionformer.evaluation.benchmark import Benchmark, Item
-from occlusionformer.evaluation.benchmarks.canvas import drawn_size
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.running.folder import RunFolder
 from occlusionformer.evaluation.running.result import RecordedRun
+from occlusionformer.generation import nearest_size
 from occlusionformer.layout import FORMATS, LayoutError, write_atomic, write_layout
 from occlusionformer.layout.problems import one_of
 
@@ -110,7 +110,7 @@ def _row(item: Item, file: str) -> dict[str, Json]:
         "picture": f"{item.key}.png",
         "width": layout.width,
         "height": layout.height,
-        "drawn_size": list(drawn_size(layout.width, layout.height)),
+        "drawn_size": list(nearest_size(layout.width, layout.height)),
         "prompt": layout.prompt,
         "instances": [
             {

@@ -1,5 +1,6 @@
 """The seam between what is asked for and what draws it: requests, pictures, generators by name. No torch, no numpy."""
 
+from occlusionformer.generation.canvas import CanvasError, drawn_size, nearest_size
 from occlusionformer.generation.prompt import compose_prompt, instance_text
 from occlusionformer.generation.protocol import (
     FormingPictures,
@@ -23,6 +24,7 @@ from occlusionformer.generation.request import GenerationRequest, RequestError, 
 from occlusionformer.generation.result import GeneratedImage
 
 __all__ = [
+    "CanvasError",
     "FormingPictures",
     "GeneratedImage",
     "GenerationDefaults",
@@ -40,9 +42,11 @@ __all__ = [
     "check_generator",
     "choose_seed",
     "compose_prompt",
+    "drawn_size",
     "generator_names",
     "instance_text",
     "load_generator",
+    "nearest_size",
     "parse_provenance",
     "read_provenance",
     "request_to_repeat",

@@ -47,6 +47,8 @@ class GenerationRequest:
     """Share of the steps, from the noisy end, on which the layout is obeyed."""
     strength: float = 1.0
     """Factor on everything the layout adds; 0 is the backbone alone."""
+    nearest_size: bool = False
+    """Whether a canvas that the model cannot draw is drawn in the nearest size that it can; otherwise it is refused."""
     want_masks: bool = False
     want_weights: bool = False
 

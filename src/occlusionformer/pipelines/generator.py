@@ -28,6 +28,7 @@ from occlusionformer.generation import (
     StepCallback,
     choose_seed,
     compose_prompt,
+    drawn_size,
 )
 from occlusionformer.generation.provenance import FORMAT, Versions
 from occlusionformer.layout import Layout
@@ -127,7 +128,8 @@ class PipelineGenerator:
         """One picture per request, in their order.
 
         Noise comes from one CPU generator per request, so that neither the batch nor the device changes it.
-        Raises GenerationInterruptedError when `on_step` returns False.
+        Raises CanvasError for a size that the model cannot draw, before anything is drawn, and
+        GenerationInterruptedError when `on_step` returns False.
         """
         return self.generate_watched(requests, on_step=on_step, on_preview=None)
 
@@ -182,7 +184,7 @@ class PipelineGenerator:
 
     def _settings(self, request: GenerationRequest) -> _Settings:
         config = self.pipeline.config
-        width, height = request.canvas
+        width, height = drawn_size(request, self._pixels_per_token)
         ratio = request.grounding_ratio
         return _Settings(
             width=width,

@@ -189,7 +189,9 @@ def test_a_job_waits_while_the_model_is_loaded(serve):
     assert studio.wait_for(job)["status"] == "done"
     state = studio.wait_for(odd)
     assert state["status"] == "failed"
-    assert state["problems"] == [{"field": "layout.height", "message": "expected a multiple of 16, got 50"}]
+    assert state["problems"] == [
+        {"field": "layout.height", "message": "expected a multiple of 16, got 50; the nearest is 48"}
+    ]
 
 
 def test_other_models_are_loaded_when_they_are_wanted(serve, tmp_path):

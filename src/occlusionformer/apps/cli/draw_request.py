@@ -13,6 +13,7 @@ from occlusionformer.apps.cli.output_files import picture_problems
 from occlusionformer.apps.cli.progress import drawing_progress
 from occlusionformer.apps.cli.sources import Reading, record_of, size_of
 from occlusionformer.generation import (
+    CanvasError,
     GeneratedImage,
     GenerationRequest,
     Provenance,
@@ -21,6 +22,9 @@ from occlusionformer.generation import (
 )
 
 DEFAULT_MODEL = "embedded"
+
+NEAREST = "nearest"
+"""A --size: that of the layout, or the nearest that the model can draw."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +40,10 @@ class Settings:
 
     def applied_to(self, request: GenerationRequest) -> GenerationRequest:
         """Raises ValueError for a number out of its range."""
-        width, height = size_of("size", self.size)
+        is_nearest = self.size == NEAREST
+        width, height = size_of("size", None if is_nearest else self.size)
         numbers = {name: getattr(self, name) for name in ("seed", "steps", "guidance", "grounding_ratio", "strength")}
-        asked = {**numbers, "width": width, "height": height}
+        asked = {**numbers, "width": width, "height": height, "nearest_size": is_nearest}
         return replace(request, **{name: value for name, value in asked.items() if value is not None})
 
 
@@ -75,7 +80,12 @@ def draw(requests: Sequence[GenerationRequest], model: str) -> list[GeneratedIma
     with drawing_progress() as progress:
         with _nothing_collected():
             generator = load_generator(model)
-        return generator.generate(requests, on_step=progress.on_step)
+        try:
+            return generator.generate(requests, on_step=progress.on_step)
+        except CanvasError as error:
+            width, height = error.nearest
+            hint = f"size: --size {width}x{height} draws the whole layout in the nearest size, as does --size {NEAREST}"
+            raise RefusedError([*error.problems, hint]) from None
 
 
 @contextmanager

@@ -55,7 +55,12 @@ StrengthOption = Annotated[
 ]
 SizeOption = Annotated[
     str | None,
-    typer.Option(metavar="WxH", help="Size of the picture in pixels. [default: the layout's]", show_default=False),
+    typer.Option(
+        metavar="WxH|nearest",
+        help="Size of the picture in pixels; nearest: the layout's, or the next one that the model can draw. "
+        "[default: the layout's]",
+        show_default=False,
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON value on stdout, problems included, and nothing else.")

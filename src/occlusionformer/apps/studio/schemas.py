@@ -10,7 +10,7 @@ from pydantic import Field
 
 from occlusionformer.apps.studio.errors import ApiError, FieldProblem, problems_under
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.generation import GenerationDefaults, GenerationRequest, choose_seed
+from occlusionformer.generation import CanvasError, GenerationDefaults, GenerationRequest, choose_seed, drawn_size
 from occlusionformer.generation.request import MAX_SEED
 from occlusionformer.layout import FORMATS, Layout, LayoutError
 from occlusionformer.layout.document import Document
@@ -45,6 +45,9 @@ class GenerateBody(Document):
     )
     strength: Annotated[float, Field(strict=True, ge=0, le=MOST_STRENGTH)] = Field(
         1.0, description="Factor on everything the layout adds."
+    )
+    nearest_size: Flag = Field(
+        False, description="Draw a canvas that the model cannot draw in the nearest size it can."
     )
     want_masks: Flag = False
     want_weights: Flag = False
@@ -130,6 +133,7 @@ def parse_job(value: Any, limits: Limits, models: Collection[str], default_model
         guidance=body.guidance,
         grounding_ratio=body.grounding_ratio,
         strength=body.strength,
+        nearest_size=body.nearest_size,
         want_masks=body.want_masks,
         want_weights=body.want_weights,
     )
@@ -164,9 +168,8 @@ def canvas_problems(request: JobRequest, defaults: GenerationDefaults | None) ->
     """What the model cannot draw; nothing is known of it until it is loaded."""
     if defaults is None:
         return []
-    layout, unit = request.requests[0].layout, defaults.side_multiple
-    return [
-        FieldProblem(f"layout.{name}", f"expected a multiple of {unit}, got {side}")
-        for name, side in (("width", layout.width), ("height", layout.height))
-        if side % unit
-    ]
+    try:
+        drawn_size(request.requests[0], defaults.side_multiple)
+    except CanvasError as error:
+        return [FieldProblem(f"layout.{side}", text) for side, text in error.sides.items()]
+    return []

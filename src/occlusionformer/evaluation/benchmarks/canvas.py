@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
+from occlusionformer.generation.canvas import TOKEN_SIDE, nearest_size
 from occlusionformer.layout import Layout
-
-MULTIPLE = 16
-"""Pixels of an image token of FLUX."""
-
-
-def drawn_size(width: int, height: int) -> tuple[int, int]:
-    """The size that a canvas is drawn in: each side at the nearest multiple of 16, 16 at least."""
-    return _nearest(width), _nearest(height)
 
 
 def accepted_sizes(layout: Layout) -> tuple[tuple[int, int], ...]:
@@ -20,9 +13,8 @@ def accepted_sizes(layout: Layout) -> tuple[tuple[int, int], ...]:
     down to a multiple of 16.
     """
     canvas = (layout.width, layout.height)
-    floor = (max(MULTIPLE, canvas[0] // MULTIPLE * MULTIPLE), max(MULTIPLE, canvas[1] // MULTIPLE * MULTIPLE))
-    return tuple(dict.fromkeys([canvas, drawn_size(*canvas), floor]))
-
-
-def _nearest(side: int) -> int:
-    return max(MULTIPLE, (side + MULTIPLE // 2) // MULTIPLE * MULTIPLE)
+    floor = (
+        max(TOKEN_SIDE, canvas[0] // TOKEN_SIDE * TOKEN_SIDE),
+        max(TOKEN_SIDE, canvas[1] // TOKEN_SIDE * TOKEN_SIDE),
+    )
+    return tuple(dict.fromkeys([canvas, nearest_size(*canvas), floor]))

@@ -11,7 +11,6 @@ from PIL import Image
 
 from occlusionformer.evaluation.benchmark import Benchmark, Item
 from occlusionformer.evaluation.benchmarks import load_benchmark
-from occlusionformer.evaluation.benchmarks.canvas import drawn_size
 from occlusionformer.evaluation.benchmarks.loading import Unreadable
 from occlusionformer.evaluation.judgement import Json, digest
 from occlusionformer.evaluation.judges.protocol import Judge
@@ -20,7 +19,7 @@ from occlusionformer.evaluation.running.code import code_version
 from occlusionformer.evaluation.running.folder import FORMAT
 from occlusionformer.evaluation.running.judge_specs import JudgeSpec, judge_name_of, judge_spec_of
 from occlusionformer.evaluation.running.snapshot import benchmark_as_json, item_as_json
-from occlusionformer.generation import GeneratedImage, GenerationRequest
+from occlusionformer.generation import GeneratedImage, GenerationRequest, nearest_size
 from occlusionformer.layout import Layout
 
 MOST_PROBLEMS = 100
@@ -55,7 +54,7 @@ class Drawing:
 
         Raises ValueError for a number out of its range.
         """
-        width, height = drawn_size(layout.width, layout.height)
+        width, height = nearest_size(layout.width, layout.height)
         return GenerationRequest(
             layout=layout,
             width=width,

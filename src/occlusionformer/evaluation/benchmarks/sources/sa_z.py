@@ -12,11 +12,11 @@ from pydantic import Field
 from occlusionformer.data.converters.json_stream import JsonStream
 from occlusionformer.data.held_out import Candidate, evaluation_images, is_held_out_image
 from occlusionformer.evaluation.benchmark import Item, Truth
-from occlusionformer.evaluation.benchmarks.canvas import drawn_size
 from occlusionformer.evaluation.benchmarks.phrases import head_phrase
 from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems, Source, checked_key, files_in
 from occlusionformer.evaluation.benchmarks.sources.layouts import open_picture
 from occlusionformer.evaluation.benchmarks.truths import counted_pairs, pixels
+from occlusionformer.generation import nearest_size
 from occlusionformer.layout import Layout, LayoutError, overlap, read_layout
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import shown
@@ -87,7 +87,7 @@ def _item(image_id: str, record: Mapping[str, Any], layout: Layout, *, settings:
         order=tuple(tuple(row) for row in record["pred_order"]),
     )
     scale = settings.longest_side / max(layout.width, layout.height)
-    width, height = drawn_size(round(layout.width * scale), round(layout.height * scale))
+    width, height = nearest_size(round(layout.width * scale), round(layout.height * scale))
     opened = None
     if settings.images is not None:
         opened = partial(open_picture, _picture(folder / settings.images, record.get("image_path")))
