@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-LONGEST_VALUE = 12 * 2**20
-"""Bytes of one value: a whole file, a member of a larger one, or a line. Five times the largest record of SA-Z; what is
+from occlusionformer.layout import text as layout_text
+from occlusionformer.layout.limits import DocumentLimits
+from occlusionformer.layout.problems import MOST_PROBLEMS, LayoutError
+from occlusionformer.layout.values import unfit_parts
+
+RECORDS = DocumentLimits(bytes=12 * 2**20, characters=2**22)
+"""Of one value: a whole file, a member of a larger one, or a line. Five times the largest record of SA-Z; what is
 within takes less than 400 MB once it is read, however it is made up."""
+
+LONGEST_VALUE = RECORDS.bytes
 
 GZIP = b"\x1f\x8b"
 
@@ -38,7 +44,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_json(path: str | Path) -> Any:
-    """The value of a small file, without NaN or infinity. Raises JsonFileError."""
+    """The value of a small file: finite numbers, every field once. Raises JsonFileError with everything wrong."""
     with opened(Path(path)) as file:
         content = file.read(LONGEST_VALUE + 1)
     return parse_json(content, Path(path).name)
@@ -57,17 +63,11 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
 
 def parse_json(content: bytes, name: str) -> Any:
     """The value of a text, which messages call `name`. Raises JsonFileError."""
-    if len(content) > LONGEST_VALUE:
-        raise JsonFileError(f"{name}: expected JSON of at most {LONGEST_VALUE >> 20} MB")
-
-    def refuse(constant: str) -> float:
-        raise JsonFileError(f"{name}: expected finite numbers, got {constant}")
-
     try:
-        return json.loads(content, parse_constant=refuse)
-    except JsonFileError:
-        raise
-    except RecursionError:
-        raise JsonFileError(f"{name}: expected JSON of fewer levels") from None
-    except ValueError as error:  # also for numbers of thousands of digits
-        raise JsonFileError(f"{name}: expected JSON: {error}") from None
+        value = layout_text.parse_json(layout_text.text_of(content, RECORDS), RECORDS)
+        names, numbers = unfit_parts(value, RECORDS)
+        if names or numbers:
+            raise LayoutError([*names, *numbers][:MOST_PROBLEMS])
+    except LayoutError as error:
+        raise JsonFileError("\n".join(f"{name}: {problem}" for problem in error.problems)) from None
+    return value

@@ -26,9 +26,7 @@ from occlusionformer.data.engine.plan import Plan
 from occlusionformer.data.engine.sources import Source, make_source, shard_of
 from occlusionformer.data.records import remove_shard, shard_path, write_shard
 from occlusionformer.layout import write_atomic
-
-MOST_PROBLEMS = 100
-"""Broken pictures that an error names."""
+from occlusionformer.layout.problems import MOST_PROBLEMS
 
 
 class BrokenPicturesError(ValueError):

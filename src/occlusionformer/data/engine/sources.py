@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from occlusionformer.data.engine.item import BadItemError, Item, digest
+from occlusionformer.data.engine.item import BadItemError, Item, Removal, digest
 from occlusionformer.data.engine.plan import FolderSourcePlan, RecordSourcePlan, SceneSourcePlan, SourcePlan
 from occlusionformer.data.json_files import read_json
 from occlusionformer.data.records import (
@@ -21,12 +21,13 @@ from occlusionformer.data.records import (
     RecordFolder,
     RecordInstance,
     box_of,
+    check_record,
     encode_mask,
     png,
 )
 from occlusionformer.data.records.masks import is_empty, mask_from_runs
 from occlusionformer.data.scenes import SceneDataset, SceneSpec
-from occlusionformer.layout.problems import shown
+from occlusionformer.layout.problems import MOST_PROBLEMS, shown
 from occlusionformer.pictures import PICTURE_ENDINGS, Picture, is_hidden, pictures_of, read_picture
 from occlusionformer.tensors.runs import checked_runs
 
@@ -35,9 +36,6 @@ NOTE_NAME = re.compile(r"(?P<name>.+)\.json(\.gz)?", re.IGNORECASE)
 
 MOST_MASK_PIXELS = 2**31
 """Of all instances of a picture: stages have them in memory, a byte each."""
-
-MOST_PROBLEMS = 100
-"""That are told of one picture."""
 
 
 class Source(Protocol):
@@ -166,7 +164,7 @@ class FolderItems:
             image_path=path.name,
             provenance=Provenance(dataset=self.plan.dataset, source=path.name, license=self.plan.license),
         )
-        return Item(key=name, path=str(path), record=record)
+        return Item(key=name, path=str(path), record=_right(record))
 
     def _picture(self, name: str) -> Path:
         found = self._pictures.get(name, [])
@@ -204,9 +202,12 @@ class RecordItems:
         if image is None:
             raise BadItemError("image: expected one in the tar, got none")
         read_picture(image, name=record.image_id).check_size(record.width, record.height)
+        masks = [_known(instance, place) for place, instance in enumerate(record.instances)]
+        seen = [place for place, mask in enumerate(masks) if not is_empty(mask)]
+        hidden = (instance for place, instance in enumerate(record.instances) if place not in seen)
         instances = tuple(
-            replace(instance, amodal_mask=None, amodal_box=None, visible_mask=_checked(instance.visible_mask, place))
-            for place, instance in enumerate(record.instances)
+            replace(record.instances[place], amodal_mask=None, amodal_box=None, visible_box=box_of(masks[place]))
+            for place in seen
         )
         bare = replace(
             record,
@@ -218,17 +219,25 @@ class RecordItems:
             image_file=None,
             image_sha256=None,
         )
-        return Item(key=record.image_id, content=image, record=bare)
+        removals = tuple(Removal(instance=each.id, stage="load", reason="nothing of it is seen") for each in hidden)
+        return Item(key=record.image_id, content=image, record=_right(bare), removals=removals)
+
+
+def _right(record: Record) -> Record:
+    """The record. Raises BadItemError where it breaks the rules that `data validate` holds the result to."""
+    if problems := check_record(record):
+        raise BadItemError("; ".join(map(str, problems[:MOST_PROBLEMS])))
+    return record
 
 
 def _instance(identifier: str, mask: Mask) -> RecordInstance:
     return RecordInstance(id=identifier, caption="", visible_mask=mask, visible_box=box_of(mask))
 
 
-def _checked(mask: Mask | None, place: int) -> Mask:
-    if mask is None or is_empty(mask):
-        raise BadItemError(f"instances[{place}]: expected a visible mask with set pixels, got none")
-    return mask
+def _known(instance: RecordInstance, place: int) -> Mask:
+    if instance.visible_mask is None:
+        raise BadItemError(f"instances[{place}]: expected a visible mask, got none")
+    return instance.visible_mask
 
 
 def _listed(field: str, folder: Path) -> list[Path]:

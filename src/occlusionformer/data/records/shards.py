@@ -26,7 +26,7 @@ from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Record
 from occlusionformer.data.records.spelling import column_problems, conformed, is_own, leaves
 from occlusionformer.data.records.staging import Staged, flush_folder
-from occlusionformer.layout.problems import Problem, shown
+from occlusionformer.layout.problems import MOST_PROBLEMS, Problem, shown
 from occlusionformer.pictures import LIMITS, PictureError
 
 FORMAT_KEY = b"occlusionformer.records"
@@ -46,9 +46,6 @@ IMAGE_KINDS = {
     b"RIFF": "webp",
 }
 """Name endings by the first bytes of a file."""
-
-MOST_PROBLEMS = 100
-"""That are told of one shard."""
 
 Item = tuple[Record, bytes | None]
 """A record, and its picture as an encoded file."""

@@ -17,10 +17,7 @@ import numpy as np
 from occlusionformer.data.engine.models.protocol import View
 from occlusionformer.data.json_files import JsonFileError, read_json_lines
 from occlusionformer.data.records import Mask, decode_masks
-from occlusionformer.layout.problems import shown
-
-MOST_PROBLEMS = 100
-"""That are told of one file."""
+from occlusionformer.layout.problems import MOST_PROBLEMS, shown
 
 
 def load(argument: str | None) -> RecordedAnswers:
