@@ -206,7 +206,12 @@ class RecordItems:
         seen = [place for place, mask in enumerate(masks) if not is_empty(mask)]
         hidden = (instance for place, instance in enumerate(record.instances) if place not in seen)
         instances = tuple(
-            replace(record.instances[place], amodal_mask=None, amodal_box=None, visible_box=box_of(masks[place]))
+            replace(
+                record.instances[place],
+                amodal_mask=None,
+                amodal_box=None,
+                visible_box=record.instances[place].visible_box or box_of(masks[place]),
+            )
             for place in seen
         )
         bare = replace(
