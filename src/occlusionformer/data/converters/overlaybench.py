@@ -19,6 +19,7 @@ from occlusionformer.data.records.shards import Item
 from occlusionformer.layout import LayoutError
 from occlusionformer.layout.literal import parse_literal
 from occlusionformer.layout.problems import shown
+from occlusionformer.pictures import is_hidden
 
 SIDE = 1024
 ROWS_AT_A_TIME = 16
@@ -31,7 +32,7 @@ def read_overlaybench(path: str | Path, *, repairs: Repairs | None = None) -> It
     With `repairs`, instances that cannot be read are left out and told there.
     """
     source = Path(path)
-    files = sorted(source.rglob("*.parquet")) if source.is_dir() else [source]
+    files = sorted(file for file in source.rglob("*.parquet") if not is_hidden(file)) if source.is_dir() else [source]
     if not files:
         raise ValueError(f"{source}: expected Parquet files, got none")
     for file in files:
@@ -69,6 +70,8 @@ def _item(row: dict[str, Any], file: Path, place: int, repairs: Repairs | None) 
     if repairs is not None:
         repairs.note(file.name, name, annotation.repairs or ())
     picture = row.get("image")
+    if isinstance(picture, bytes):
+        picture = {"bytes": picture}
     picture = picture if isinstance(picture, dict) else {}
     record = Record(
         image_id=name,

@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Record
+from occlusionformer.pictures import is_picture_name
 
 SA_NAME = re.compile(r"(?:.*/)?(?:sa_)?0*(?P<number>\d+)(?:\.\w+)?")
-PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 SACAP_COLUMNS = ("imagename", "image_group", "caption", "segments_info")
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Join(Generic[T]):
 def sa_1b_pictures(folder: str | Path) -> Iterator[tuple[str, Path]]:
     """Names and paths of all pictures below a folder of unpacked SA-1B."""
     for path in sorted(Path(folder).rglob("*")):
-        if path.suffix.lower() in PICTURE_ENDINGS and path.stem.startswith("sa_"):
+        if is_picture_name(path) and path.stem.startswith("sa_"):
             yield path.name, path
 
 

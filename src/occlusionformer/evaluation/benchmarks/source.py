@@ -13,6 +13,7 @@ from occlusionformer.evaluation.benchmark import Item
 from occlusionformer.layout import LayoutError
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import shown
+from occlusionformer.pictures import is_hidden
 
 _KEY = re.compile(r"[\w-][\w.-]*", re.ASCII)
 """Keys become file names."""
@@ -74,7 +75,7 @@ def files_in(folder: Path, patterns: Iterable[str]) -> list[Path]:
     """The files that the first pattern with any finds, sorted. Raises BenchmarkError when there are none."""
     tried = list(patterns)
     for pattern in tried:
-        if found := sorted(path for path in folder.glob(pattern) if path.is_file()):
+        if found := sorted(path for path in folder.glob(pattern) if path.is_file() and not is_hidden(path)):
             return found
     raise BenchmarkError([f"{folder}: expected files {' or '.join(tried)}, found none"])
 

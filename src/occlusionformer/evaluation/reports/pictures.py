@@ -10,9 +10,8 @@ from PIL import Image, ImageDraw
 from occlusionformer.evaluation.benchmark import Item, Question
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.parse_answers import parse_answer
-from occlusionformer.evaluation.running.plan import PICTURE_ENDINGS
 from occlusionformer.evaluation.running.result import Result
-from occlusionformer.pictures import PictureError, read_picture
+from occlusionformer.pictures import PICTURE_ENDINGS, PictureError, find_picture, read_picture
 
 SIDE = 320
 """Pixels of the longer side: enough to see who is in front, small enough for forty of them in one file."""
@@ -22,9 +21,9 @@ COLOURS = ((230, 60, 60), (60, 170, 80), (70, 100, 230), (230, 180, 40), (170, 7
 def picture_path(result: Result, item: Item) -> Path | None:
     """Where the picture of an item is; None where it is not any more."""
     folder = result.document["run"]["pictures"]
-    places = [Path(folder) / (item.key + ending) for ending in PICTURE_ENDINGS] if folder else []
+    places = [find_picture(folder, item.key + ending) for ending in PICTURE_ENDINGS] if folder else []
     places += [result.path / "pictures" / f"{item.key}.png"] if result.path else []
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if place is not None and place.is_file()), None)
 
 
 def thumbnail(result: Result, item: Item, *, answer: Json = None) -> bytes | None:

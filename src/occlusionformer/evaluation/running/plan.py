@@ -21,9 +21,9 @@ from occlusionformer.evaluation.running.judge_specs import JudgeSpec, judge_name
 from occlusionformer.evaluation.running.snapshot import benchmark_as_json, item_as_json
 from occlusionformer.generation import GeneratedImage, GenerationRequest, nearest_size
 from occlusionformer.layout import Layout
+from occlusionformer.pictures import pictures_in
 
 MOST_PROBLEMS = 100
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class PictureMaker(Protocol):
@@ -163,10 +163,7 @@ def pictures_by_key(folder: Path, items: list[Item]) -> Mapping[str, Path]:
 
     Raises ValueError that lists the items without a picture, and those with several.
     """
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in PICTURE_ENDINGS:
-            found.setdefault(path.stem, []).append(path)
+    found = pictures_in(folder)
     by_key = {
         item.key: [path for name in (item.key, *item.picture_names) for path in found.get(name, ())] for item in items
     }

@@ -14,9 +14,7 @@ from occlusionformer.evaluation.benchmarks.truths import truth_of
 from occlusionformer.layout import FORMATS, LayoutError, read_layouts
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import one_of
-from occlusionformer.pictures import read_picture
-
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+from occlusionformer.pictures import pictures_in, read_picture
 
 
 class LayoutsSettings(Document):
@@ -50,7 +48,12 @@ def open_picture(path: Path) -> Image.Image:
 def _pictures(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise BenchmarkError([f"source.references: expected a folder, got {str(folder)!r}"])
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in ENDINGS}
+    found = pictures_in(folder)
+    if several := [", ".join(path.name for path in paths) for paths in found.values() if len(paths) > 1]:
+        raise BenchmarkError(
+            [f"source.references: expected one picture for a layout, got {names}" for names in several]
+        )
+    return {key: paths[0] for key, paths in found.items()}
 
 
 LAYOUTS = Source(name="layouts", settings=LayoutsSettings, read=read)

@@ -28,6 +28,7 @@ from occlusionformer.layout.limits import COLLECTIONS
 from occlusionformer.layout.problems import Problem, shown
 from occlusionformer.layout.schema import Pixels
 from occlusionformer.layout.text import parse_json, text_of
+from occlusionformer.pictures import find_picture, is_hidden
 
 
 class SacapSettings(Document):
@@ -40,7 +41,7 @@ def read(settings: SacapSettings, folder: Path) -> LoadedItems:
     images = folder / settings.images
     if not images.is_dir():
         raise BenchmarkError([f"source.images: expected a folder, got {str(images)!r}"])
-    found = {path.stem: path for path in sorted(images.rglob("*.json"))}
+    found = {path.stem: path for path in sorted(images.rglob("*.json")) if not is_hidden(path)}
     loaded = LoadedItems(files=files_in(folder, settings.files))
     for row in rows(loaded.files, ("imagename", "caption", "segments_info")):
         with loaded.row(row.place):
@@ -53,7 +54,7 @@ def read(settings: SacapSettings, folder: Path) -> LoadedItems:
 
 def _item(key: str, fields: dict[str, Any], path: Path, size: int) -> Item:
     """Boxes are the smallest around the visible masks; a mask that vanishes at this size stays, as an empty one."""
-    picture = path.with_suffix(".jpg")
+    picture = find_picture(path.parent, f"{path.stem}.jpg") or path.with_suffix(".jpg")
     problems = [] if picture.is_file() else [Problem((), f"expected {picture.name} beside {path.name}, found none")]
     known, segments = _annotations(path), _segments(fields)
     regions, captions = [], []
