@@ -31,7 +31,8 @@ def coverage_of_polygon(points: Sequence[tuple[float, float]], cells: tuple[int,
         end_E = np.clip(np.ceil(across_E * places - 0.5), 0, places).astype(np.int64)
         turned_rc += np.bincount(line_E * (places + 1) + end_E, minlength=len(turned_rc))
     inside_rc = turned_rc.reshape(lines, places + 1)[:, :0:-1].cumsum(axis=1)[:, ::-1] % 2
-    return inside_rc.reshape(rows, SUBSAMPLES, columns, SUBSAMPLES).mean(axis=(1, 3))
+    share_hw: np.ndarray = inside_rc.reshape(rows, SUBSAMPLES, columns, SUBSAMPLES).mean(axis=(1, 3))
+    return share_hw
 
 
 def _crossings(corner_V2: np.ndarray, lines: int, chunk: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

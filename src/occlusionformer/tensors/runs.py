@@ -111,7 +111,8 @@ def compressed(runs_R: np.ndarray | Sequence[int]) -> str:
     place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     is_last = place == np.repeat(lengths - 1, lengths)
     bits = (np.repeat(values, lengths) >> (5 * place)) & 31
-    return (bits + np.where(is_last, 0, 32) + FIRST_CHARACTER).astype(np.uint8).tobytes().decode("ascii")
+    characters: bytes = (bits + np.where(is_last, 0, 32) + FIRST_CHARACTER).astype(np.uint8).tobytes()
+    return characters.decode("ascii")
 
 
 def runs_of_mask(mask_HW: np.ndarray) -> np.ndarray:
@@ -213,7 +214,8 @@ def _counted(counts: np.ndarray) -> np.ndarray:
 
 def _moved(edges: np.ndarray, old: int, new: int) -> np.ndarray:
     """The first of `new` pixels whose middle lies at or behind an edge among `old` ones."""
-    return -((old - 2 * edges * new) // (2 * old))
+    first: np.ndarray = -((old - 2 * edges * new) // (2 * old))
+    return first
 
 
 def coverage_of_runs(runs_R: np.ndarray, size: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
@@ -236,7 +238,8 @@ def coverage_of_runs(runs_R: np.ndarray, size: tuple[int, int], cells: tuple[int
     count_hw, a_hw, b_hw, ab_hw = moments_4hw.cumsum(axis=1).cumsum(axis=2)
     x_w, y_h = np.arange(columns + 1) * width, np.arange(rows + 1)[:, None] * height
     filled_hw = x_w * y_h * count_hw - y_h * columns * a_hw - x_w * rows * b_hw + columns * rows * ab_hw
-    return np.diff(np.diff(filled_hw, axis=0), axis=1) / (height * width)
+    share_hw: np.ndarray = np.diff(np.diff(filled_hw, axis=0), axis=1) / (height * width)
+    return share_hw
 
 
 def _add_corners(

@@ -28,6 +28,8 @@ from occlusionformer.data.records.masks import box_of, is_empty
 from occlusionformer.data.records.record import APART, OCCLUDES, Box, Mask, Matrix, Provenance, Record, RecordInstance
 from occlusionformer.data.records.repairs import Repairs
 
+Names = tuple[str, ...]
+
 VISIBLE_MASKS = ("visible_mask", "visible_segm", "inmodal_seg", "i_segm")
 AMODAL_MASKS = ("amodal_mask", "amodal_segm", "a_segm")
 VISIBLE_BOXES = ("visible_bbox", "inmodal_bbox", "i_bbox")
@@ -88,11 +90,8 @@ class _Reader:
 
     def _instance(self, row: Fields, image: CocoImage) -> RecordInstance:
         has_visible_field = any(name in row for name in (*VISIBLE_MASKS, *VISIBLE_BOXES))
-        visible_boxes, amodal_boxes = VISIBLE_BOXES, (*AMODAL_BOXES, "bbox")
-        visible_masks, amodal_masks = VISIBLE_MASKS, (*AMODAL_MASKS, "segmentation")
-        if not has_visible_field:
-            visible_boxes, amodal_boxes = (*VISIBLE_BOXES, "bbox"), AMODAL_BOXES
-            visible_masks, amodal_masks = (*VISIBLE_MASKS, "segmentation"), AMODAL_MASKS
+        visible_boxes, amodal_boxes = _names(VISIBLE_BOXES, AMODAL_BOXES, "bbox", has_visible_field)
+        visible_masks, amodal_masks = _names(VISIBLE_MASKS, AMODAL_MASKS, "segmentation", has_visible_field)
         visible, amodal = _shape(row, visible_masks, image), _shape(row, amodal_masks, image)
         _report_what_is_nowhere(row, visible, amodal, amodal_boxes)
         caption, category = caption_of(row, self.categories)
@@ -118,6 +117,11 @@ class _Shape:
     @property
     def is_empty(self) -> bool:
         return self.mask is not None and is_empty(self.mask)
+
+
+def _names(visible: Names, amodal: Names, plain: str, is_amodal: bool) -> tuple[Names, Names]:
+    """Names of fields, with the one that is amodal where the visible one has a field of its own."""
+    return (visible, (*amodal, plain)) if is_amodal else ((*visible, plain), amodal)
 
 
 def _shape(row: Fields, names: Sequence[str], image: CocoImage) -> _Shape:

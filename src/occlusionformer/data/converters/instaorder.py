@@ -179,7 +179,9 @@ def _occlusions(row: Fields, count: int) -> _Judgements:
     for entry in row.rows("occlusion") if "occlusion" in row else []:
         pairs = [_pair(entry, text, count, "<") for text in _order_text(entry).split("&")]
         confidence = _confidence(entry)
-        for front, behind, _ in filter(None, pairs) if confidence is not None else ():
+        if confidence is None:
+            continue
+        for front, behind, _ in filter(None, pairs):
             judged.put(front, behind, OCCLUDES, confidence)
             if len(pairs) == 1:
                 judged.confidences[behind][front] = confidence

@@ -110,10 +110,12 @@ class ShapeReader:
     def _ring(self, ring: Any, path: Path) -> Ring | None:
         """None for one that is left out."""
         if not isinstance(ring, list) or not set(map(type, ring)) <= {int, float}:
-            return self._left_out(path, f"expected numbers x1, y1, x2, y2, x3, y3, ..., got {shown(ring)}")
+            self._leave_out(path, f"expected numbers x1, y1, x2, y2, x3, y3, ..., got {shown(ring)}")
+            return None
         if len(ring) < 6 or len(ring) % 2:
             text = f"expected at least three corners x, y, got {len(ring)} number{'s' * (len(ring) != 1)} {shown(ring)}"
-            return self._left_out(path, text)
+            self._leave_out(path, text)
+            return None
         xs, ys = _floats(ring[::2]), _floats(ring[1::2])
         reach = np.maximum(np.abs(xs - self.width / 2) / self.width, np.abs(ys - self.height / 2) / self.height)
         if not reach.max() > 1.5 and not np.isnan(reach).any():
@@ -124,14 +126,16 @@ class ShapeReader:
             f"got {shown([ring[2 * worst], ring[2 * worst + 1]])}"
         )
         if self.repairs is None or not max(np.abs(xs).max(), np.abs(ys).max()) < FARTHEST:
-            return self._left_out(path, text)
+            self._leave_out(path, text)
+            return None
         inside = _cut(ring, self.width, self.height)
         if len(inside) < 6:
-            return self._left_out(path, text)
+            self._leave_out(path, text)
+            return None
         self.repairs.append(Problem(path, f"cut off at the edges of the picture: {text}"))
         return inside
 
-    def _left_out(self, path: Path, text: str) -> None:
+    def _leave_out(self, path: Path, text: str) -> None:
         if self.repairs is None:
             self._faults.append(Problem(path, text))
         else:

@@ -72,8 +72,8 @@ def _mend_box(
 ) -> None:
     box = _possible_box(instances[place], name, record)
     if box is not None and box != getattr(instances[place], name):
-        changes: dict[str, Box] = {name: box}
-        instances[place] = replace(instances[place], **changes)
+        instances[place] = replace(instances[place])
+        setattr(instances[place], name, box)
         repairs.append(Problem(problem.path, f"became {shown(box)}: {problem.text}"))
 
 
