@@ -18,6 +18,9 @@ from occlusionformer.layout.rle import FIRST_CHARACTER, why_no_number
 MOST_CHARACTERS = 8
 """Of a number in a compressed string: 40 bits, as `layout.rle` has it."""
 
+MOST_CHANGES = 2**22
+"""Numbers of a compressed string whose sum fits 64 bits, whatever they are."""
+
 CHUNK = 2**18
 """Ends looked at together when coverage is summed: their sums stay below 2^53, where float64 is exact."""
 
@@ -31,9 +34,10 @@ def checked_runs(counts: Any, height: int, width: int) -> np.ndarray:
     Raises ValueError with the reason for anything else, and for lengths that are negative or do not fill the size.
     """
     runs_R = run_lengths(counts)
-    if np.any(runs_R < 0):
+    if len(runs_R) and runs_R.min() < 0:
         raise ValueError(f"expected run lengths of at least 0, got {runs_R[runs_R < 0][0]}")
-    total = _sum(runs_R)
+    fits = not len(runs_R) or int(runs_R.max()) * len(runs_R) < 2**63
+    total = int(runs_R.sum()) if fits else sum(runs_R.tolist())
     if total != height * width:
         raise ValueError(f"expected runs that add up to {height} x {width} = {height * width}, got {total}")
     return runs_R
@@ -68,37 +72,34 @@ def _whole(count: object) -> int:
     raise ValueError(f"expected whole numbers, got {shown(count)}")
 
 
-def _sum(runs_R: np.ndarray) -> int:
-    """Exactly, however large."""
-    total = int(runs_R.sum())
-    return total if runs_R.astype(np.float64).sum() < 2**62 else sum(runs_R.tolist())
-
-
 def _decompressed(text: str) -> np.ndarray:
     """The numbers of `layout.rle.decompress`, some twenty times faster."""
     if not text.isascii():
         raise ValueError(why_no_number(text, next(place for place, each in enumerate(text) if not each.isascii())))
-    bits = np.frombuffer(text.encode("ascii"), dtype=np.uint8).astype(np.int64) - FIRST_CHARACTER
+    bits = np.frombuffer(text.encode("ascii"), dtype=np.uint8) - np.uint8(FIRST_CHARACTER)
     if len(bits) == 0:
-        return bits
-    wrong = np.flatnonzero((bits < 0) | (bits > 63))
-    if len(wrong):
-        raise ValueError(why_no_number(text, int(wrong[0])))
-    is_last = (bits & 32) == 0
-    if not is_last[-1]:
+        return np.zeros(0, dtype=np.int64)
+    if bits.max() > 63:
+        raise ValueError(why_no_number(text, int(np.argmax(bits > 63))))
+    ends = (bits < 32).nonzero()[0]
+    if len(ends) == 0 or ends[-1] + 1 < len(bits):
         raise ValueError("the last number is cut off")
-    ends = np.flatnonzero(is_last)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    lengths = ends - starts + 1
-    if lengths.max() > MOST_CHARACTERS:
+    lengths = ends.copy()
+    lengths[0] += 1
+    lengths[1:] -= ends[:-1]
+    longest = int(lengths.max())
+    if longest > MOST_CHARACTERS:
         raise ValueError(f"the number that ends at character {ends[np.argmax(lengths > MOST_CHARACTERS)]} is too long")
-    place = np.arange(len(bits)) - np.repeat(starts, lengths)
-    values = np.add.reduceat((bits & 31) << (5 * place), starts)
-    values -= np.where(bits[ends] & 16, np.int64(1) << (5 * lengths), 0)
+    values = bits[ends].astype(np.int64)
+    values -= (values & 16) << 1
+    for place in range(1, longest):
+        longer = (lengths > place).nonzero()[0]
+        values[longer] = (values[longer] << 5) + (bits[ends[longer] - place] & 31)
     for first in (1, 2):
-        if np.abs(values[first::2]).sum(dtype=np.float64) >= 2**62:
+        changes = values[first::2]
+        if len(changes) > MOST_CHANGES and np.abs(changes).sum(dtype=np.float64) >= 2**62:
             raise ValueError("its numbers grow too large")
-        values[first::2] = np.cumsum(values[first::2])
+        changes.cumsum(out=changes)
     return values
 
 
@@ -136,10 +137,12 @@ def num_set(runs_R: np.ndarray) -> int:
 
 def set_ranges(runs_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Starts and stops of the runs of set pixels, numbered down the columns; none is empty."""
-    edges = np.concatenate(([0], np.cumsum(runs_R)))
-    starts, stops = edges[1:-1:2], edges[2::2]
-    kept = stops > starts
-    return starts[kept], stops[kept]
+    lengths, stops = runs_R[1::2], runs_R.cumsum()[1::2]
+    starts = stops - lengths
+    if len(lengths) and lengths.min() == 0:
+        kept = lengths > 0
+        return starts[kept], stops[kept]
+    return starts, stops
 
 
 def runs_of_ranges(starts: np.ndarray, stops: np.ndarray, num_pixels: int) -> np.ndarray:
@@ -156,10 +159,11 @@ def runs_of_ranges(starts: np.ndarray, stops: np.ndarray, num_pixels: int) -> np
 def box_of_runs(runs_R: np.ndarray, height: int) -> tuple[float, float, float, float]:
     """The smallest box x1, y1, x2, y2 around the set pixels, in pixels; there must be one."""
     starts, stops = set_ranges(runs_R)
-    left, right = starts[0] // height, (stops[-1] - 1) // height
-    if np.any(starts // height != (stops - 1) // height):
-        return float(left), 0.0, float(right + 1), float(height)
-    return float(left), float((starts % height).min()), float(right + 1), float(((stops - 1) % height).max() + 1)
+    first, last = starts // height, (stops - 1) // height
+    left, right = float(first[0]), float(last[-1] + 1)
+    if not np.array_equal(first, last):
+        return left, 0.0, right, float(height)
+    return left, float((starts - first * height).min()), right, float((stops - last * height).max())
 
 
 def shared_pixels(first_R: np.ndarray, second_R: np.ndarray) -> int:
@@ -209,7 +213,8 @@ def resized_runs(runs_R: np.ndarray, size: tuple[int, int], new_size: tuple[int,
 
 def _counted(counts: np.ndarray) -> np.ndarray:
     """0, 1, ... up to each count, one after another."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    places: np.ndarray = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return places
 
 
 def _moved(edges: np.ndarray, old: int, new: int) -> np.ndarray:

@@ -6,11 +6,15 @@ Arrays: H rows, W columns, N masks, R runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from occlusionformer.data.records.record import Box, Mask
 from occlusionformer.tensors.runs import box_of_runs, checked_runs, compressed, mask_of_runs, runs_of_mask
+
+MOST_REMEMBERED = 50_000
+"""Characters of counts whose numbers are kept for the next call; 64 masks then take at most 26 MB."""
 
 
 def encode_mask(mask_HW: np.ndarray) -> Mask:
@@ -33,8 +37,20 @@ def decode_masks(masks: Sequence[Mask]) -> np.ndarray:
 
 
 def mask_runs(mask: Mask) -> np.ndarray:
-    """(R,) int64: the run lengths of a mask. Raises ValueError for counts that are none, or do not fill the size."""
-    return checked_runs(mask.counts, mask.height, mask.width)
+    """(R,) int64, not to be written to: the run lengths of a mask.
+
+    Raises ValueError for counts that are none, or do not fill the size.
+    """
+    read = _remembered_runs if len(mask.counts) <= MOST_REMEMBERED else checked_runs
+    return read(mask.counts, mask.height, mask.width)
+
+
+@lru_cache(maxsize=64)
+def _remembered_runs(counts: str, height: int, width: int) -> np.ndarray:
+    """A mask is mostly looked at several times in a row: for its box, whether it is empty, beside others."""
+    runs_R = checked_runs(counts, height, width)
+    runs_R.setflags(write=False)
+    return runs_R
 
 
 def box_of(mask: Mask) -> Box:
