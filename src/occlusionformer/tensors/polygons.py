@@ -13,6 +13,10 @@ import numpy as np
 SUBSAMPLES = 8
 """Points a side at which a polygon is tested inside one cell: coverage is exact to 1/64."""
 
+MOST_CROSSINGS = 2**25
+"""Of edges and lines. A polygon with more is tested on half as many lines, and so on down to one a cell: its corners
+are too many for each line to matter."""
+
 CHUNK = 2**18
 """Crossings looked at together, at least: bounds memory, and stays in a processor's cache."""
 
@@ -21,18 +25,27 @@ def coverage_of_polygon(points: Sequence[tuple[float, float]], cells: tuple[int,
     """(h, w) float64: the share of the points of a regular lattice in each cell that lie inside, by the even-odd rule.
 
     Corners are fractions 0..1 of the sides of the whole grid of `cells`. Costs what there are lattice points, and what
-    there are crossings of an edge with a line of the lattice: at most h SUBSAMPLES for each edge.
+    there are crossings of an edge with a line of the lattice: at most 2^25, or h for each edge.
     """
     rows, columns = cells
-    lines, places = rows * SUBSAMPLES, columns * SUBSAMPLES
+    corner_V2 = np.asarray(points, dtype=np.float64)
+    lines, places = _num_lines(corner_V2[:, 1], rows), columns * SUBSAMPLES
     turned_rc = np.zeros(lines * (places + 1), dtype=np.int64)
-    for line_E, across_E in _crossings(np.asarray(points, dtype=np.float64), lines, max(CHUNK, len(turned_rc))):
+    for line_E, across_E in _crossings(corner_V2, lines, max(CHUNK, len(turned_rc))):
         # All points of the line to the left of a crossing are turned over: here, those before the place of its end.
         end_E = np.clip(np.ceil(across_E * places - 0.5), 0, places).astype(np.int64)
         turned_rc += np.bincount(line_E * (places + 1) + end_E, minlength=len(turned_rc))
     inside_rc = turned_rc.reshape(lines, places + 1)[:, :0:-1].cumsum(axis=1)[:, ::-1] % 2
-    share_hw: np.ndarray = inside_rc.reshape(rows, SUBSAMPLES, columns, SUBSAMPLES).mean(axis=(1, 3))
+    share_hw: np.ndarray = inside_rc.reshape(rows, lines // rows, columns, SUBSAMPLES).mean(axis=(1, 3))
     return share_hw
+
+
+def _num_lines(y_V: np.ndarray, rows: int) -> int:
+    heights = float(np.abs(y_V - np.roll(y_V, 1)).sum())
+    per_cell = SUBSAMPLES
+    while per_cell > 1 and heights * rows * per_cell > MOST_CROSSINGS:
+        per_cell //= 2
+    return rows * per_cell
 
 
 def _crossings(corner_V2: np.ndarray, lines: int, chunk: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -90,7 +90,7 @@ def _decompressed(text: str) -> np.ndarray:
     longest = int(lengths.max())
     if longest > MOST_CHARACTERS:
         raise ValueError(f"the number that ends at character {ends[np.argmax(lengths > MOST_CHARACTERS)]} is too long")
-    values = bits[ends].astype(np.int64)
+    values: np.ndarray = bits[ends].astype(np.int64)
     values -= (values & 16) << 1
     for place in range(1, longest):
         longer = (lengths > place).nonzero()[0]
