@@ -8,6 +8,7 @@ import time
 import weakref
 
 from occlusionformer.apps.studio import job_queue
+from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.generation import GenerationInterruptedError
 from tests.apps.studio.fake import FakeGenerator, fruit
 
@@ -64,6 +65,17 @@ def test_cancelling_what_has_ended_changes_nothing(serve):
     result = studio.draw(layout=fruit(1))
     assert studio.client.post(f"/api/jobs/{result['job']}/cancel").json()["status"] == "done"
     assert studio.client.get(result["images"][0]["png"]).status_code == 200
+
+
+def test_a_job_that_takes_too_long_is_stopped(serve):
+    """Others wait; what is refused names the limit, and the next job is drawn."""
+    studio = serve(FakeGenerator(seconds_per_step=0.1), limits=Limits(job_seconds=1))
+    state = studio.wait_for(start(studio, steps=90))
+    assert (state["status"], 5 < state["step"] < 30) == ("failed", True)
+    message = "expected a job of at most 1 seconds: ask for fewer pictures, steps or pixels"
+    assert state["problems"] == [{"field": "", "message": message}]
+    assert studio.wait_for(start(studio, steps=2))["status"] == "done"
+    assert studio.client.get("/api/models").json()["limits"]["job_seconds"] == 1
 
 
 def test_a_job_that_everybody_has_left_is_cancelled(serve):

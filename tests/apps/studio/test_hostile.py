@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import contextmanager
 
 import httpx
@@ -120,7 +121,31 @@ COSTLY_LAYOUTS = {
         "size": [1000, 1000], "counts": [1] * NEARLY_TOO_MANY}}], order=None),
     "a polygon": fruit(1, instances=[{"id": "a", "caption": "x", "box": [0, 0, 1, 1], "region": {
         "points": [[0.1, 0.2]] * (NEARLY_TOO_MANY // 2)}}], order=None),
+    "regions of four thousand million pixels": fruit(1, instances=[{"id": str(n), "caption": "x", "box": [0, 0, 1, 1],
+        "region": {"size": [65535, 65535], "counts": [1, 4294836224]}} for n in range(64)], order=None),
+    "a far polygon": fruit(1, instances=[{"id": "a", "caption": "x", "box": [0, 0, 1, 1], "region": {
+        "points": [[-1e300, 1e300], [1e300, -1e300], [1e308, 1e308]]}}], order=None),
+    "a long run-length text": fruit(1, instances=[{"id": "a", "caption": "x", "box": [0, 0, 1, 1], "region": {
+        "size": [65535, 65535], "counts": "o" * 900_000}}], order=None),
+    "a long id": fruit(1, instances=[{"id": "x" * 900_000, "caption": "x", "box": [0, 0, 1, 1]}], order=None),
+    "everything in front of everything": fruit(1, instances=[{"id": str(n), "caption": "x", "box": [0, 0, 1, 1]}
+        for n in range(64)], cycles="break", order={"pairs": [{"front": str(front), "behind": str(behind)}
+        for front in range(64) for behind in range(64) if front != behind]}),
 }  # fmt: skip
+
+MOST_MEMORY = 100 * 2**20
+"""Bytes that checking a body, or taking it into the queue, may hold at one moment."""
+
+
+@pytest.mark.parametrize("name", COSTLY_LAYOUTS)
+def test_layouts_made_to_cost_hold_little_memory(client, name):
+    tracemalloc.start()
+    try:
+        for path in ("/api/validate", "/api/generate"):
+            assert_told(client.post(path, json={"layout": COSTLY_LAYOUTS[name]}))
+        assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", COSTLY_LAYOUTS)

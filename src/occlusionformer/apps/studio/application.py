@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from occlusionformer.apps.studio.access import SECURITY_HEADERS, Access
 from occlusionformer.apps.studio.body import ClientLeftError, drop_rest, parse_body, read_body
 from occlusionformer.apps.studio.errors import ApiError, FieldProblem
-from occlusionformer.apps.studio.gradio_bodies import ENDPOINTS, ROUTES, check_endpoint, clean_body
+from occlusionformer.apps.studio.gradio_bodies import ROUTES, check_endpoint, clean_body
 from occlusionformer.apps.studio.gradio_forward import Forwarded
 from occlusionformer.apps.studio.gradio_sessions import GradioSessions
 from occlusionformer.apps.studio.limits import Limits
@@ -67,10 +67,13 @@ class Application:
             await response(scope, receive, send)
 
     def _forwarded(self, route: Route, call: Call) -> Forwarded:
-        check_endpoint(call.parameters.get("endpoint", ENDPOINTS[0]))
+        endpoint = call.parameters.get("endpoint")
+        if endpoint is not None:
+            check_endpoint(endpoint)
         assert self._gradio is not None
+        body = None if call.body is None else clean_body(route.path, call.body, endpoint)
         forwarded = Forwarded(self._gradio, self._sessions, call.client, route.path)
-        forwarded.prepare(call.parameters, call.query, None if call.body is None else clean_body(route.path, call.body))
+        forwarded.prepare(call.parameters, call.query, body)
         return forwarded
 
     async def _body(self, route: Route, headers: Headers, receive: Receive) -> object:

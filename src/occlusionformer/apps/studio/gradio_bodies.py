@@ -13,8 +13,8 @@ from occlusionformer.layout.problems import shown
 FILE_MARK = "gradio.FileData"
 """gradio copies what such a value names, be it a file of this machine or an address."""
 
-ENDPOINTS = ("generate", "validate", "convert", "models", "cancel")
-"""In the order gradio numbers them."""
+ENDPOINTS = {"generate": 1, "validate": 1, "convert": 1, "models": 0, "cancel": 1}
+"""In the order gradio numbers them; how many arguments each takes."""
 
 _PREFIX = "/gradio_api"
 
@@ -33,8 +33,11 @@ ROUTES = (
 )  # fmt: skip
 
 
-def clean_body(path: str, body: Any) -> dict[str, Any]:
-    """The fields gradio needs, of the types it expects. Raises ApiError with every problem."""
+def clean_body(path: str, body: Any, endpoint: str | None = None) -> dict[str, Any]:
+    """The fields gradio needs, of the types it expects, for an endpoint or the one that the body numbers.
+
+    Raises ApiError with every problem.
+    """
     if not isinstance(body, dict):
         raise ApiError("invalid", f"expected an object, got {shown(body)}")
     fields = _FIELDS[path.removeprefix(_PREFIX) if not path.startswith(f"{_PREFIX}/call/") else "/call"]
@@ -43,11 +46,18 @@ def clean_body(path: str, body: Any) -> dict[str, Any]:
         for name, (expected, fits) in fields.items()
         if not fits(body.get(name))
     ]
-    if not problems and _names_a_file(body.get("data")):
-        problems.append(FieldProblem("data", "expected values without files"))
+    if not problems and "data" in fields:
+        problems += _argument_problems(body["data"], endpoint or list(ENDPOINTS)[body["fn_index"]])
     if problems:
         raise ApiError("invalid", problems)
     return {name: body[name] for name in fields if name in body}
+
+
+def _argument_problems(arguments: list[Any], endpoint: str) -> list[FieldProblem]:
+    count = ENDPOINTS[endpoint]
+    if len(arguments) != count:
+        return [FieldProblem("data", f"expected {count} arguments for {endpoint}, got {len(arguments)}")]
+    return [FieldProblem("data", "expected values without files")] if _names_a_file(arguments) else []
 
 
 def check_endpoint(name: str) -> None:
@@ -64,12 +74,12 @@ def _is_number_of_call(value: object) -> bool:
 
 
 def _is_arguments(value: object) -> bool:
-    return isinstance(value, list) and len(value) <= 1
+    return isinstance(value, list)
 
 
 _SESSION = ("up to 64 letters, digits, - and _", _is_name)
 _NUMBER = (f"a whole number below {len(ENDPOINTS)}", _is_number_of_call)
-_ARGUMENTS = ("a list of at most one argument", _is_arguments)
+_ARGUMENTS = ("a list of arguments", _is_arguments)
 
 _FIELDS: Mapping[str, Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "/queue/join": {"data": _ARGUMENTS, "fn_index": _NUMBER, "session_hash": _SESSION},

@@ -32,7 +32,7 @@ class Forwarded:
         self._client = client
         self._route = route
         self._body: bytes | None = None
-        self._changes: dict[str, Any] = {}
+        self._changes: dict[str, Any] = {} if route.endswith("/info") else {"query_string": b""}
 
     def prepare(self, parameters: Mapping[str, str], query: Mapping[str, str], body: Any) -> None:
         """Check and rename what it names."""

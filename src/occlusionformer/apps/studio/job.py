@@ -56,6 +56,8 @@ class Job:
     state: JobState = field(default_factory=JobState)
     result: Result | None = None
     stopping: bool = False
+    overdue: bool = False
+    """Whether it was stopped because it took too long."""
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
     drawing_since: float | None = None
@@ -78,10 +80,15 @@ class Job:
         self.ended = time.monotonic()
         self.change(status=status, problems=problems, preview=None)
 
+    @property
+    def drawn_for(self) -> float:
+        """Seconds."""
+        return 0.0 if self.drawing_since is None else time.monotonic() - self.drawing_since
+
     def seconds_left(self) -> float | None:
         """From the pace so far; None before the first step is over."""
         state = self.state
         if state.status != "running" or self.drawing_since is None or not state.step or state.total is None:
             return None
-        pace = (time.monotonic() - self.drawing_since) / state.step
+        pace = self.drawn_for / state.step
         return pace * (state.total - state.step)

@@ -36,13 +36,14 @@ FIRST_GUESS_SECONDS = 5.0
 class JobQueue:
     """Jobs by id; one thread draws them, each client's in the order they came."""
 
-    def __init__(self, catalogue: Catalogue, *, capacity: int, retention: Retention) -> None:
+    def __init__(self, catalogue: Catalogue, *, capacity: int, retention: Retention, job_seconds: float) -> None:
         self.catalogue = catalogue
         self._changed = threading.Condition()
         self._waiting = FairQueue(capacity)
         self._running: Job | None = None
         self._finished = FinishedJobs(retention)
         self._durations: deque[float] = deque(maxlen=REMEMBERED_DURATIONS)
+        self._job_seconds = job_seconds
         self._closing = False
         self._idle_since: float | None = None
         self._thread = threading.Thread(target=self._work, name="studio-device", daemon=True)
@@ -190,10 +191,12 @@ class JobQueue:
         try:
             return JobState(status="done"), self._draw(job)
         except GenerationInterruptedError:
-            return JobState(status="cancelled"), None
+            if not job.overdue:
+                return JobState(status="cancelled"), None
+            problems: tuple[FieldProblem, ...] = (FieldProblem("", self._too_long()),)
         except ModelFailedError as error:
             logger.exception("a model could not be loaded")
-            problems: tuple[FieldProblem, ...] = (FieldProblem("model", str(error)),)
+            problems = (FieldProblem("model", str(error)),)
         except ApiError as error:
             problems = error.problems
         except ValueError as error:
@@ -225,9 +228,10 @@ class JobQueue:
     def _generate(self, generator: Generator, job: Job, request: JobRequest) -> list[GeneratedImage]:
         def on_step(step: int, total: int) -> bool:
             with self._changed:
-                if not job.stopping:
+                job.overdue = job.drawn_for > self._job_seconds and step < total
+                if not job.stopping and not job.overdue:
                     job.change(step=step, total=total)
-                return not job.stopping
+                return not job.stopping and not job.overdue
 
         def on_preview(forming: FormingPictures) -> None:
             if not job.stopping and request.shows(forming.step, forming.total):
@@ -240,6 +244,9 @@ class JobQueue:
         if isinstance(generator, PreviewingGenerator) and request.wants_previews:
             return generator.generate_watched(request.requests, on_step=on_step, on_preview=on_preview)
         return generator.generate(request.requests, on_step=on_step)
+
+    def _too_long(self) -> str:
+        return f"expected a job of at most {self._job_seconds:g} seconds: ask for fewer pictures, steps or pixels"
 
     def _finish(self, job: Job, state: JobState, result: Result | None) -> None:
         with self._changed:

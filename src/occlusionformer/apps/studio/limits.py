@@ -30,13 +30,15 @@ class Limits:
     """Objects, lists, and items of both in a body: what is wrong with each is told, and telling takes time."""
     depth: int = 32
     """Levels of objects and lists in a body; a layout has seven."""
+    job_seconds: int = 1800
+    """Of drawing; others wait meanwhile. Looked at after every step."""
     body_seconds: float = 10.0
     """For a whole body to arrive."""
 
     def as_json(self) -> dict[str, int]:
         names = (
             "images", "steps", "instances", "side", "pixels", "mask_pixels", "caption_characters", "prompt_characters",
-            "body_bytes", "values", "depth",
+            "body_bytes", "values", "depth", "job_seconds",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 

@@ -100,7 +100,12 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
     authority = config.authority()
     root_path = checked_root_path(config.root_path)
     checked_proxies(config.proxies)
-    queue = JobQueue(Catalogue(config.models, load=load), capacity=config.max_queue, retention=config.retention)
+    queue = JobQueue(
+        Catalogue(config.models, load=load),
+        capacity=config.max_queue,
+        retention=config.retention,
+        job_seconds=config.limits.job_seconds,
+    )
     handlers = Handlers(queue, config.limits, grace=config.grace, static=StaticFiles(), root_path=root_path)
 
     async def openapi(call: Call) -> Response:
