@@ -6,15 +6,14 @@ Arrays: H rows, W columns, C colour channels, N instances, B scenes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from itertools import combinations
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Protocol, get_args
 
 import numpy as np
 
-from occlusionformer.data.artwork import ArtObject, Artwork, packaged_art
+from occlusionformer.data.artwork import Artwork, packaged_art
 from occlusionformer.data.backgrounds import make_background
 from occlusionformer.data.placement import Arrangement, PlacedObject, arrange, visible_masks
-from occlusionformer.data.splits import Part, is_held_out_pair
+from occlusionformer.data.splits import Item, Part, compatible
 from occlusionformer.data.words import caption
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout
 
@@ -115,7 +114,7 @@ class Scene:
 def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene:
     """Scene number `index` of the endless series named by `seed`: the same in every process."""
     rng = np.random.default_rng([seed, index])
-    objects = choose_objects(rng, spec=spec, art=art)
+    objects = choose_objects(rng, spec=spec, objects=art.objects)
     background = make_background(spec.size, rng)
     arrangement = Arrangement(
         size=spec.size,
@@ -146,36 +145,34 @@ def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene
     )
 
 
-def choose_objects(rng: np.random.Generator, *, spec: SceneSpec, art: Artwork) -> list[ArtObject]:
+class Drawing(Protocol):
+    """What decides which objects a scene has; see SceneSpec."""
+
+    @property
+    def min_instances(self) -> int: ...
+    @property
+    def max_instances(self) -> int: ...
+    @property
+    def few(self) -> float: ...
+    @property
+    def duplicates(self) -> float: ...
+    @property
+    def pairs(self) -> Part: ...
+
+
+def choose_objects(rng: np.random.Generator, *, spec: Drawing, objects: Sequence[Item]) -> list[Item]:
     """The objects of a scene from back to front, all different but for the rare duplicate."""
     span = spec.max_instances - spec.min_instances + 1
     count = spec.min_instances + min(int(span * rng.random() ** spec.few), span - 1)
     if spec.pairs == "held-out":
         count = max(count, 2)
-    if count > len(art):
-        raise ValueError(f"max_instances: expected at most the {len(art)} packaged objects, got {count}")
-    shuffled = [art.objects[position] for position in rng.permutation(len(art))]
-    chosen = _compatible(shuffled, count, spec.pairs)
+    if count > len(objects):
+        raise ValueError(f"max_instances: expected at most the {len(objects)} packaged objects, got {count}")
+    shuffled = [objects[position] for position in rng.permutation(len(objects))]
+    chosen = compatible(shuffled, count, spec.pairs)
     if len(chosen) > 1 and rng.random() < spec.duplicates and spec.pairs != "held-out":
         first, second = rng.choice(len(chosen), size=2, replace=False)
         chosen[second] = chosen[first]
-    return chosen
-
-
-def _compatible(shuffled: list[ArtObject], count: int, pairs: Part) -> list[ArtObject]:
-    """The first objects that may meet, up to `count`."""
-    if pairs == "any":
-        return shuffled[:count]
-    if pairs == "held-out":
-        first, second = next((a, b) for a, b in combinations(shuffled, 2) if is_held_out_pair(a.name, b.name))
-        others = [item for item in shuffled if item is not first and item is not second]
-        return [first, second, *others][:count]
-    chosen: list[ArtObject] = []
-    for item in shuffled:
-        if len(chosen) == count:
-            break
-        if not any(is_held_out_pair(item.name, other.name) for other in chosen):
-            chosen.append(item)
     return chosen
 
 

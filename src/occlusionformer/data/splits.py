@@ -6,7 +6,9 @@ Both are decided by a hash of the names alone, so that every process, seed and l
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from occlusionformer.data.artwork import ArtObject
@@ -23,6 +25,33 @@ def is_held_out_pair(first: str, second: str) -> bool:
     if first == second:
         return False
     return share_of_text(" + ".join(sorted((first, second)))) < HELD_OUT_PAIRS
+
+
+class Named(Protocol):
+    """An object of a scene."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=Named)
+
+
+def compatible(shuffled: Sequence[Item], count: int, pairs: Part) -> list[Item]:
+    """The first objects that may meet in a scene, up to `count`; held-out scenes begin with a held-out pair."""
+    if pairs == "any":
+        return list(shuffled[:count])
+    if pairs == "held-out":
+        first, second = next((a, b) for a, b in combinations(shuffled, 2) if is_held_out_pair(a.name, b.name))
+        others = [item for item in shuffled if item is not first and item is not second]
+        return [first, second, *others][:count]
+    chosen: list[Item] = []
+    for item in shuffled:
+        if len(chosen) == count:
+            break
+        if not any(is_held_out_pair(item.name, other.name) for other in chosen):
+            chosen.append(item)
+    return chosen
 
 
 def held_out_synonym(item: ArtObject) -> str | None:

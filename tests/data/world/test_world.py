@@ -17,7 +17,7 @@ from occlusionformer.data.world.backgrounds import KINDS, draw_background
 from occlusionformer.data.world.captions import caption, held_out_synonym, is_held_out_colour, with_article
 from occlusionformer.data.world.colours import OBJECT_COLOURS, main_share, nearest_colour, oklab, recolour, srgb
 from occlusionformer.data.world.placement import OPAQUE
-from occlusionformer.data.world.scenes import CANVASES, WorldDataset, WorldSpec, choose_objects, make_scene
+from occlusionformer.data.world.scenes import CANVASES, WorldDataset, WorldSpec, choose_coloured, make_scene
 
 ART = world_art()
 SMALL = WorldSpec(width=96, height=64, max_instances=6)
@@ -88,7 +88,7 @@ def test_training_shows_nothing_that_is_held_out():
     names = {item.name: item for item in ART.objects}
     for index in range(120):
         rng = np.random.default_rng(index)
-        choices = choose_objects(rng, spec=SMALL, art=ART)
+        choices = choose_coloured(rng, spec=SMALL, art=ART)
         assert not any(is_held_out_pair(a.item.name, b.item.name) for a, b in combinations(choices, 2))
         for choice in choices:
             assert choice.colour is None or not is_held_out_colour(choice.item.name, choice.colour)
@@ -103,7 +103,7 @@ def test_held_out_scenes_show_what_training_never_does():
     spec = WorldSpec(pairs="held-out", wordings="held-out", colours="held-out", recoloured=1.0)
     for index in range(30):
         rng = np.random.default_rng(index)
-        choices = choose_objects(rng, spec=spec, art=ART)
+        choices = choose_coloured(rng, spec=spec, art=ART)
         assert is_held_out_pair(choices[0].item.name, choices[1].item.name)
         assert all(c.colour is None or is_held_out_colour(c.item.name, c.colour) for c in choices)
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from itertools import combinations
 from typing import get_args
 
 import numpy as np
 
-from occlusionformer.data.scenes import Scene, SceneInstance
-from occlusionformer.data.splits import is_held_out_pair
+from occlusionformer.data.scenes import Scene, SceneInstance, choose_objects
 from occlusionformer.data.world.artwork import WorldArt, WorldObject, world_art
 from occlusionformer.data.world.backgrounds import make_background
 from occlusionformer.data.world.captions import Part, caption, colours_of
@@ -104,7 +102,7 @@ def make_scene(index: int, *, seed: int, spec: WorldSpec, art: WorldArt) -> Scen
     """Scene number `index` of the endless series named by `seed`: the same in every process."""
     rng = np.random.default_rng([seed, index])
     width, height = _canvas(spec, rng)
-    choices = choose_objects(rng, spec=spec, art=art)
+    choices = choose_coloured(rng, spec=spec, art=art)
     background = make_background(height, width, rng)
     side = (width * height) ** 0.5
     rules = Rules(
@@ -137,19 +135,9 @@ def make_scene(index: int, *, seed: int, spec: WorldSpec, art: WorldArt) -> Scen
     )
 
 
-def choose_objects(rng: np.random.Generator, *, spec: WorldSpec, art: WorldArt) -> list[Choice]:
-    """The objects of a scene from back to front, all different but for the rare duplicate."""
-    span = spec.max_instances - spec.min_instances + 1
-    count = spec.min_instances + min(int(span * rng.random() ** spec.few), span - 1)
-    if spec.pairs == "held-out":
-        count = max(count, 2)
-    if count > len(art):
-        raise ValueError(f"max_instances: expected at most the {len(art)} packaged objects, got {count}")
-    shuffled = [art.objects[position] for position in rng.permutation(len(art))]
-    chosen = _compatible(shuffled, count, spec.pairs)
-    if len(chosen) > 1 and rng.random() < spec.duplicates and spec.pairs != "held-out":
-        first, second = rng.choice(len(chosen), size=2, replace=False)
-        chosen[second] = chosen[first]
+def choose_coloured(rng: np.random.Generator, *, spec: WorldSpec, art: WorldArt) -> list[Choice]:
+    """The objects of a scene from back to front, all different but for the rare duplicate, each in its colour."""
+    chosen = choose_objects(rng, spec=spec, objects=art.objects)
     return [Choice(item=item, colour=_colour(item, spec, rng)) for item in chosen]
 
 
@@ -179,22 +167,6 @@ def _colour(item: WorldObject, spec: WorldSpec, rng: np.random.Generator) -> str
     if not colours or other >= spec.recoloured:
         return None
     return colours[int(which * len(colours))]
-
-
-def _compatible(shuffled: list[WorldObject], count: int, pairs: Part) -> list[WorldObject]:
-    """The first objects that may meet, up to `count`."""
-    if pairs == "any":
-        return shuffled[:count]
-    if pairs == "held-out":
-        first, second = next((a, b) for a, b in combinations(shuffled, 2) if is_held_out_pair(a.name, b.name))
-        return [first, second, *(item for item in shuffled if item not in (first, second))][:count]
-    chosen: list[WorldObject] = []
-    for item in shuffled:
-        if len(chosen) == count:
-            break
-        if not any(is_held_out_pair(item.name, other.name) for other in chosen):
-            chosen.append(item)
-    return chosen
 
 
 def _visible(placed: Sequence[PlacedObject], rules: Rules) -> list[np.ndarray]:

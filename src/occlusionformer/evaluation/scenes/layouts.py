@@ -151,7 +151,7 @@ def draw_scene(index: int, *, split: Split, held_out: bool, key: str, instances:
         smallest=SMALLEST if most <= CROWDED else SMALLEST_OF_CROWDS,
     )
     rng = np.random.default_rng([SEED, SPLITS.index(split), held_out, instances or 0, index])
-    objects = choose_objects(rng, spec=spec, art=packaged_art())
+    objects = choose_objects(rng, spec=spec, objects=packaged_art().objects)
     background = make_background(spec.size, rng)
     rules = Arrangement(
         size=spec.size,
