@@ -40,15 +40,40 @@ def test_a_benchmark_is_run_replayed_and_compared(run: Command, toy: Path, folde
     assert run("eval", toy, "--judges", "qwen", "--out", "b", "--seed", "5", "--model", "flux-dev:x").code == 0
     compared = run("eval", "compare", "a/result.json", "b", "--out", "both.html")
     assert compared.code == 0, compared.err
-    assert compared.out.startswith("embedded minus flux-dev:x\nmIoU: ")
+    assert compared.out.startswith("embedded minus flux-dev:x, 3 pictures in common\nmIoU: ")
     assert "<html" in (folder / "both.html").read_text()
+
+
+def test_results_become_tables_and_grids(run: Command, toy: Path, folder: Path):
+    for seed in ("0", "1"):
+        assert run("eval", toy, "--judges", "qwen", "--out", f"s{seed}", "--seed", seed).code == 0
+    files = ("--latex", "t.tex", "--csv", "t.csv", "--out", "t.html")
+    done = run("eval", "table", "s0", "s1/result.json", "--published", *files)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0] == "Toy OverLayBench"
+    assert lines[2].startswith("embedded ")
+    assert " ± " in lines[2]
+    assert lines[3].startswith("CreatiLayout (published)")
+    assert lines[-3:] == ["t.tex", "t.csv", "t.html"]
+    assert (folder / "t.tex").read_text().count(r"\begin{tabular}") == 1
+    assert "<html" in (folder / "t.html").read_text()
+    value = run("eval", "table", "s0", "s1", "--metrics", "miou,sr_e", "--json").json
+    assert list(value["tables"][0]["rows"][0]["cells"]) == ["miou", "sr_e"]
+    assert value["tables"][0]["rows"][0]["seeds"] == [0, 1]
+    drawn = run("eval", "grid", "s0", "s1", "--out", "g.png", "--number", "2", "--side", "64", "--boxes", "--json")
+    assert drawn.json == {"output": "g.png", "items": ["item00000", "item00001"]}
+    with Image.open(folder / "g.png") as picture:
+        assert picture.size == (3 * 64 + 2 * 8, 7 + 2 * 64 + 8)
 
 
 def test_for_a_person_there_is_a_table(run: Command, toy: Path):
     done = run("eval", toy, "--judges", "qwen", "--limit", "2", "--name", "mine")
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    assert lines[0].split()[:2] == ["mIoU", "↑"]
+    assert lines[0] == "2 of 3 items"
+    assert lines[1].split()[:2] == ["metric", "value"]
+    assert lines[2].split()[:2] == ["mIoU", "↑"]
     assert any(line.startswith("FID ↓") and "not run" in line for line in lines)
     assert "FID ↓: no judge for fid_features" in lines
     assert lines[-1] == "runs/toy-mine/report.html"
@@ -101,6 +126,10 @@ def test_shards_add_up(run: Command, toy: Path):
         (("eval", "replay", "."), "expected the folder of a run"),
         (("eval", "compare", "x.json", "y.json"), "x.json: no such file"),
         (("eval", "compare", "x", "y", "--out", "no/where.html"), "out: expected a file in an existing folder"),
+        (("eval", "table", "x.json"), "x.json: no such file"),
+        (("eval", "table", "x.json", "--latex", "no/t.tex"), "latex: expected a file in an existing folder"),
+        (("eval", "grid", "x.json", "--out", "no/g.png"), "out: expected a file in an existing folder"),
+        (("eval", "{toy}", "--unreadable", "no"), "unreadable: expected fail or skip, got 'no'"),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, tuple) else "",
 )

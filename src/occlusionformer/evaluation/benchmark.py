@@ -162,6 +162,8 @@ class Column:
     name: str
     title: str
     higher_is_better: bool = True
+    is_detail: bool = False
+    """Whether tables leave it out where it has no value."""
 
 
 ParsedAnswers = Mapping[Question, Any]
@@ -205,7 +207,10 @@ class Benchmark:
     settings: Mapping[str, object] = field(default_factory=dict)
     """Everything about the items that moves a number: files, sizes, rules of selection, and what judges are to use."""
     reported: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Published figures by method and column name."""
+    """Published figures by method and column name. They were measured by others: see `reported_with`."""
+    reported_with: Mapping[str, Any] | None = None
+    """How the published figures came about: `source`, `items`, and by kind of question the model of the `judges`, as
+    far as that is stated."""
     notes: tuple[str, ...] = ()
     """What has to be printed next to the results."""
 

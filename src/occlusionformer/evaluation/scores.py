@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from occlusionformer.evaluation.benchmark import Answers, Column, Contribution, Item, MetricSpec, ParsedAnswers
-from occlusionformer.evaluation.metrics.bootstrap import Paired, interval, paired
+from occlusionformer.evaluation.metrics.bootstrap import Paired, interval, paired, ratio
 from occlusionformer.evaluation.parse_answers import parse_answer
 
 Judged = tuple[str, Item, Answers]
@@ -49,17 +49,31 @@ def score(metrics: Sequence[MetricSpec], judged: Iterable[Judged]) -> list[Score
 
 
 def compare(first: Score, second: Score) -> Paired | None:
-    """How two methods differ in one column, on the pictures both have; None when they share none."""
-    left = {key: (total, weight) for key, total, weight in zip(first.keys, first.totals, first.weights, strict=True)}
-    right = {
-        key: (total, weight) for key, total, weight in zip(second.keys, second.totals, second.weights, strict=True)
-    }
-    shared = sorted(left.keys() & right.keys())
+    """How two methods differ in one column, on the pictures that both have; None when there are none."""
+    shared = shared_keys(first, second)
     if not shared:
         return None
-    a, weight_a = zip(*(left[key] for key in shared), strict=True)
-    b, weight_b = zip(*(right[key] for key in shared), strict=True)
-    return paired(a, b, weight_a, weight_b)
+    a, weight_a = _over(first, shared)
+    b, weight_b = _over(second, shared)
+    return paired(a, b, weight_a, weight_b) if any(weight_a) and any(weight_b) else None
+
+
+def shared_keys(first: Score, second: Score) -> list[str]:
+    """The pictures that count in both scores, sorted."""
+    return sorted(set(first.keys) & set(second.keys))
+
+
+def value_over(score: Score, keys: Sequence[str]) -> float | None:
+    """The score over some of its pictures alone; None when nothing counts in them."""
+    totals, weights = _over(score, keys)
+    return ratio(totals, weights) if any(weights) else None
+
+
+def _over(score: Score, keys: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Totals and weights of some pictures, in the order of the keys."""
+    places = {key: place for place, key in enumerate(score.keys)}
+    chosen = [places[key] for key in keys]
+    return [score.totals[place] for place in chosen], [score.weights[place] for place in chosen]
 
 
 @dataclass

@@ -3,5 +3,6 @@
 from occlusionformer.reporting.chart import line_chart
 from occlusionformer.reporting.page import Section, page
 from occlusionformer.reporting.pieces import figure, gallery, table, text
+from occlusionformer.reporting.views import PictureBox, case, view
 
-__all__ = ["Section", "figure", "gallery", "line_chart", "page", "table", "text"]
+__all__ = ["PictureBox", "Section", "case", "figure", "gallery", "line_chart", "page", "table", "text", "view"]

@@ -25,8 +25,13 @@ def page(title: str, sections: Sequence[Section]) -> str:
         Markup('<section id="s{}"><h2>{}</h2>\n{}</section>').format(place, section.heading, section.body_html)
         for place, section in enumerate(sections)
     )
-    return str(_FRAME.format(title=title, style=style, contents=_contents(sections), body=body))
+    switch = BOXES_SWITCH if BOXES_MARK in body else Markup("")
+    return str(_FRAME.format(title=title, style=style, switch=switch, contents=_contents(sections), body=body))
 
+
+BOXES_MARK = Markup('class="box')
+BOXES_SWITCH = Markup('<input type="checkbox" id="boxes" class="boxes-shown"><label for="boxes">Show boxes</label>\n')
+"""Shows or hides the boxes on all pictures of a page; it stands there when any picture has some."""
 
 _FRAME = Markup("""<!doctype html>
 <html lang="en">
@@ -38,7 +43,7 @@ _FRAME = Markup("""<!doctype html>
 {style}</style>
 </head>
 <body>
-<main>
+{switch}<main>
 <h1>{title}</h1>
 {contents}{body}
 </main>

@@ -35,8 +35,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:
 
 def figure(image: Image.Image | bytes, caption: str) -> Markup:
     """A picture in its own pixels with a caption below; bytes are an encoded picture and are kept as they are."""
-    encoded = image if isinstance(image, bytes) else _png(image)
-    address = f"data:{_picture_type(encoded)};base64,{base64.b64encode(encoded).decode('ascii')}"
+    address = data_address(image if isinstance(image, bytes) else _png(image))
     form = Markup('<figure><img src="{}" alt="{}" loading="lazy"><figcaption>{}</figcaption></figure>\n')
     return form.format(address, caption, caption)
 
@@ -44,6 +43,11 @@ def figure(image: Image.Image | bytes, caption: str) -> Markup:
 def gallery(figures: Sequence[Markup]) -> Markup:
     """Pictures side by side, as many as fit."""
     return Markup('<div class="gallery">{}</div>\n').format(Markup("").join(figures))
+
+
+def data_address(encoded: bytes) -> str:
+    """An encoded picture as an address that holds it. Raises ValueError for bytes that browsers do not show."""
+    return f"data:{_picture_type(encoded)};base64,{base64.b64encode(encoded).decode('ascii')}"
 
 
 def _row(tag: str, cells: Sequence[Cell], numeric: Sequence[bool]) -> Markup:

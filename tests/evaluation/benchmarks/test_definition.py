@@ -57,7 +57,8 @@ def test_tells_everything_wrong_with_a_definition(tmp_path):
     with pytest.raises(LayoutError) as error:
         load_benchmark(path)
     assert sorted(error.value.problems) == [
-        "colour: unknown field; expected name, title, source, metrics, conditions_on, judges, reported or notes",
+        "colour: unknown field; expected name, title, source, metrics, conditions_on, judges, reported, "
+        "reported_with or notes",
         "metrics[0]: expected overlap, overlap_in_whole_pixels, entities, relations, clip, fid, occlusion, "
         "occlusion_of_reference, depth, depth_of_reference, attributes, attributes_by_caption, grounding, "
         "grounding_in_declared_boxes, masks or masks_by_soft_prompt, got 'miou'",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from occlusionformer.evaluation import Plan, Result, compare_results, comparison_page, evaluate, read_result
+from occlusionformer.evaluation import Drawing, Plan, Result, compare_results, comparison_page, evaluate, read_result
 from tests.apps.painter import Painter
 from tests.evaluation.running.standins import Feeler, Looker, ShiftedPainter, Sorter, lookers, toy_benchmark
 
@@ -61,8 +61,9 @@ def test_a_result_is_the_same_after_it_was_read(exact: Result, shifted: Result):
 def test_the_page_shows_both_pictures_of_a_layout(exact: Result, shifted: Result):
     page = comparison_page(exact, shifted, compare_results(exact, shifted))
     assert "exact is better by mIoU" in page
-    assert page.count("<img") == 2 * COUNT
+    assert page.count("<img") == 3 * COUNT, "and the reference"
     assert "shifted is better by mIoU" not in page
+    assert f"the {COUNT} pictures they have in common (exact has {COUNT}, shifted has {COUNT})" in page
 
 
 def test_answers_of_different_judges_are_not_compared(plan: Plan, exact: Result, tmp_path: Path):
@@ -75,10 +76,46 @@ def test_answers_of_different_judges_are_not_compared(plan: Plan, exact: Result,
     assert rows["clip_g"].paired is not None
 
 
-def test_different_items_are_refused(plan: Plan, exact: Result, tmp_path: Path):
+def test_results_are_compared_on_the_pictures_both_have(plan: Plan, exact: Result, shifted: Result, tmp_path: Path):
+    fewer = evaluate(replace(plan, method=ShiftedPainter(), limit=3), tmp_path / "run")
+    rows = {row.first.column.name: row for row in compare_results(exact, fewer)}
+    alone = evaluate(replace(plan, limit=3), tmp_path / "alone")
+    for name in ("miou", "sr_e", "clip_l", "occ_f1"):
+        assert rows[name].num_common == 3
+        assert rows[name].first_value == pytest.approx(alone.value(name)), "scored over the three again"
+        assert rows[name].second_value == pytest.approx(fewer.value(name))
+        assert rows[name].paired.difference == pytest.approx(alone.value(name) - fewer.value(name))
+    assert (rows["fid"].first_value, rows["fid"].why) == (None, "of different pictures")
+    page = comparison_page(exact, fewer, list(rows.values()))
+    assert f"the 3 pictures they have in common (exact (Painter, 5 items) has {COUNT}, " in page
+
+
+def test_items_that_are_not_the_same_are_refused(plan: Plan, exact: Result, tmp_path: Path):
+    items = list(plan.benchmark.items)
+    moved = replace(items[1], layout=items[1].layout.model_copy(update={"prompt": "something else"}))
+    other = replace(plan, benchmark=replace(plan.benchmark, items=[items[0], moved, *items[2:]]))
+    with pytest.raises(ValueError, match=r"they differ for item00001$"):
+        compare_results(exact, evaluate(other, tmp_path / "run"))
+
+
+def test_older_results_without_digests_of_items_need_the_same_items(plan: Plan, exact: Result, tmp_path: Path):
     fewer = evaluate(replace(plan, limit=3), tmp_path / "run")
-    with pytest.raises(ValueError, match="items: expected the same on both sides"):
-        compare_results(exact, fewer)
+    document = {name: value for name, value in fewer.document.items() if name != "item digests"}
+    with pytest.raises(ValueError, match="items: expected the same on both sides, since an older result"):
+        compare_results(exact, replace(fewer, document=document))
+
+
+def test_other_settings_are_not_compared(plan: Plan, exact: Result, tmp_path: Path):
+    small = replace(plan.benchmark, settings={**plan.benchmark.settings, "source": {"format": "other"}})
+    with pytest.raises(ValueError, match="benchmark: expected the same on both sides"):
+        compare_results(exact, evaluate(replace(plan, benchmark=small), tmp_path / "run"))
+
+
+def test_two_results_of_one_method_are_told_apart(plan: Plan, exact: Result, tmp_path: Path):
+    again = evaluate(replace(plan, drawing=Drawing(seed=7)), tmp_path / "run")
+    page = comparison_page(exact, again, compare_results(exact, again))
+    assert "exact (seed 0) minus exact (seed 7)" in page
+    assert "exact minus exact" not in page
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 99}', '{"format": 1, "scores": [1]}', "\x00"])

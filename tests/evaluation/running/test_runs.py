@@ -70,7 +70,10 @@ def test_a_run_leaves_result_table_and_report(finished: Path):
     report = (finished / "report.html").read_text()
     for heading in ("Results", "Worst by mIoU", "Judges", "What moves these numbers"):
         assert f"<h2>{heading}</h2>" in report
-    assert report.count("<img") == COUNT
+    assert report.count("<img") == 2 * COUNT, "every picture and its reference"
+    assert {path.name for path in finished.iterdir() if path.suffix in (".csv", ".tex")} == {
+        "table.csv", "table.tex", "difficulty.csv"
+    }  # fmt: skip
 
 
 def test_a_result_says_everything_that_moves_it(finished: Path):

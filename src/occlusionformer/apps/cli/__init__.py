@@ -17,6 +17,7 @@ from occlusionformer.apps.cli.data import data
 from occlusionformer.apps.cli.data_build import build
 from occlusionformer.apps.cli.documents import convert, schema, validate
 from occlusionformer.apps.cli.eval import evaluation
+from occlusionformer.apps.cli.eval_tables import compare, grid, table
 from occlusionformer.apps.cli.generate import generate
 from occlusionformer.apps.cli.orders import orders
 from occlusionformer.apps.cli.studio import studio
@@ -45,6 +46,9 @@ for command in (generate, orders, validate, convert, inspect, schema, train, stu
 app.add_typer(bench)
 data.command()(build)
 app.add_typer(data)
+evaluation.command()(compare)
+evaluation.command()(table)
+evaluation.command()(grid)
 app.add_typer(evaluation)
 
 

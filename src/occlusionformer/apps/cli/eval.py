@@ -12,12 +12,20 @@ from typer.core import TyperGroup
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, RefusedError, ending
 from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL
-from occlusionformer.apps.cli.output_files import folder_problems
 
 if TYPE_CHECKING:
     from occlusionformer.evaluation import Result
 
 RUN = "run"
+FILES = {
+    "result": "result.json",
+    "table": "table.md",
+    "csv": "table.csv",
+    "latex": "table.tex",
+    "difficulty": "difficulty.csv",
+    "report": "report.html",
+}
+"""What a run leaves in its folder."""
 
 
 class RunByDefault(TyperGroup):
@@ -40,9 +48,6 @@ FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder 
 DataOption = Annotated[Path | None, typer.Option(help="The folder with the benchmark's files.")]
 UnreadableOption = Annotated[
     str, typer.Option(metavar="fail|skip", help="Rows that cannot be read: refuse all, or leave them out and say so.")
-]
-ResultArgument = Annotated[
-    Path, typer.Argument(metavar="RESULT", help="A result.json, or the folder it is in.", show_default=False)
 ]
 
 
@@ -109,34 +114,6 @@ def replay(folder: FolderArgument, as_json: options.JsonOption = False) -> None:
         from occlusionformer.evaluation import rescore
 
         _tell(outcome, rescore(folder))
-
-
-@evaluation.command()
-def compare(
-    first: ResultArgument,
-    second: ResultArgument,
-    out: Annotated[Path | None, typer.Option(help="Also write a report with pictures side by side (HTML).")] = None,
-    as_json: options.JsonOption = False,
-) -> None:
-    """Tell two methods apart on the same items: the first minus the second, and how sure that is."""
-    with ending(as_json) as outcome:
-        from occlusionformer.evaluation import compare_results, comparison_page, read_result
-        from occlusionformer.layout import write_atomic
-
-        if out is not None and (problems := folder_problems("out", out)):
-            raise RefusedError(problems)
-        results = (read_result(first), read_result(second))
-        rows = compare_results(*results)
-        if out is not None:
-            write_atomic(out, comparison_page(*results, rows))
-        value = {
-            "first": results[0].method,
-            "second": results[1].method,
-            "columns": [row.as_json() for row in rows],
-            "report": None if out is None else str(out),
-        }
-        lines = [f"{results[0].method} minus {results[1].method}", *(row.line() for row in rows)]
-        outcome.result(value, lines if out is None else [*lines, str(out)])
 
 
 @evaluation.command()
@@ -212,17 +189,18 @@ def _progress(outcome: CommandOutput) -> Any:
     return tell
 
 
-def _tell(outcome: CommandOutput, result: Result) -> None:
-    from occlusionformer.evaluation import table_rows
+def _tell(outcome: Any, result: Result) -> None:
+    from occlusionformer.evaluation import items_text, table_rows
 
     rows = table_rows(result)
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
-    notes = [f"{row[0]}: {row[5]}" for row in rows if row[5]]
+    shown = [["metric", "value", "95% interval", "pictures", "failed", "judge"], *rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(6)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in shown]
+    notes = [f"{row[0]}: {row[6]}" for row in rows if row[6]]
     assert result.path is not None
-    places = [str(result.path / name) for name in ("result.json", "table.md", "report.html")]
-    value = {"result": places[0], "table": places[1], "report": places[2], "scores": _scores(result)}
-    outcome.result(value, [*lines, *dict.fromkeys(notes), *places])
+    files = {name: str(result.path / file) for name, file in FILES.items()}
+    value = {**files, "items": items_text(result), "scores": _scores(result)}
+    outcome.result(value, [items_text(result), *lines, *dict.fromkeys(notes), *files.values()])
 
 
 def _scores(result: Result) -> dict[str, Any]:

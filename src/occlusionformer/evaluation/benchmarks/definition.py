@@ -12,6 +12,14 @@ from occlusionformer.layout.problems import Problem, one_of, shown
 from occlusionformer.layout.schema import Text
 
 
+class ReportedWith(Document):
+    """How published figures were measured, as far as that is stated."""
+
+    source: Text = Field(description="Where the figures stand.")
+    items: int = Field(description="How many pictures they are of.", ge=1)
+    judges: dict[Text, Text] = Field({}, description="The models that judged, by kind of question.")
+
+
 class Definition(Document):
     """A benchmark without its items. Raises LayoutError with every problem."""
 
@@ -24,6 +32,7 @@ class Definition(Document):
     )
     judges: dict[Text, Text] = Field({}, description="What the published protocol asks, by kind of question.")
     reported: dict[Text, dict[Text, float]] = Field({}, description="Published figures, by method and column.")
+    reported_with: ReportedWith | None = Field(None, description="How the published figures were measured.")
     notes: tuple[Text, ...] = Field((), description="What has to be printed next to the results.")
 
     @classmethod

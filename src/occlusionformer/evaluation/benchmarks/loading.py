@@ -71,6 +71,7 @@ def load_benchmark(name: str | Path, data: str | Path | None = None, *, unreadab
             **_exceptions(loaded),
         },
         reported=definition.reported,
+        reported_with=None if definition.reported_with is None else definition.reported_with.model_dump(mode="json"),
         notes=(*definition.notes, *loaded.notes, *_notes_on(loaded)),
     )
 

@@ -1,43 +1,40 @@
-"""The table of a result: one row for each number, with the published figures beside it."""
+"""The table of a result, the settings behind it, and both as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from occlusionformer.evaluation.judgement import canonical
+from occlusionformer.evaluation.reports.numbers import column_title, is_shown, number_text, value_text
+from occlusionformer.evaluation.reports.published import (
+    judge_text,
+    published_headers,
+    published_heading,
+    published_rows,
+)
 from occlusionformer.evaluation.running.result import Result
-from occlusionformer.evaluation.scores import Score
-
-DIGITS = 4
-"""As papers print shares; a FID has two."""
-LARGE = 10.0
 
 
 def table_headers(result: Result) -> list[str]:
-    """Our own columns, then a column for every published method."""
-    return ["metric", result.method, "95% interval", "pictures", "failed", "note", *_published(result)]
+    return ["metric", result.method, "95% interval", "pictures", "failed", "judge", "note"]
 
 
 def table_rows(result: Result) -> list[list[str]]:
-    """A number that does not exist is "not run" or "none", never 0."""
-    reported = result.document["run"]["benchmark"]["reported"]
+    """A row for every score. A number that does not exist is "not run" or "none", never 0."""
     notes = {entry["column"]["name"]: entry["why"] for entry in result.document["scores"]}
-    rows = []
-    for each in result.scores:
-        name = each.column.name
-        others = [_number(reported[method].get(name)) for method in _published(result)]
-        rows.append(
-            [
-                f"{each.column.title} {'↑' if each.column.higher_is_better else '↓'}",
-                _value(each),
-                "" if each.low is None else f"{_number(each.low)} to {_number(each.high)}",
-                str(each.num_images),
-                str(each.num_failed),
-                notes[name] or "",
-                *others,
-            ]
-        )
-    return rows
+    return [
+        [
+            column_title(each.column),
+            value_text(each),
+            "" if each.low is None else f"{number_text(each.low)} to {number_text(each.high)}",
+            str(each.num_images),
+            str(each.num_failed),
+            judge_text(result, each),
+            notes[each.column.name] or "",
+        ]
+        for each in result.scores
+        if is_shown(each)
+    ]
 
 
 def facts(result: Result) -> list[tuple[str, str]]:
@@ -46,7 +43,7 @@ def facts(result: Result) -> list[tuple[str, str]]:
     drawn = result.document["drawn"]
     rows = [("benchmark", f"{run['benchmark']['title']} ({run['benchmark']['name']})")]
     rows += [(f"benchmark: {name}", _plain(value)) for name, value in sorted(run["benchmark"]["settings"].items())]
-    rows += [("items", f"{drawn['number']} of {run['items']['number']}, digest {run['items']['digest'][:16]}")]
+    rows += [("items", f"{items_text(result)}, digest {run['items']['digest'][:16]}")]
     if drawn["conditioned"] is not None:
         conditioned = drawn["conditioned"]
         rows.append((f"drawn with the {conditioned['on']}", f"{conditioned['number']} of {drawn['number']}"))
@@ -62,30 +59,23 @@ def facts(result: Result) -> list[tuple[str, str]]:
     return rows
 
 
-def markdown_table(result: Result) -> str:
-    """Table, notes and settings as Markdown."""
+def items_text(result: Result) -> str:
+    """How many pictures there are, of how many the benchmark has."""
     run = result.document["run"]
-    lines = [f"# {run['benchmark']['title']}: {result.method}", ""]
+    whole = run["benchmark"]["settings"].get("num_items", run["items"]["number"])
+    return f"{result.document['drawn']['number']:,} of {whole:,} items"
+
+
+def markdown_table(result: Result) -> str:
+    """Table, published figures, notes and settings as Markdown."""
+    run = result.document["run"]
+    lines = [f"# {run['benchmark']['title']}: {result.method}", "", f"{items_text(result)}.", ""]
     lines += _markdown(table_headers(result), table_rows(result))
+    if (heading := published_heading(result)) is not None and (rows := published_rows(result)):
+        lines += ["", "## Published figures", "", heading, "", *_markdown(published_headers(result), rows)]
     lines += ["", *(f"- {note}" for note in run["benchmark"]["notes"])] if run["benchmark"]["notes"] else []
     lines += ["", *_markdown(["setting", "value"], facts(result))]
     return "\n".join(lines) + "\n"
-
-
-def _published(result: Result) -> list[str]:
-    return list(result.document["run"]["benchmark"]["reported"])
-
-
-def _value(each: Score) -> str:
-    if each.value is None:
-        return "not run" if each.status == "not run" else "none"
-    return _number(each.value)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.{2 if abs(value) >= LARGE else DIGITS}f}"
 
 
 def _plain(value: object) -> str:

@@ -1,16 +1,17 @@
-"""The folder of a run: what lies where, and what has been done so far. No torch.
+"""The folder of a run: its files, and what has been done so far. No torch.
 
 | file | content |
 |---|---|
 | `run.json` | what was asked for; written first, never changed |
 | `items.jsonl` | the items of the benchmark |
 | `pictures/KEY.png` | what was drawn |
+| `references/KEY.webp` | small copies of the reference pictures, for reports |
 | `pictures-KofN.jsonl` | the digest of every picture and reference that was looked at |
 | `judges-KofN.jsonl` | who judged, or why somebody could not |
 | `judgements-KofN.jsonl` | every judgement |
-| `result.json`, `table.md`, `report.html` | computed from all of the above |
+| `result.json`, `table.md`, `table.csv`, `table.tex`, `difficulty.csv`, `report.html` | computed from the above |
 
-Every share of a run that is divided, and every worker, appends to files of its own.
+Every shard of a run that is divided, and every worker, appends to files of its own.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ from typing import NamedTuple
 from occlusionformer.evaluation.benchmark import Item, Subject
 from occlusionformer.evaluation.judgement import Identity, Json, canonical
 from occlusionformer.evaluation.records import Record, RecordFile, read_lines, read_records
-from occlusionformer.evaluation.running.snapshot import item_as_json, item_of_json
+from occlusionformer.evaluation.running.snapshot import MERELY_PRINTED, item_as_json, item_of_json
 from occlusionformer.layout import write_atomic
 
+REFERENCES = "references"
 FORMAT = 1
 """Raised when a file changes its meaning."""
 
 
 class Shard(NamedTuple):
-    """One part of a run: items number k, k + n, k + 2n, ..."""
+    """One part of a run: items number part, part + parts, part + 2 parts, ..."""
 
     part: int = 0
     parts: int = 1
@@ -45,7 +47,7 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeAvailability:
-    """Which judges came, and why others did not; both by spec."""
+    """Identities of the judges that could be loaded, and why others could not; both by the name of the judge."""
 
     identities: Mapping[str, Identity]
     reasons: Mapping[str, str]
@@ -53,7 +55,7 @@ class JudgeAvailability:
 
 @dataclass(frozen=True, kw_only=True)
 class PictureEntry:
-    """A picture that was looked at."""
+    """A picture whose digest is known: what has the same digest is the same picture."""
 
     item: str
     subject: Subject
@@ -61,19 +63,20 @@ class PictureEntry:
     size: tuple[int, int] | None = None
     """Width and height, where they are not those of the layout."""
     made: Mapping[str, Json] | None = None
-    """What it says about its making."""
+    """What it says about how it was made."""
 
 
 class RunFolder:
-    """Reading is for everybody; a share writes through `writing`."""
+    """Anybody may read; a shard writes through `writing`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def start(self, document: Mapping[str, Json], items: Sequence[Item]) -> None:
-        """Lay out the folder, or go on with one that was laid out for the very same run.
+        """Lay out the folder, or go on with one that was laid out for the same run.
 
-        Raises ValueError that lists what differs; `code` may differ, and what was there first stays.
+        Raises ValueError that lists what differs. Versions of code, notes and published figures may differ; what was
+        written first stays.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "pictures").mkdir(exist_ok=True)
@@ -103,8 +106,12 @@ class RunFolder:
         """Where the picture of an item is, or will be."""
         return self.path / "pictures" / f"{item.key}.png"
 
+    def reference(self, item: Item) -> Path:
+        """Where the copy of the reference of an item is, or will be."""
+        return self.path / REFERENCES / f"{item.key}.webp"
+
     def digests(self) -> dict[tuple[str, Subject], str]:
-        """Digests of all pictures and references that were looked at, by the key of their item."""
+        """Digests of the generated and the reference pictures, by the key of their item."""
         return {(line["item"], line["subject"]): line["digest"] for line in self._lines("pictures")}
 
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -142,7 +149,7 @@ class RunFolder:
 
 
 class ShardFiles:
-    """The files one share appends to; used as a context manager."""
+    """The files that one shard appends to; used as a context manager."""
 
     def __init__(self, path: Path, shard: Shard) -> None:
         self._names = {name: path / f"{name}-{shard}.jsonl" for name in ("pictures", "judges", "judgements")}
@@ -173,7 +180,8 @@ class ShardFiles:
 
 
 def _check_same(there: Mapping[str, Json], document: Mapping[str, Json]) -> None:
-    names = sorted((there.keys() | document.keys()) - {"code"})
+    there, document = _moving_numbers(there), _moving_numbers(document)
+    names = sorted(there.keys() | document.keys())
     problems = [
         f"{name}: this folder holds a run with {_shown(there.get(name))}, asked for was {_shown(document.get(name))}"
         for name in names
@@ -181,6 +189,14 @@ def _check_same(there: Mapping[str, Json], document: Mapping[str, Json]) -> None
     ]
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def _moving_numbers(document: Mapping[str, Json]) -> dict[str, Json]:
+    """A run's document without what may be corrected later and moves no number."""
+    kept = {name: value for name, value in document.items() if name != "code"}
+    if isinstance(benchmark := kept.get("benchmark"), Mapping):
+        kept["benchmark"] = {name: value for name, value in benchmark.items() if name not in MERELY_PRINTED}
+    return kept
 
 
 def _shown(value: Json) -> str:

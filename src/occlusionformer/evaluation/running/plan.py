@@ -18,7 +18,7 @@ from occlusionformer.evaluation.judges.registry import check_judge
 from occlusionformer.evaluation.running.code import code_version
 from occlusionformer.evaluation.running.folder import FORMAT
 from occlusionformer.evaluation.running.judge_specs import JudgeSpec, judge_name_of, judge_spec_of
-from occlusionformer.evaluation.running.snapshot import benchmark_as_json, item_as_json
+from occlusionformer.evaluation.running.snapshot import MERELY_PRINTED, benchmark_as_json, item_as_json
 from occlusionformer.generation import GeneratedImage, GenerationRequest, nearest_size
 from occlusionformer.layout import Layout
 from occlusionformer.pictures import pictures_in
@@ -108,9 +108,10 @@ class Plan:
 
     def document(self, benchmark: Benchmark, items: list[Item]) -> dict[str, Json]:
         """Everything that decides the result, as `run.json` has it."""
+        described = benchmark_as_json(benchmark)
         asked = {
             "format": FORMAT,
-            "benchmark": benchmark_as_json(benchmark),
+            "benchmark": described,
             "items": {"number": len(items), "digest": digest([item_as_json(item) for item in items])},
             "method": self.method_name,
             "model": None if isinstance(self.method, Path) else self.model_name,
@@ -118,7 +119,8 @@ class Plan:
             "drawing": None if isinstance(self.method, Path) else asdict(self.drawing),
             "judges": [spec.as_json() for spec in self.judge_specs()],
         }
-        config = digest({name: value for name, value in asked.items() if name != "pictures"})
+        moving = {name: value for name, value in described.items() if name not in MERELY_PRINTED}
+        config = digest({name: value for name, value in {**asked, "benchmark": moving}.items() if name != "pictures"})
         return {**asked, "config": config, "code": code_version()}
 
     def judge_specs(self) -> list[JudgeSpec]:

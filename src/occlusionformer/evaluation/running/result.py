@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from occlusionformer.evaluation.benchmark import Benchmark, Column, Item, MetricSpec, Question
-from occlusionformer.evaluation.judgement import Json
+from occlusionformer.evaluation.judgement import Json, digest
 from occlusionformer.evaluation.running.folder import RunFolder
 from occlusionformer.evaluation.running.judge_specs import JudgeSpec, all_questions, judge_spec_for, judge_spec_of_json
 from occlusionformer.evaluation.running.judgement_store import JudgementStore
-from occlusionformer.evaluation.running.snapshot import benchmark_of_json
+from occlusionformer.evaluation.running.snapshot import benchmark_of_json, item_as_json
 from occlusionformer.evaluation.scores import Score, score
 
 FORMAT = 1
@@ -59,8 +59,13 @@ class RecordedRun:
         asked = folder.document()
         items = folder.items()
         benchmark = benchmark_of_json(asked["benchmark"], items, metrics)
-        store = JudgementStore.of(folder, [judge_spec_of_json(value) for value in asked["judges"]])
+        store = judgements_in(folder)
         return cls(folder=folder, benchmark=benchmark, items={item.key: item for item in items}, store=store)
+
+
+def judgements_in(folder: RunFolder) -> JudgementStore:
+    """The judgements of a run. Raises ValueError for a folder without a run."""
+    return JudgementStore.of(folder, [judge_spec_of_json(value) for value in folder.document()["judges"]])
 
 
 def result_of(scoring: RecordedRun) -> Result:
@@ -80,6 +85,7 @@ def result_of(scoring: RecordedRun) -> Result:
         "judges": _judges(benchmark, store, folder, seen),
         "scores": [_score_as_json(each, benchmark, store) for each in scores],
         "difficulty": {item.key: item.difficulty for item in seen},
+        "item digests": {item.key: digest(item_as_json(item))[:16] for item in seen},
     }
     return Result(document=json.loads(json.dumps(document)), scores=tuple(scores), path=folder.path)
 

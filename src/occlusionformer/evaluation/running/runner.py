@@ -19,6 +19,7 @@ from occlusionformer.evaluation.running.judge_specs import JudgeSpec, all_questi
 from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.judging import JudgingContext, run_judges
 from occlusionformer.evaluation.running.plan import Plan, Progress
+from occlusionformer.evaluation.running.references import keep_references
 from occlusionformer.evaluation.running.result import RecordedRun, Result, result_of, result_text
 from occlusionformer.layout import write_atomic
 
@@ -92,6 +93,7 @@ def run_shard(plan: Plan, place: RunFolder, options: RunOptions, progress: Progr
         )
         drawable = _conditioned(benchmark, context)
         pictures = draw_missing(plan, place, files, drawable, progress)
+        keep_references(place, items)
         judged = replace(context, pictures=pictures)
         judged.store.note_pictures(place)
         answerable = [each for each in benchmark.questions if can_be_asked(each, context.store.specs)]

@@ -11,6 +11,9 @@ from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.specs import METRICS
 from occlusionformer.layout import Layout
 
+MERELY_PRINTED = ("title", "notes", "reported", "reported_with")
+"""Fields of a benchmark's document that are printed and move no number."""
+
 
 def item_as_json(item: Item) -> dict[str, Json]:
     """Everything but the reference picture; `reference` says whether there is one."""
@@ -48,6 +51,7 @@ def benchmark_as_json(benchmark: Benchmark) -> dict[str, Json]:
         "conditions_on": None if condition is None else list(condition),
         "settings": dict(benchmark.settings),
         "reported": {method: dict(figures) for method, figures in benchmark.reported.items()},
+        **({"reported_with": dict(benchmark.reported_with)} if benchmark.reported_with else {}),
         "notes": list(benchmark.notes),
     }
 
@@ -70,6 +74,7 @@ def benchmark_of_json(value: Mapping[str, Json], items: list[Item], metrics: tup
         conditions_on=None if condition is None else Question(*condition),
         settings=value["settings"],
         reported=value["reported"],
+        reported_with=value.get("reported_with"),
         notes=tuple(value["notes"]),
     )
 

@@ -23,11 +23,14 @@ ORDER_COLUMNS = (
     Column(name="occ_recall", title="Occ. recall"),
     Column(name="occ_precision", title="Occ. precision"),
     Column(name="occ_f1_declared", title="Occ. F1, pictures with an occlusion"),
-    Column(name="occ_none", title="Shard of pictures without an occlusion"),
+    Column(name="occ_none", title="Share of pictures without an occlusion", is_detail=True),
 )
 DEPTH_COLUMNS = tuple(
     Column(
-        name=f"dep_{subset}", title="Dep. WHDR" if subset == "ovlOX_all" else f"WHDR {subset}", higher_is_better=False
+        name=f"dep_{subset}",
+        title="Dep. WHDR" if subset == "ovlOX_all" else f"WHDR {subset}",
+        higher_is_better=False,
+        is_detail=subset != "ovlOX_all",
     )
     for subset in sorted(SUBSETS, key=lambda subset: subset != "ovlOX_all")
 )

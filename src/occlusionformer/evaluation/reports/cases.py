@@ -1,0 +1,67 @@
+"""Single layouts of a report: what was drawn, beside the reference, with the score and what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from occlusionformer.evaluation.benchmark import Item, Question
+from occlusionformer.evaluation.judgement import Json
+from occlusionformer.evaluation.reports.numbers import number_text
+from occlusionformer.evaluation.reports.pictures import legend, order_text, picture_view, reference_view
+from occlusionformer.evaluation.running.judgement_store import JudgementStore
+from occlusionformer.evaluation.running.result import Result
+from occlusionformer.evaluation.scores import Score
+from occlusionformer.reporting import Section, case
+
+CASES = 8
+"""Layouts shown at either end."""
+
+
+def per_picture(score: Score) -> dict[str, float]:
+    """The score of each picture by itself, by its key."""
+    pairs = zip(score.keys, score.totals, score.weights, strict=True)
+    return {key: total / weight for key, total, weight in pairs if weight > 0}
+
+
+def main_score(result: Result) -> Score | None:
+    """The first score that pictures have by themselves; worst and best are told by it."""
+    return next((score for score in result.scores if score.keys), None)
+
+
+def worst_and_best(result: Result, items: Mapping[str, Item], store: JudgementStore) -> list[Section]:
+    """The layouts at both ends of the main score."""
+    score = main_score(result)
+    if score is None:
+        return []
+    values = per_picture(score)
+    sign = 1 if score.column.higher_is_better else -1
+    ranked = sorted(values, key=lambda key: (sign * values[key], key))
+    sections = []
+    for end, keys in {"Worst": ranked[:CASES], "Best": ranked[CASES:][::-1][:CASES]}.items():
+        cases = []
+        for key in keys:
+            item = store.as_drawn(items[key])
+            detected = store.answers(items[key], [Question("detect")]).get(Question("detect"))
+            caption = f"{result.method}: {score.column.title} {number_text(values[key])}"
+            cases.append(layout_case(item, [(result, caption, detected)]))
+        if shown := [each for each in cases if each is not None]:
+            sections.append(Section(f"{end} by {score.column.title}", Markup("").join(shown)))
+    return sections
+
+
+def layout_case(item: Item, drawn: Sequence[tuple[Result, str, Json]]) -> Markup | None:
+    """One layout: its reference where there is one, and the pictures of results with their captions and detections.
+
+    None where no picture is there any more.
+    """
+    views = [picture_view(result, item, caption, detected=detected) for result, caption, detected in drawn]
+    found = [each for each in views if each is not None]
+    if not found:
+        return None
+    references = (reference_view(result, item) for result, _, _ in drawn)
+    reference = next((each for each in references if each is not None), None)
+    shown = found if reference is None else [reference, *found]
+    heading = f"{item.key}: {item.layout.prompt}"
+    return case(heading, shown, legend(item.layout), order_text(item.layout))
