@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -30,25 +31,41 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write beside the others, rename into place, then remove all but the newest `keep`; a step is saved once."""
+    """Write beside the others, rename into place, then remove all but the newest `keep`; a step is saved once.
+
+    Raises OSError, and leaves the others alone and nothing half written, when the disk is full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{PREFIX}{checkpoint.step:09}"
     target, writing = folder / name, folder / f"{UNFINISHED}{name}"
     if (target / STATE).is_file():
         return target
     remove_unfinished(folder)
-    writing.mkdir()
-    for group, tensors in checkpoint.tensors.items():
-        save_file({key: value.contiguous() for key, value in tensors.items()}, writing / f"{group}.safetensors")
-    state = {**checkpoint.state, "step": checkpoint.step, "groups": sorted(checkpoint.tensors)}
-    (writing / STATE).write_text(json.dumps(state, indent=1, sort_keys=True), encoding="utf-8")
-    for path in [*writing.iterdir(), writing]:
-        _flush(path)
+    try:
+        _write(writing, checkpoint)
+    except BaseException:
+        shutil.rmtree(writing, ignore_errors=True)
+        raise
     os.replace(writing, target)
     _flush(folder)
     for old in _finished(folder)[:-keep]:
         _discard(old)
     return target
+
+
+def _write(writing: Path, checkpoint: Checkpoint) -> None:
+    """All of a checkpoint into a new folder, and to the disk."""
+    writing.mkdir()
+    for group, tensors in checkpoint.tensors.items():
+        path = writing / f"{group}.safetensors"
+        try:
+            save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+        except SafetensorError as error:
+            raise OSError(f"{path}: {error}") from None
+    state = {**checkpoint.state, "step": checkpoint.step, "groups": sorted(checkpoint.tensors)}
+    (writing / STATE).write_text(json.dumps(state, indent=1, sort_keys=True), encoding="utf-8")
+    for path in [*writing.iterdir(), writing]:
+        _flush(path)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

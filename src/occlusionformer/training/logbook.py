@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,9 @@ class Logbook:
             return
         folder = self.folder / PICTURES
         folder.mkdir(exist_ok=True)
-        image.save(folder / f"{name}-{step:09}.png")
+        encoded = io.BytesIO()
+        image.save(encoded, format="PNG")
+        write_atomic(folder / f"{name}-{step:09}.png", encoded.getvalue())
         for tracker in self.accelerator.trackers:
             options = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
             tracker.log_images({name: np.asarray(image)[None]}, step=step, **options)
