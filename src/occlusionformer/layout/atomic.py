@@ -26,8 +26,10 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
         with contextlib.suppress(FileNotFoundError):
             temporary.chmod(target.stat().st_mode & 0o7777)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(target)  # the system says that a disk is full, and not which
         raise
     _flush_folder(target.parent)
 

@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from occlusionformer.layout import write_atomic
+
 PREFIX = "step-"
 UNFINISHED = ".unfinished-"
 STATE = "state.json"
@@ -63,7 +65,7 @@ def _write(writing: Path, checkpoint: Checkpoint) -> None:
         except SafetensorError as error:
             raise OSError(f"{path}: {error}") from None
     state = {**checkpoint.state, "step": checkpoint.step, "groups": sorted(checkpoint.tensors)}
-    (writing / STATE).write_text(json.dumps(state, indent=1, sort_keys=True), encoding="utf-8")
+    write_atomic(writing / STATE, json.dumps(state, indent=1, sort_keys=True))
     for path in [*writing.iterdir(), writing]:
         _flush(path)
 

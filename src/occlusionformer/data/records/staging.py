@@ -24,7 +24,8 @@ class Staged:
     def write(self, data: bytes | memoryview) -> int:
         """Append."""
         self._hash.update(data)
-        written = self._file.write(data)
+        with self._named():
+            written = self._file.write(data)
         self.size += written
         return written
 
@@ -36,9 +37,10 @@ class Staged:
     def seal(self) -> None:
         """All of it to the disk."""
         if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            with self._named():
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
 
     def publish(self) -> None:
         """Into its place, instead of what is there."""
@@ -54,6 +56,15 @@ class Staged:
         with contextlib.suppress(OSError):
             self._file.close()
         self._path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """The system says that a disk is full, and not which."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or str(self.target)
+            raise
 
 
 @contextmanager
