@@ -28,7 +28,7 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
         os.replace(temporary, target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno is not None:
             error.filename = error.filename or str(target)  # the system says that a disk is full, and not which
         raise
     _flush_folder(target.parent)

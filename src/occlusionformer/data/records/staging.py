@@ -63,7 +63,8 @@ class Staged:
         try:
             yield
         except OSError as error:
-            error.filename = error.filename or str(self.target)
+            if error.errno is not None:
+                error.filename = error.filename or str(self.target)
             raise
 
 
