@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image
 
-from occlusionformer.evaluation.benchmark import Benchmark, Item, Question, QuestionKind, Truth
+from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem, ItemTruth, Question, QuestionKind
 from occlusionformer.evaluation.judgement import Identity, JudgeAnswer, JudgementError, JudgeRequest
-from occlusionformer.evaluation.records import Record
+from occlusionformer.evaluation.records import JudgementRecord
 from occlusionformer.evaluation.running.folder import PictureEntry, RunFolder, Shard
 from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.plan import Plan
@@ -105,7 +105,7 @@ def write(path: Path, pictures: int, instances: int, features: int) -> None:
         store = JudgementStore.of(folder, [spec], benchmark)
         for number, each in enumerate(items):
             files.judgements(
-                Record(key=str(store.key(each, question)), item=each.key, kind=question.kind, answer=answer)
+                JudgementRecord(key=str(store.key(each, question)), item=each.key, kind=question.kind, answer=answer)
                 for question, answer in answers(number, instances, features)
             )
 
@@ -128,7 +128,7 @@ def measured(path: Path) -> dict[str, float]:
     }
 
 
-def item(number: int, instances: int) -> Item:
+def item(number: int, instances: int) -> BenchmarkItem:
     """A picture to draw, the same for the same number."""
     source = random.Random(number)
     boxes = [_box(source) for _ in range(instances)]
@@ -142,7 +142,7 @@ def item(number: int, instances: int) -> Item:
             for place, (box, name) in enumerate(zip(boxes, categories, strict=True))
         ),
     )
-    truth = Truth(
+    truth = ItemTruth(
         boxes=tuple(boxes),
         frame=(SIDE, SIDE),
         names=tuple(str(place) for place in range(instances)),
@@ -150,7 +150,7 @@ def item(number: int, instances: int) -> Item:
         relations={f"({place}, {place + 1})": "beside" for place in range(instances - 1)},
         overlap_pairs=tuple((place, place + 1) for place in range(instances - 1)),
     )
-    return Item(key=str(number), layout=layout, truth=truth)
+    return BenchmarkItem(key=str(number), layout=layout, truth=truth)
 
 
 def answers(number: int, instances: int, features: int) -> Iterator[tuple[Question, object]]:

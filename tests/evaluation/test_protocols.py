@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from occlusionformer.evaluation import Plan, Result, evaluate
-from occlusionformer.evaluation.benchmark import Benchmark, Item, Truth
+from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem, ItemTruth
 from occlusionformer.evaluation.judgement import Identity, JudgeAnswer, JudgeRequest
 from occlusionformer.evaluation.judges.vlm import VlmJudge
 from occlusionformer.evaluation.masks import encode_mask
@@ -67,7 +67,9 @@ def random_box(generator: random.Random) -> tuple[int, int, int, int]:
     return x1, y1, generator.randrange(x1 + 20, WIDTH), generator.randrange(y1 + 20, HEIGHT)
 
 
-def make_item(key: str, boxes: list[tuple[int, int, int, int]], details: list[str], categories: list[str]) -> Item:
+def make_item(
+    key: str, boxes: list[tuple[int, int, int, int]], details: list[str], categories: list[str]
+) -> BenchmarkItem:
     names = tuple(f"{key}{place}" for place in range(len(boxes)))
     layout = Layout(
         prompt=f"scene {key}",
@@ -78,13 +80,13 @@ def make_item(key: str, boxes: list[tuple[int, int, int, int]], details: list[st
             for name, detail, box in zip(names, details, boxes, strict=True)
         ),
     )
-    truth = Truth(
+    truth = ItemTruth(
         boxes=tuple(boxes), frame=(WIDTH, HEIGHT), names=names, categories=tuple(categories), details=tuple(details)
     )
-    return Item(key=key, layout=layout, truth=truth)
+    return BenchmarkItem(key=key, layout=layout, truth=truth)
 
 
-def run(items: list[Item], metric: str, judges: tuple, folder: Path, size: tuple[int, int] = DRAWN) -> Result:
+def run(items: list[BenchmarkItem], metric: str, judges: tuple, folder: Path, size: tuple[int, int] = DRAWN) -> Result:
     (folder / "pictures").mkdir()
     for place, each in enumerate(items):
         Image.new("RGB", size, (place * 20, 50, 90)).save(folder / "pictures" / f"{each.key}.png")
@@ -100,10 +102,10 @@ def test_layoutsam_is_scored_as_published(seed: int, tmp_path: Path):
         count = generator.randrange(1, 5)
         boxes = [random_box(generator) for _ in range(count)]
         items.append(make_item(key, boxes, [f"a detailed number {key}{i}" for i in range(count)], ["a thing"] * count))
-        items[-1] = Item(
+        items[-1] = BenchmarkItem(
             key=key,
             layout=items[-1].layout,
-            truth=Truth(**{**vars(items[-1].truth), "categories": tuple(f"number {key}{i}" for i in range(count))}),
+            truth=ItemTruth(**{**vars(items[-1].truth), "categories": tuple(f"number {key}{i}" for i in range(count))}),
         )
         rows = [{name: generator.choice(REPLIES) for name in ("spatial", *ATTRIBUTES)} for _ in range(count)]
         pictures.append(rows)
@@ -215,7 +217,7 @@ def test_masks_are_scored_as_published_and_an_empty_truth_counts_zero(tmp_path: 
         found |= dict(zip(item.truth.names, seen, strict=True))
         prompts = tuple((0.0, 0.0, 99.0, 99.0) for _ in boxes)
         known = {"masks": tuple(map(encode_mask, true)), "prompt_boxes": prompts}
-        items.append(Item(key=key, layout=item.layout, truth=Truth(**{**vars(item.truth), **known})))
+        items.append(BenchmarkItem(key=key, layout=item.layout, truth=ItemTruth(**{**vars(item.truth), **known})))
         pictures.append(list(zip(seen, true, strict=True)))
     segmenter = ScriptedSegmenter(found)
     result = run(items, "masks", (segmenter,), tmp_path, (WIDTH, HEIGHT))

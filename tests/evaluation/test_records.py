@@ -11,7 +11,7 @@ from PIL import Image
 
 from occlusionformer.evaluation.judgement import DescribedInstance, JudgeRequest
 from occlusionformer.evaluation.records import (
-    Record,
+    JudgementRecord,
     RecordError,
     RecordFile,
     picture_digest,
@@ -124,6 +124,6 @@ def test_a_judgement_is_named_by_picture_question_and_judge():
 
 
 def test_records_leave_out_what_is_empty():
-    record = Record(key="k", item="i", kind="detect", answer=None, failure="timeout")
+    record = JudgementRecord(key="k", item="i", kind="detect", answer=None, failure="timeout")
     assert record.as_json() == {"key": "k", "item": "i", "kind": "detect", "answer": None, "failure": "timeout"}
-    assert Record(**record.as_json()) == record
+    assert JudgementRecord(**record.as_json()) == record

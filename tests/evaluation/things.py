@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from occlusionformer.evaluation.benchmark import Item, Question, Truth
+from occlusionformer.evaluation.benchmark import BenchmarkItem, ItemTruth, Question
 from occlusionformer.layout import Box, Instance, Layout
 
 SIDE = 100
@@ -33,13 +33,13 @@ PERFECT = {
 """Answers that agree with the truth of every item."""
 
 
-def item(key: str = "one", *, frame: tuple[int, int] = (SIDE, SIDE)) -> Item:
+def item(key: str = "one", *, frame: tuple[int, int] = (SIDE, SIDE)) -> BenchmarkItem:
     instances = tuple(
         Instance(id=name, caption=f"a {name}", category=category, box=Box.from_pixels(*box, width=SIDE, height=SIDE))
         for name, category, box in zip(NAMES, CATEGORIES, BOXES, strict=True)
     )
     scale = frame[0] / SIDE
-    truth = Truth(
+    truth = ItemTruth(
         boxes=tuple(tuple(edge * scale for edge in box) for box in BOXES),
         frame=frame,
         names=NAMES,
@@ -50,6 +50,6 @@ def item(key: str = "one", *, frame: tuple[int, int] = (SIDE, SIDE)) -> Item:
         depth=DEPTH,
         masks=(MASK,) * 3,
     )
-    return Item(
+    return BenchmarkItem(
         key=key, layout=Layout(prompt="cats", width=SIDE, height=SIDE, instances=instances), truth=truth
     )  # fmt: skip

@@ -68,12 +68,12 @@ BUILDS_UPON: Mapping[QuestionKind, tuple[QuestionKind, ...]] = {"attributes_of_d
 """Questions that can only be asked once others about the same picture are answered, whoever answers them."""
 
 Answers = Mapping[Question, object]
-"""Everything the judges said about one picture and, where it was asked, about the reference of its item."""
+"""All answers about one picture, and about the reference of its item where that was asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truth:
-    """What is known about an item, beyond its layout. All sequences are in the order of the layout's instances."""
+class ItemTruth:
+    """What is known about the picture of an item. All sequences are in the order of the layout's instances."""
 
     boxes: tuple[tuple[float, float, float, float], ...]
     """Corners in pixels of `frame`, as the metrics take them (whole numbers where the benchmark truncates)."""
@@ -81,9 +81,9 @@ class Truth:
     """Width and height that `boxes` refer to; the picture itself has the size of the layout."""
     names: tuple[str, ...]
     categories: tuple[str, ...]
-    """What a detector is asked for; instances without a category stand with their caption."""
+    """The category a detector is asked for; the caption where an instance has no category."""
     relations: Mapping[str, str] = field(default_factory=dict)
-    """Statements about two instances by key, such as `(cat, vase)`."""
+    """Statements about two instances by key, such as "in front of" under `(cat, vase)`."""
     details: tuple[str | None, ...] | None = None
     """Longer captions that name colours, textures and shapes, for questions about attributes; without them the
     layout's captions are taken."""
@@ -100,13 +100,13 @@ class Truth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
-    """One picture to draw."""
+class BenchmarkItem:
+    """One picture to draw, and what is known about it."""
 
     key: str
     """Name of the item in its benchmark: a file name without its ending."""
     layout: Layout
-    truth: Truth
+    truth: ItemTruth
     reference: Callable[[], Image.Image] | None = field(default=None, compare=False)
     """Opens the picture that the item was made from."""
     picture_names: tuple[str, ...] = ()
@@ -114,12 +114,12 @@ class Item:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """What a detector is asked for: every category once, sorted."""
+        """The categories a detector is asked for: each once, sorted."""
         return tuple(sorted(set(self.truth.categories)))
 
     @property
     def difficulty(self) -> dict[str, float]:
-        """Numbers to draw scores over: how many instances, and how far their boxes overlap."""
+        """Measures of difficulty: the number of instances and of overlapping pairs, and how far boxes overlap (IoU)."""
         found = overlap(self.layout.boxes)
         return {
             "instances": float(len(self.layout.instances)),
@@ -128,11 +128,11 @@ class Item:
             "total_iou": found.total_iou,
         }
 
-    def resized(self, size: tuple[int, int]) -> Item:
+    def resized(self, size: tuple[int, int]) -> BenchmarkItem:
         """The same item with its layout on a canvas of another width and height; boxes are fractions and stay."""
         return replace(self, layout=self.layout.model_copy(update={"width": size[0], "height": size[1]}))
 
-    def ordered(self, order: object) -> Item:
+    def ordered(self, order: object) -> BenchmarkItem:
         """The same item with a judged order in its layout: row i, column j is 1 when i hides a part of j.
 
         Loops are allowed. An answer of another form leaves the item as it is, like an answer that failed.
@@ -149,7 +149,7 @@ class Item:
 
 
 class Contribution(NamedTuple):
-    """What one picture adds to a score, the sum of all totals over the sum of all weights."""
+    """What one picture adds to a score: a score is the sum of all totals over the sum of all weights."""
 
     total: float
     weight: float = 1.0
@@ -167,18 +167,19 @@ class Column:
 
 
 ParsedAnswers = Mapping[Question, Any]
-"""Answers as `answers.readable` gives them; None for those that are none."""
-ImageRule = Callable[[Item, ParsedAnswers], Mapping[str, Contribution | None]]
-"""What one picture adds to the columns; nothing, or None, where the picture has nothing to say about one."""
-SetRule = Callable[[Iterable[tuple[Item, ParsedAnswers]]], Mapping[str, float | None]]
-"""The columns from all pictures at once; None for one that cannot be computed from them."""
+"""Answers as `parse_answers.parse_answer` gives them; None for those of another form."""
+ImageRule = Callable[[BenchmarkItem, ParsedAnswers], Mapping[str, Contribution | None]]
+"""What one picture adds to each column; None, or no entry, for a column in which the picture does not count."""
+SetRule = Callable[[Iterable[tuple[BenchmarkItem, ParsedAnswers]]], Mapping[str, float | None]]
+"""The value of each column over all pictures; None for a column that cannot be computed from them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec:
-    """A metric, ready to be applied to pictures: the judgements it needs, and its columns.
+    """A metric: the judgements it needs, its columns, and the rule that computes them.
 
-    An answer of None, or of the wrong form, costs the picture its points and is counted, never raised.
+    An answer of None or of another form scores as the worst answer for its picture and is counted as failed; it never
+    raises an error.
     """
 
     name: str
@@ -187,7 +188,7 @@ class MetricSpec:
     of_image: ImageRule | None = None
     of_set: SetRule | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
-    """Everything that moves the number, to be printed with it."""
+    """Settings of the metric that change its value; printed with it."""
 
     def __post_init__(self) -> None:
         assert (self.of_image is None) != (self.of_set is None), f"{self.name}: expected one rule"
@@ -199,24 +200,24 @@ class Benchmark:
 
     name: str
     title: str
-    items: Sequence[Item]
-    """Read from disk where they are taken, in a fixed order."""
+    items: Sequence[BenchmarkItem]
+    """In a fixed order; may be read from disk when they are taken."""
     metrics: tuple[MetricSpec, ...]
     conditions_on: Question | None = None
     """A question about the reference whose answer gives the items their order, before anything is drawn."""
     settings: Mapping[str, object] = field(default_factory=dict)
-    """Everything about the items that moves a number: files, sizes, rules of selection, and what judges are to use."""
+    """What identifies the items: files, sizes, rules of selection, the published judges."""
     reported: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Published figures by method and column name. They were measured by others: see `reported_with`."""
     reported_with: Mapping[str, Any] | None = None
     """How the published figures came about: `source`, `items`, and by kind of question the model of the `judges`, as
     far as that is stated."""
     notes: tuple[str, ...] = ()
-    """What has to be printed next to the results."""
+    """Sentences to print next to the results."""
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        """Everything the judges are asked, each once, in the order the metrics name it."""
+        """All questions of all metrics, each once, in the order of the metrics."""
         asked = [question for metric in self.metrics for question in metric.needs]
         first = [self.conditions_on] if self.conditions_on else []
         return tuple(dict.fromkeys([*first, *asked]))

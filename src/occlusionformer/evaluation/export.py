@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from occlusionformer.evaluation.benchmark import Benchmark, Item
+from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.running.folder import RunFolder
 from occlusionformer.evaluation.running.result import RecordedRun
@@ -73,7 +73,7 @@ def benchmark_of_run(folder: Path) -> Benchmark:
     return Benchmark(**{**vars(run.benchmark), "items": items, "conditions_on": None})
 
 
-def _texts(items: Sequence[Item], format: str, *, lossy: bool) -> tuple[dict[str, str], list[str]]:
+def _texts(items: Sequence[BenchmarkItem], format: str, *, lossy: bool) -> tuple[dict[str, str], list[str]]:
     """The text of every file by its name, and what is lost in them."""
     texts: dict[str, str] = {}
     problems: list[str] = []
@@ -100,7 +100,7 @@ def _index(benchmark: Benchmark, format: str, rows: list[dict[str, Json]]) -> di
     }
 
 
-def _row(item: Item, file: str) -> dict[str, Json]:
+def _row(item: BenchmarkItem, file: str) -> dict[str, Json]:
     layout = item.layout
     ids = [instance.id for instance in layout.instances]
     zorder = layout.zorder

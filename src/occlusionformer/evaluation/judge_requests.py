@@ -1,11 +1,11 @@
-"""What judges are told about an item, kind by kind: what the question needs, and nothing that gives the answer away."""
+"""The requests that judges get about an item: what the question needs, and nothing that gives the answer away."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from occlusionformer.evaluation.benchmark import Item, Question, QuestionKind
+from occlusionformer.evaluation.benchmark import BenchmarkItem, Question, QuestionKind
 from occlusionformer.evaluation.judgement import DescribedInstance, Json, JudgeRequest
 from occlusionformer.evaluation.metrics.grounding import best_box
 from occlusionformer.evaluation.parse_answers import parse_answer
@@ -29,7 +29,7 @@ a whole and are told of no instance."""
 
 
 def request_about(
-    item: Item, kind: QuestionKind, *, given: Mapping[str, Json] | None = None, detected: Json = None
+    item: BenchmarkItem, kind: QuestionKind, *, given: Mapping[str, Json] | None = None, detected: Json = None
 ) -> JudgeRequest:
     """The request for a question of this kind about a picture of the item, whose layout has the size of the picture.
 
@@ -52,7 +52,7 @@ def request_about(
     )
 
 
-def _instances(item: Item, kind: QuestionKind) -> tuple[DescribedInstance, ...]:
+def _instances(item: BenchmarkItem, kind: QuestionKind) -> tuple[DescribedInstance, ...]:
     shown, truth = SHOWN[kind], item.truth
     boxes = truth.boxes
     if "mask" in shown and truth.prompt_boxes is not None:
@@ -78,7 +78,7 @@ def _instances(item: Item, kind: QuestionKind) -> tuple[DescribedInstance, ...]:
 
 
 def _where_detected(
-    item: Item, instances: Sequence[DescribedInstance], detected: Json
+    item: BenchmarkItem, instances: Sequence[DescribedInstance], detected: Json
 ) -> tuple[DescribedInstance, ...]:
     """The instances that were detected, in their detected boxes, in pixels of the picture.
 

@@ -1,4 +1,4 @@
-"""What a judge is asked about a picture, and what it answers. No torch, no numpy."""
+"""Requests to judges, their answers, and their identities. No torch, no numpy."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing_extensions import TypedDict
 from occlusionformer.evaluation.benchmark import QuestionKind
 
 Json = Any
-"""What `json.loads` can return."""
+"""Any value that `json.loads` can return."""
 
 
 class Identity(TypedDict):
-    """Who judges. Two judges with the same identity give the same answers."""
+    """Identifies a judge. Two judges with the same identity give the same answers."""
 
     name: str
     model: str
     revision: str
     """A commit, a digest of the weights, or a date; "unstated" where the judge cannot tell."""
     settings: dict[str, Json]
-    """Everything else that moves an answer: thresholds, sizes, prompt version."""
+    """Everything else that changes answers: thresholds, sizes, prompt version."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedInstance:
-    """One instance, as a judge is told about it."""
+    """One instance in a request."""
 
     name: str
     box: tuple[float, float, float, float]
@@ -39,14 +39,14 @@ class DescribedInstance:
     detail: str | None = None
     """A description that names colour, texture and shape; `category` is then the short one."""
     mask: Mapping[str, Json] | None = None
-    """Where the instance should be seen, as COCO run lengths; for judges that are shown it."""
+    """The visible region of the instance as COCO run lengths, in questions that are prompted with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeRequest:
-    """All that a judge is told with one question about one picture; holds nothing that does not matter for the answer.
+    """One question about one picture. Requests with the same content have the same answer.
 
-    What the answers look like is told by `benchmark.Question`.
+    `benchmark.Question` lists the forms of the answers.
     """
 
     kind: QuestionKind
@@ -57,10 +57,10 @@ class JudgeRequest:
     relations: Mapping[str, str] = field(default_factory=dict)
     """What should hold between instances, by key."""
     given: Mapping[str, Json] = field(default_factory=dict)
-    """Answers of other judges about the same picture, by kind: masks for whoever judges order."""
+    """Answers of other judges about the same picture, by kind, such as masks for a judge of order."""
 
     def as_json(self) -> dict[str, Json]:
-        """Everything that is asked; what is empty is left out."""
+        """The fields that are not empty."""
         everything = {
             "kind": self.kind,
             "frame": list(self.frame),
@@ -92,12 +92,12 @@ class JudgeAnswer:
 
 
 class JudgementError(RuntimeError):
-    """A judge gave nothing usable to this one question: a time-out, a refusal, words that do not parse."""
+    """One question got no usable answer: a time-out, a refusal, a reply that does not parse."""
 
     def __init__(self, reason: str, detail: str = "", *, reply: str | None = None) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
-        """One word or two, to be counted by: `timeout`, `unreadable`, `refused`, `error`."""
+        """What failures are counted by: `timeout`, `unreadable`, `refused`, `error`."""
         self.reply = reply
 
 
@@ -106,7 +106,7 @@ class JudgeUnavailableError(RuntimeError):
 
 
 def digest(value: Json) -> str:
-    """A name for a JSON value: equal values have equal names in every process."""
+    """SHA-256 of a JSON value: equal values have equal digests in every process."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
@@ -116,4 +116,4 @@ def canonical(value: Json) -> str:
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-"""Made once: a hundred thousand keys are computed with it."""
+"""Made once, for speed: a run computes a hundred thousand keys."""

@@ -1,7 +1,7 @@
-"""Answers of judges in the form that metrics take, or None for what is not an answer at all.
+"""Parses answers of judges for the metrics.
 
-What each kind holds is told by `benchmark.Question`. Small things wrong with an answer cost that thing alone: a box
-that is none is dropped, a key that was not answered is no. An answer of another form counts as a failure.
+`benchmark.Question` lists the forms of answers. A small error costs that part alone: an invalid box is dropped, a key
+without an answer is no. An answer of another form is None and counts as a failure.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from occlusionformer.evaluation.benchmark import Item, Question, QuestionKind
+from occlusionformer.evaluation.benchmark import BenchmarkItem, Question, QuestionKind
 from occlusionformer.evaluation.metrics.regions import Runs
 
 ROUNDING = 1e-3
-"""By how much a cosine may leave -1 to 1; half precision does that."""
+"""Tolerance of cosines beyond -1 to 1, for half precision."""
 LARGEST_EDGE = 1e6
-"""Pixels; a box that reaches farther is none."""
+"""Pixels; a box that reaches farther is invalid."""
 
 
-def parse_answer(question: Question, answer: object, item: Item) -> Any:
-    """The answer to a question about the item, ready for the metrics; None when it has another form."""
+def parse_answer(question: Question, answer: object, item: BenchmarkItem) -> Any:
+    """The answer to a question about the item in the form that metrics take; None for an answer of another form."""
     return None if answer is None else _READERS[question.kind](answer, len(item.truth.names))
 
 

@@ -1,4 +1,4 @@
-"""Recorded judgements: one JSON line each, named by picture, question and judge. No torch, no numpy."""
+"""Files of recorded judgements: one JSON line each, keyed by picture, question and judge. No torch, no numpy."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ LOCK_TRIES, LOCK_PAUSE = 50, 0.1
 
 
 class RecordError(ValueError):
-    """A file of records that is damaged in another way than by a run that was stopped while it wrote."""
+    """A file of records is damaged, other than by a writer that was killed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """One judgement that was made, or that failed."""
+class JudgementRecord:
+    """One judgement, also one that failed."""
 
     key: str
-    """Names picture, question and judge: what has the same key need not be asked again."""
+    """Digest of picture, question and judge: a question with the same key need not be asked again."""
     item: str
     kind: QuestionKind
     answer: Json
@@ -55,13 +55,13 @@ class Record:
 
 
 def picture_digest(picture: Image) -> str:
-    """A name for the pixels of a picture, whatever file they came from."""
+    """Digest of the pixels of a picture, independent of its file."""
     rgb = as_rgb(picture)
     return hashlib.sha256(f"RGB {rgb.width} {rgb.height} ".encode() + rgb.tobytes()).hexdigest()
 
 
 def record_key(picture: str, request: JudgeRequest, judge: Identity) -> str:
-    """The name of a judgement, known before it is made."""
+    """The key of a judgement, known before it is made."""
     return digest([picture, request.as_json(), judge])
 
 
@@ -91,7 +91,7 @@ class RecordFile:
         os.fsync(self._file.fileno())
 
     def _lock(self, path: Path) -> None:
-        """A writer that was just killed needs a moment to let go."""
+        """Waits some seconds: the lock of a writer that was just killed is released late."""
         if fcntl is None:
             return
         for attempt in range(LOCK_TRIES):
@@ -116,7 +116,7 @@ class RecordFile:
 
 
 def read_lines(paths: Iterable[Path]) -> Iterator[dict[str, Json]]:
-    """The lines of several files; an unfinished last line is passed over, any other bad line refused."""
+    """The lines of several files. An unfinished last line is skipped; raises RecordError for any other bad line."""
     for path in paths:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -124,12 +124,12 @@ def read_lines(paths: Iterable[Path]) -> Iterator[dict[str, Json]]:
                     yield _parse(line, f"{path}:{number}")
 
 
-def read_records(paths: Iterable[Path]) -> dict[str, Record]:
+def read_records(paths: Iterable[Path]) -> dict[str, JudgementRecord]:
     """Records by key. Of several with one key an answer wins over a failure, and the first over later ones."""
-    found: dict[str, Record] = {}
+    found: dict[str, JudgementRecord] = {}
     for line in read_lines(paths):
         try:
-            record = Record(**line)
+            record = JudgementRecord(**line)
         except TypeError as error:
             raise RecordError(f"expected a recorded judgement, got {canonical(line)[:200]}") from error
         known = found.get(record.key)

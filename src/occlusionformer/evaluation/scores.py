@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from occlusionformer.evaluation.benchmark import Answers, Column, Contribution, Item, MetricSpec, ParsedAnswers
-from occlusionformer.evaluation.metrics.bootstrap import Paired, interval, paired, ratio
+from occlusionformer.evaluation.benchmark import Answers, BenchmarkItem, Column, Contribution, MetricSpec, ParsedAnswers
+from occlusionformer.evaluation.metrics.bootstrap import PairedDifference, interval, paired, ratio
 from occlusionformer.evaluation.parse_answers import parse_answer
 
-Judged = tuple[str, Item, Answers]
-"""One picture: its own key (an item drawn with two seeds is two pictures), its item, and what the judges said."""
+JudgedPicture = tuple[str, BenchmarkItem, Answers]
+"""One picture: its key, its item, and the answers of the judges."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,15 @@ class Score:
     metric: str
     column: Column
     value: float | None
-    """None when there is nothing to compute it from; `status` says why."""
+    """None when it cannot be computed; `status` says why."""
     low: float | None
     high: float | None
     num_images: int
-    """Pictures that count; those that have nothing to say, such as one without pairs for O-mIoU, do not."""
+    """Pictures that count in the score; a picture without overlapping pairs does not count for O-mIoU."""
     num_failed: int
-    """Pictures with a judge that was asked and gave nothing usable."""
+    """Pictures with a question that got no usable answer."""
     num_missing: int
-    """Pictures for which a judge was not asked."""
+    """Pictures with a question that was not asked."""
     keys: tuple[str, ...] = ()
     totals: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
@@ -42,13 +42,13 @@ class Score:
         return "empty" if self.value is None else "ok"
 
 
-def score(metrics: Sequence[MetricSpec], judged: Iterable[Judged]) -> list[Score]:
+def score(metrics: Sequence[MetricSpec], judged: Iterable[JudgedPicture]) -> list[Score]:
     """All columns of all metrics. The order of the pictures changes nothing."""
     pictures = sorted(judged, key=lambda picture: picture[0])
     return [found for metric in metrics for found in _columns(metric, pictures)]
 
 
-def compare(first: Score, second: Score) -> Paired | None:
+def compare(first: Score, second: Score) -> PairedDifference | None:
     """How two methods differ in one column, on the pictures that both have; None when there are none."""
     shared = shared_keys(first, second)
     if not shared:
@@ -77,24 +77,24 @@ def _over(score: Score, keys: Sequence[str]) -> tuple[list[float], list[float]]:
 
 
 @dataclass
-class _Reading:
-    """Pictures with their answers in the form of the metrics, read as they are taken."""
+class _ParsedPictures:
+    """Pictures with their answers parsed for a metric, one after another."""
 
     metric: MetricSpec
-    pictures: Sequence[Judged]
+    pictures: Sequence[JudgedPicture]
     num_failed: int = 0
 
-    def __iter__(self) -> Iterator[tuple[str, Item, ParsedAnswers]]:
+    def __iter__(self) -> Iterator[tuple[str, BenchmarkItem, ParsedAnswers]]:
         for key, item, answers in self.pictures:
             read = {question: parse_answer(question, answers[question], item) for question in self.metric.needs}
             self.num_failed += any(answer is None for answer in read.values())
             yield key, item, read
 
 
-def _columns(metric: MetricSpec, pictures: Sequence[Judged]) -> Iterator[Score]:
+def _columns(metric: MetricSpec, pictures: Sequence[JudgedPicture]) -> Iterator[Score]:
     asked = [picture for picture in pictures if all(question in picture[2] for question in metric.needs)]
     num_missing = len(pictures) - len(asked)
-    reading = _Reading(metric, asked)
+    reading = _ParsedPictures(metric, asked)
     if metric.of_set is not None:
         values = metric.of_set((item, read) for _, item, read in reading) if asked else {}
         for column in metric.columns:

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from occlusionformer.data.engine.models.protocol import Orderer, View
 from occlusionformer.evaluation.judgement import JudgementError, JudgeUnavailableError
 from occlusionformer.evaluation.judges.instaorder import DepthJudge, OrderJudge, load_order, load_orderer
-from occlusionformer.evaluation.judges.patches import Window, cut, mask_input, pair_window, picture_input, square_around
+from occlusionformer.evaluation.judges.patches import (
+    PatchWindow,
+    cut,
+    mask_input,
+    pair_window,
+    picture_input,
+    square_around,
+)
 from occlusionformer.evaluation.judges.registry import load_judge
 from occlusionformer.evaluation.judges.resnet import ResNet
 from occlusionformer.evaluation.masks import encode_mask
@@ -191,16 +198,16 @@ def test_numbers_that_are_none_and_missing_masks_cost_the_picture():
 
 
 def test_squares_have_the_stated_sides():
-    assert square_around(Window(10, 10, 20, 20), 3.0) == Window(2, 2, 34, 34)
-    assert square_around(Window(0, 0, 100, 4), 2.0).width == 110
-    pair = pair_window(Window(0, 0, 20, 20), Window(40, 0, 20, 20))
+    assert square_around(PatchWindow(10, 10, 20, 20), 3.0) == PatchWindow(2, 2, 34, 34)
+    assert square_around(PatchWindow(0, 0, 100, 4), 2.0).width == 110
+    pair = pair_window(PatchWindow(0, 0, 20, 20), PatchWindow(40, 0, 20, 20))
     assert pair.width == pair.height == int(1.1 * 73)
 
 
 def test_what_lies_outside_the_picture_is_zero():
     image = np.arange(12, dtype=np.uint8).reshape(3, 4) + 1
-    np.testing.assert_array_equal(cut(image, Window(-1, 1, 3, 3)), [[0, 5, 6], [0, 9, 10], [0, 0, 0]])
-    assert not cut(image, Window(10, 10, 2, 2)).any()
+    np.testing.assert_array_equal(cut(image, PatchWindow(-1, 1, 3, 3)), [[0, 5, 6], [0, 9, 10], [0, 0, 0]])
+    assert not cut(image, PatchWindow(10, 10, 2, 2)).any()
 
 
 def test_pictures_are_resized_with_opencvs_cubic_kernel():

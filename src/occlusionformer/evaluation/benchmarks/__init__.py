@@ -1,13 +1,13 @@
-"""Benchmarks as data: a definition names the source of its items, the metrics that apply and what was published.
+"""Benchmarks as data: a definition names the source of its items, the metrics that apply and published figures.
 
-Adding one is writing a definition, a JSON file like those in `definitions/`; a new kind of file to read items from is
-one more source in `sources/`.
+A new benchmark is a definition, a JSON file like those in `definitions/`. A new file format to read items from is a
+module in `sources/`.
 """
 
 from __future__ import annotations
 
 from occlusionformer.evaluation.benchmarks.definition import Definition
 from occlusionformer.evaluation.benchmarks.loading import benchmark_names, load_benchmark
-from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems, Source
+from occlusionformer.evaluation.benchmarks.source import BenchmarkError, BenchmarkSource, LoadedItems
 
-__all__ = ["BenchmarkError", "Definition", "LoadedItems", "Source", "benchmark_names", "load_benchmark"]
+__all__ = ["BenchmarkError", "BenchmarkSource", "Definition", "LoadedItems", "benchmark_names", "load_benchmark"]

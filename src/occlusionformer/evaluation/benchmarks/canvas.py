@@ -1,4 +1,4 @@
-"""In which size a layout is drawn: models take sides that are multiples of an image token."""
+"""The sizes in which a layout may be drawn: models take sides that are multiples of an image token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark says about itself, as a JSON document."""
+"""The JSON document that defines a benchmark."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class ReportedWith(Document):
 
 
 class Definition(Document):
-    """A benchmark without its items. Raises LayoutError with every problem."""
+    """A benchmark without its items. Parsing raises LayoutError with every problem."""
 
     name: Text = Field(description="Short name, also of the folder its results go to.")
-    title: Text = Field(description="What tables call it.")
+    title: Text = Field(description="Name in tables and reports.")
     source: dict[str, Any] = Field(description="`format`, the name of a source, and the settings of that source.")
     metrics: tuple[Text, ...] = Field(description="Names of the metrics that apply.", min_length=1)
     conditions_on: Literal["order of the reference"] | None = Field(
-        None, description="What judges must say about the references before anything can be drawn."
+        None, description="A question about the references whose answer is part of the layouts to draw."
     )
-    judges: dict[Text, Text] = Field({}, description="What the published protocol asks, by kind of question.")
+    judges: dict[Text, Text] = Field({}, description="Judges of the published protocol, by kind of question.")
     reported: dict[Text, dict[Text, float]] = Field({}, description="Published figures, by method and column.")
     reported_with: ReportedWith | None = Field(None, description="How the published figures were measured.")
-    notes: tuple[Text, ...] = Field((), description="What has to be printed next to the results.")
+    notes: tuple[Text, ...] = Field((), description="Sentences to print next to the results.")
 
     @classmethod
     def problems_between(cls, fields: Mapping[str, Any]) -> list[Problem]:

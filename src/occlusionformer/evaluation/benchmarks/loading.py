@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from occlusionformer.evaluation.benchmark import Benchmark, Item, Question
+from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem, Question
 from occlusionformer.evaluation.benchmarks.definition import Definition
 from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems
 from occlusionformer.evaluation.benchmarks.sources import SOURCES
@@ -17,11 +17,11 @@ from occlusionformer.layout import LayoutError
 from occlusionformer.layout.problems import one_of
 
 MOST_SHOWN = 20
-"""Problems of rows that a message lists; files that are of another form altogether have one in every row."""
+"""The most problems of rows that a message lists: a file in a wrong format has one in every row."""
 
 
 def benchmark_names() -> tuple[str, ...]:
-    """The benchmarks of this package."""
+    """Names of the benchmarks of this package."""
     folder = resources.files("occlusionformer.evaluation.benchmarks") / "definitions"
     return tuple(sorted(path.name.removesuffix(".json") for path in folder.iterdir() if path.name.endswith(".json")))
 
@@ -77,7 +77,7 @@ def load_benchmark(name: str | Path, data: str | Path | None = None, *, unreadab
 
 
 def _exceptions(loaded: LoadedItems) -> dict[str, Any]:
-    """Rows and boxes that were not taken as they are; the first of them by name."""
+    """Settings that list rows left out and boxes cut off."""
     found: dict[str, Any] = {"left out": list(loaded.refused)}
     if loaded.clipped:
         found["clipped boxes"] = {"number": len(loaded.clipped), "first": loaded.clipped[:MOST_SHOWN]}
@@ -117,13 +117,13 @@ def _definition(name: str | Path) -> tuple[Definition, Path | None]:
     return Definition.model_validate_json(path.read_bytes()), path.parent
 
 
-def _repeated(items: Sequence[Item]) -> list[str]:
+def _repeated(items: Sequence[BenchmarkItem]) -> list[str]:
     counts = Counter(item.key for item in items)
     return [f"{key}: expected every id once, got it {count} times" for key, count in counts.items() if count > 1]
 
 
-def _first_of_each(items: Sequence[Item]) -> tuple[Item, ...]:
-    first: dict[str, Item] = {}
+def _first_of_each(items: Sequence[BenchmarkItem]) -> tuple[BenchmarkItem, ...]:
+    first: dict[str, BenchmarkItem] = {}
     for item in items:
         first.setdefault(item.key, item)
     return tuple(first.values())

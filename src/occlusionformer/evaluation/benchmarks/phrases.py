@@ -1,4 +1,4 @@
-"""What a detector can be asked for, from a caption: the noun phrase it starts with."""
+"""Categories for a detector from captions: the noun phrase that a caption starts with."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ENDS = _words(
     "through to toward towards under underneath up upon walking wearing which who whose while with within without "
     "and or but where"
 )
-"""Words that a phrase does not go beyond; what follows says where the thing is, or what it does."""
+"""Words that end a noun phrase; what follows them is a place or an action."""
 COLLECTIVE = _words("bunch group pair piece set part side stack pile row bottle cup glass bowl plate slice")
-"""Heads after which `of` says what the thing is."""
+"""Nouns after which `of` belongs to the phrase: `cup of tea`."""
 
 
 def head_phrase(caption: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the items of a benchmark come from: files of a folder, read by a source that knows their form."""
+"""Sources of benchmark items: each reads one file format from a folder."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.benchmark import BenchmarkItem
 from occlusionformer.layout import LayoutError
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import shown
 from occlusionformer.pictures import is_hidden
 
 _KEY = re.compile(r"[\w-][\w.-]*", re.ASCII)
-"""Keys become file names."""
+"""Keys are used as file names."""
 
 
 class BenchmarkError(ValueError):
-    """Everything that is wrong with a benchmark or its files; `problems` holds one line for each."""
+    """A benchmark or its files cannot be used; `problems` holds one line for each problem."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(dict.fromkeys(problems))
@@ -32,8 +32,8 @@ class BenchmarkError(ValueError):
 class LoadedItems:
     """Items of a benchmark's files, and the rows that could not be read."""
 
-    items: list[Item] = field(default_factory=list)
-    made_later: Sequence[Item] | None = None
+    items: list[BenchmarkItem] = field(default_factory=list)
+    made_later: Sequence[BenchmarkItem] | None = None
     """In place of `items`: a sequence that makes each item when it is taken, every key once."""
     problems: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -58,21 +58,21 @@ class LoadedItems:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """A form that items are kept in."""
+class BenchmarkSource:
+    """A file format of benchmark items."""
 
     name: str
     settings: type[Document]
     """The fields of `source` in a definition, beside `format`."""
     read: Callable[[Any, Path], LoadedItems]
-    """Items of a folder, with the settings. Problems of single rows are in the reading; raises BenchmarkError for
-    what concerns all of them, such as files that are not there."""
+    """Reads the items of a folder with the settings. Problems of single rows are in the result; raises BenchmarkError
+    for problems of all of them, such as missing files."""
     has_files: bool = True
-    """Whether there is a folder to read; without, the settings are all there is."""
+    """False for items that are made from the settings alone."""
 
 
 def files_in(folder: Path, patterns: Iterable[str]) -> list[Path]:
-    """The files that the first pattern with any finds, sorted. Raises BenchmarkError when there are none."""
+    """The files of the first pattern that matches any, sorted. Raises BenchmarkError when no pattern matches."""
     tried = list(patterns)
     for pattern in tried:
         if found := sorted(path for path in folder.glob(pattern) if path.is_file() and not is_hidden(path)):
@@ -81,7 +81,7 @@ def files_in(folder: Path, patterns: Iterable[str]) -> list[Path]:
 
 
 def checked_key(value: object) -> str:
-    """A name that can be a file's. Raises LayoutError."""
+    """A key that can be used as a file name. Raises LayoutError for any other value."""
     key = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise LayoutError([f"expected an id of letters, digits, '.', '_' and '-', got {shown(value)}"])
@@ -89,7 +89,7 @@ def checked_key(value: object) -> str:
 
 
 def text_field(row: dict[str, Any], name: str) -> str:
-    """Raises LayoutError for a field that is not text."""
+    """The text of a field. Raises LayoutError for a missing field and for one that is not text."""
     if not isinstance(row.get(name), str):
         raise LayoutError([f"{name}: expected text, got {shown(row.get(name))}"])
     return str(row[name])

@@ -1,4 +1,4 @@
-"""Rows of Parquet files, with the pictures in them opened only when they are looked at."""
+"""Rows of Parquet files; their pictures are decoded only when they are opened."""
 
 from __future__ import annotations
 

@@ -1,22 +1,21 @@
-"""What a layout itself says about the picture: the truth of items that come with nothing more."""
+"""Truths that follow from a layout alone, for items without annotations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
 
-from occlusionformer.evaluation.benchmark import Truth
+from occlusionformer.evaluation.benchmark import ItemTruth
 from occlusionformer.layout import Box, Layout
 
 LEAST_IOU = 0.05
-"""Overlap from which on a pair counts for O-mIoU where the data set does not list pairs."""
+"""The least IoU of a pair that counts for O-mIoU, where the data set does not list pairs."""
 
 
-def truth_of(layout: Layout, *, categories: Sequence[str] | None = None) -> Truth:
-    """Boxes in pixels of the canvas; categories, by default those of the instances, or their captions.
+def truth_of(layout: Layout, *, categories: Sequence[str] | None = None) -> ItemTruth:
+    """The truth of a layout: boxes in pixels of the canvas, categories (by default the captions where there are none).
 
-    Declared relations count as occlusions where the boxes meet: who is in front of something far away hides no part
-    of it.
+    Declared relations count as occlusions only where the boxes overlap.
     """
     boxes = layout.boxes
     named = [instance.category or instance.caption for instance in layout.instances]
@@ -26,7 +25,7 @@ def truth_of(layout: Layout, *, categories: Sequence[str] | None = None) -> Trut
         hides = {(i, j) for i, j in layout.zorder.edges if boxes[i].intersection(boxes[j])}
         places = range(len(boxes))
         order = tuple(tuple(int((i, j) in hides) for j in places) for i in places)
-    return Truth(
+    return ItemTruth(
         boxes=tuple(pixels(box, layout.width, layout.height) for box in boxes),
         frame=(layout.width, layout.height),
         names=tuple(instance.id for instance in layout.instances),
@@ -41,7 +40,7 @@ def pixels(box: Box, width: int, height: int) -> tuple[float, float, float, floa
 
 
 def counted_pairs(boxes: Sequence[Box], hides: set[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Pairs whose boxes overlap by LEAST_IOU, or of which one hides the other and the boxes meet."""
+    """Pairs of indices whose boxes overlap by LEAST_IOU, or overlap at all where one instance hides the other."""
     return tuple(
         (i, j)
         for i, j in combinations(range(len(boxes)), 2)

@@ -1,1 +1,1 @@
-"""Judges: whatever looks at a picture and answers questions about it. Importing this loads no model library."""
+"""Judges answer questions about pictures. Importing this package loads no model library."""

@@ -19,7 +19,7 @@ NEARER, FARTHER, UNKNOWN = 1, 0, -1
 
 
 class ArtJudge:
-    """Categories must be names of packaged objects; where they are is found out, not told."""
+    """Finds packaged objects in a picture; the categories of a request must be their names."""
 
     kinds: frozenset[QuestionKind] = frozenset({"detect", "entity", "order", "depth"})
     needs: frozenset[QuestionKind] = frozenset()
@@ -32,7 +32,7 @@ class ArtJudge:
     def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
         """All questions about one picture are answered by looking at it once."""
         names = tuple(each.category or "" for each in request.instances)
-        seen = self._look(picture, names)
+        seen = self._note_pictures(picture, names)
         boxes = [_in_pixels(one.box, picture) for one in seen.sightings]
         if request.kind == "detect":
             return JudgeAnswer(answer=_by_name(names, boxes))
@@ -47,7 +47,7 @@ class ArtJudge:
         depth = np.where(order == 1, NEARER, np.where(order.T == 1, FARTHER, UNKNOWN))
         return JudgeAnswer(answer=depth.tolist())
 
-    def _look(self, picture: Image, names: tuple[str, ...]) -> scenes.Verdict:
+    def _note_pictures(self, picture: Image, names: tuple[str, ...]) -> scenes.Verdict:
         key = (picture_digest(picture), names)
         if self._last is None or self._last[0] != key:
             try:
@@ -75,7 +75,7 @@ def _by_name(names: tuple[str, ...], boxes: list[list[float] | None]) -> dict[st
 def _given(
     request: JudgeRequest, picture: Image, names: tuple[str, ...], boxes: list[list[float] | None]
 ) -> list[int | None]:
-    """For every instance what was seen of it; twins are told apart by where they were declared."""
+    """The index of the sighting for every instance; instances of one name are matched by their declared boxes."""
     declared = request.boxes_in(picture.width, picture.height)
     free = [place for place, box in enumerate(boxes) if box is not None]
     given: list[int | None] = []
@@ -90,7 +90,7 @@ def _given(
 
 
 def _renumbered(order_NN: np.ndarray, given: list[int | None]) -> np.ndarray:
-    """The order by instance; what was not seen hides nothing."""
+    """The order by instance; an instance that was not seen hides nothing."""
     padded_NN = np.pad(order_NN, ((0, 1), (0, 1)))
     places = [len(order_NN) if place is None else place for place in given]
     renumbered_NN: np.ndarray = padded_NN[np.ix_(places, places)]

@@ -1,4 +1,4 @@
-"""CLIP: how alike pictures and texts are.
+"""CLIP: the similarity of pictures and texts.
 
 Two libraries load the same weights; they cut text and resize pictures in slightly different ways.
 """
@@ -25,7 +25,7 @@ DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 class ClipEncoder(Protocol):
-    """Pictures and texts in one space."""
+    """Embeds pictures and texts in one space."""
 
     identity: Identity
 
@@ -39,7 +39,7 @@ class ClipEncoder(Protocol):
 
 
 class ClipJudge:
-    """Plain cosines, -1 to 1: not scaled, not clamped."""
+    """Raw cosines, -1 to 1: not scaled, not clamped."""
 
     kinds: frozenset[QuestionKind] = frozenset({"clip_global", "clip_local"})
     needs: frozenset[QuestionKind] = frozenset()
@@ -50,7 +50,7 @@ class ClipJudge:
         self.identity = encoder.identity
 
     def judge(self, picture: Image.Image, request: JudgeRequest) -> JudgeAnswer:
-        """The whole picture and the prompt, or each instance's box and caption."""
+        """The cosine of the picture and the prompt, or of the crop and the caption of each instance."""
         if request.kind == "clip_global":
             return JudgeAnswer(answer=self._cosines([picture], [request.prompt or ""])[0])
         boxes = [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in request.boxes_in(*picture.size)]

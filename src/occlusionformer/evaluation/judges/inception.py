@@ -1,4 +1,4 @@
-"""Inception V3, the eyes of FID: the 2048 numbers before the last layer, for pictures resized as clean-fid does it."""
+"""Inception V3 for FID: the 2048 features before the last layer, of pictures resized as clean-fid does it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Extractor = Callable[[Tensor], Tensor]
 
 
 class InceptionJudge:
-    """Describes a picture by numbers; FID compares those of many."""
+    """Feature vectors of pictures, for FID."""
 
     kinds: frozenset[QuestionKind] = frozenset({"fid_features"})
     needs: frozenset[QuestionKind] = frozenset()

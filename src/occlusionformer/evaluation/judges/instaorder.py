@@ -1,6 +1,6 @@
-"""InstaOrderNet: who hides whom, and who is nearer, pair by pair (arXiv 2111.14562).
+"""InstaOrderNet: occlusion and depth order of instances, pair by pair (arXiv 2111.14562).
 
-Every pair is shown in both orders and the two opinions are averaged. Arrays: N instances, P ordered pairs.
+The network sees every pair in both orders, and the two predictions are averaged. Arrays: N instances, P ordered pairs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Pair = tuple[int, int]
 
 
 class PairJudge(ABC):
-    """Shows a network every pair of masks in both orders."""
+    """Runs a network on every pair of masks, in both orders."""
 
     needs: frozenset[QuestionKind] = frozenset({"segment"})
     parallel = 1
@@ -62,7 +62,7 @@ class PairJudge(ABC):
             raise JudgementError("no masks", "the picture could not be segmented")
         masks = [None if mask is None else decode_mask(mask) for mask in given]
         image = np.array(as_rgb(picture))
-        answer = self._nothing(len(masks))
+        answer = self._empty_answer(len(masks))
         seen = [place for place, mask in enumerate(masks) if mask is not None]
         pairs = combinations(seen, 2)
         while batch := list(islice(pairs, BATCH)):
@@ -82,7 +82,7 @@ class PairJudge(ABC):
         return iter(logits.chunk(2))
 
     @abstractmethod
-    def _nothing(self, num_instances: int) -> list[list[int]]:
+    def _empty_answer(self, num_instances: int) -> list[list[int]]:
         """The answer before any pair is judged."""
 
     @abstractmethod
@@ -99,7 +99,7 @@ class OrderJudge(PairJudge):
 
     kinds: frozenset[QuestionKind] = frozenset({"order"})
 
-    def _nothing(self, num_instances: int) -> list[list[int]]:
+    def _empty_answer(self, num_instances: int) -> list[list[int]]:
         return [[0] * num_instances for _ in range(num_instances)]
 
     def _input(self, image: np.ndarray, first: np.ndarray, second: np.ndarray) -> Tensor:
@@ -144,7 +144,7 @@ class DepthJudge(PairJudge):
 
     kinds: frozenset[QuestionKind] = frozenset({"depth"})
 
-    def _nothing(self, num_instances: int) -> list[list[int]]:
+    def _empty_answer(self, num_instances: int) -> list[list[int]]:
         return [[UNKNOWN] * num_instances for _ in range(num_instances)]
 
     def _input(self, image: np.ndarray, first: np.ndarray, second: np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""What InstaOrder's networks see of a pair: two masks and the picture, cut out and resized as they were trained.
+"""Inputs of InstaOrder's networks: two masks and the picture, cut out and resized as in training.
 
 Boxes are whole pixels x, y, width, height and may reach beyond the picture, where everything is 0. Arrays: H rows,
 W columns, S side of the network's input.
@@ -21,7 +21,7 @@ PAIR_FACTOR = 2.0
 LEAST_MARGIN = 1.1
 
 
-class Window(NamedTuple):
+class PatchWindow(NamedTuple):
     """A rectangle of the picture."""
 
     x: int
@@ -30,28 +30,28 @@ class Window(NamedTuple):
     height: int
 
 
-def tight(mask_HW: np.ndarray) -> Window:
+def tight(mask_HW: np.ndarray) -> PatchWindow:
     """The smallest rectangle around the set pixels; there must be one."""
     rows, columns = np.flatnonzero(mask_HW.any(1)), np.flatnonzero(mask_HW.any(0))
-    return Window(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+    return PatchWindow(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
 
 
-def square_around(window: Window, factor: float) -> Window:
+def square_around(window: PatchWindow, factor: float) -> PatchWindow:
     """A square around the centre, of `factor` times the area and at least a tenth longer than the longer side."""
     x, y, width, height = window
     side = max(np.sqrt(factor * width * height), LEAST_MARGIN * width, LEAST_MARGIN * height)
-    return Window(int(x + width / 2 - side / 2), int(y + height / 2 - side / 2), int(side), int(side))
+    return PatchWindow(int(x + width / 2 - side / 2), int(y + height / 2 - side / 2), int(side), int(side))
 
 
-def pair_window(first: Window, second: Window) -> Window:
-    """Where InstaOrderNet_o looks for the order of two instances."""
+def pair_window(first: PatchWindow, second: PatchWindow) -> PatchWindow:
+    """The window that InstaOrderNet_o gets for the order of two instances."""
     a, b = square_around(first, INSTANCE_FACTOR), square_around(second, INSTANCE_FACTOR)
     left, top = min(a.x, b.x), min(a.y, b.y)
     right, bottom = max(a.x + a.width, b.x + b.width), max(a.y + a.height, b.y + b.height)
-    return square_around(Window(left, top, right - left, bottom - top), PAIR_FACTOR)
+    return square_around(PatchWindow(left, top, right - left, bottom - top), PAIR_FACTOR)
 
 
-def cut(array: np.ndarray, window: Window) -> np.ndarray:
+def cut(array: np.ndarray, window: PatchWindow) -> np.ndarray:
     """The window of an array of rows and columns, with zeros outside of it."""
     height, width = array.shape[:2]
     out = np.zeros((window.height, window.width, *array.shape[2:]), array.dtype)

@@ -1,4 +1,4 @@
-"""What every judge promises, whatever looks at the picture behind it."""
+"""The interface of all judges."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ class Judge(Protocol):
 
     @property
     def identity(self) -> Identity:
-        """Known from the start and never changing."""
+        """Known from the start; it never changes."""
         ...
 
     @property
     def kinds(self) -> frozenset[QuestionKind]:
-        """What it can be asked."""
+        """The kinds of questions it answers."""
         ...
 
     @property
     def needs(self) -> frozenset[QuestionKind]:
-        """Answers of other judges it wants in `JudgeRequest.given`."""
+        """Kinds of questions whose answers by other judges it needs in `JudgeRequest.given`."""
         ...
 
     @property
     def parallel(self) -> int:
-        """How many questions may be asked at once, from threads."""
+        """How many questions may be asked at once, from several threads."""
         ...
 
     def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:

@@ -24,7 +24,7 @@ except ImportError:  # before transformers 5 the plain name is the one that need
     from transformers import Qwen2VLImageProcessor as PictureSplitter
 
 PUBLISHED_MODEL = "Qwen/Qwen2.5-VL-32B-Instruct"
-"""What the published figures were judged with; about 67 GB in bfloat16."""
+"""The judge of the published figures; about 67 GB in bfloat16."""
 
 MAX_TOKENS = 1024
 
@@ -36,7 +36,7 @@ PICTURE_TOKEN = "<|image_pad|>"
 
 
 class QwenModel:
-    """Text first, picture second, answered by the likeliest word each time."""
+    """Gets the text first and the picture second; decodes greedily."""
 
     parallel = 1
 
@@ -85,7 +85,7 @@ class QwenModel:
 
 
 def _plain(text: str) -> str:
-    """A caption must not end the turn or stand for a picture."""
+    """Text without special tokens: a caption must not end the turn or stand for a picture."""
     return text.replace("<|", "< |")
 
 

@@ -27,7 +27,7 @@ NOTHING: frozenset[QuestionKind] = frozenset()
 
 
 class JudgeInfo(NamedTuple):
-    """What is known of a judge before anything of it is imported."""
+    """What is known of a judge before its module is imported."""
 
     loader: str
     """Module and function inside this package."""
@@ -35,7 +35,7 @@ class JudgeInfo(NamedTuple):
     needs: frozenset[QuestionKind] = NOTHING
     argument: Literal["optional", "required", "none"] = "optional"
     extra: str = "eval"
-    """What to install where a library is missing."""
+    """The extra to install where a library is missing."""
 
 
 PACKAGED: Mapping[str, JudgeInfo] = {
@@ -56,11 +56,11 @@ ARGUMENTS = {
     "instaorder-order": "InstaOrderNet_o.pth.tar",
     "instaorder-depth": "InstaOrderNet_d.pth.tar",
 }
-"""What the argument looks like where there must be one."""
+"""Examples of required arguments, for messages."""
 
 
 class UnknownJudgeError(ValueError):
-    """No judge answers to this name."""
+    """There is no judge of this name."""
 
     def __init__(self, spec: str) -> None:
         super().__init__(f"judges: expected one of ({', '.join(judge_names())}), with :ARGUMENT or not, got {spec!r}")
@@ -83,7 +83,7 @@ def check_judge(spec: str) -> None:
 
 
 def judge_info(spec: str) -> JudgeInfo | None:
-    """What is known of a judge without loading it; None for one of another package."""
+    """Facts about a judge of this package, without loading it; None for a judge of another package."""
     return PACKAGED.get(spec.partition(":")[0])
 
 

@@ -12,7 +12,7 @@ RESNET_50 = (3, 4, 6, 3)
 
 
 class Bottleneck(nn.Module):
-    """Narrow, look around, widen; the stride sits in the middle."""
+    """Convolutions of 1, 3 and 1 pixels with a residual; the stride is in the middle one."""
 
     def __init__(self, channels: int, width: int, *, stride: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A picture of `channels` in, `classes` logits out."""
+    """(B, channels, H, W) to (B, classes) logits."""
 
     def __init__(self, channels: int, classes: int, *, depths: Sequence[int] = RESNET_50, width: int = 64) -> None:
         super().__init__()

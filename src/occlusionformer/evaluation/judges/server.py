@@ -1,4 +1,4 @@
-"""Speaking models behind an OpenAI-compatible server, such as vLLM."""
+"""Vision-language models behind an OpenAI-compatible server, such as vLLM."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from occlusionformer.evaluation.judges.vlm_prompts import SYSTEM
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_SUCH_SERVICE = {401, 403, 404, 405}
-"""Answers that will not change from one picture to the next."""
+"""HTTP statuses that are the same for every picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """How a server is asked."""
+    """Settings of the requests to a server."""
 
     max_tokens: int = 1024
     """Enough for the boxes of the fullest published layouts."""
@@ -35,11 +35,11 @@ class ServerConfig:
     pause: float = 1.0
     """Seconds before the second try, doubled before each later one."""
     parallel: int = 16
-    """Questions on their way at once; a server that batches is idle with fewer."""
+    """Questions sent at once; a server that batches is idle with fewer."""
 
 
 class ServerModel:
-    """One model of a server. Threads may ask at once."""
+    """One model of a server. Safe to be used from several threads."""
 
     def __init__(self, base_url: str, model: str | None = None, *, config: ServerConfig | None = None) -> None:
         """Raises JudgeUnavailableError when the server does not answer, or serves no such model."""
@@ -67,7 +67,7 @@ class ServerModel:
         }
 
     def ask(self, text: str, picture: Image) -> str:
-        """Raises JudgementError after the last try, JudgeUnavailableError where no other picture would fare better."""
+        """The reply. Raises JudgementError after the last try, JudgeUnavailableError where all pictures would fail."""
         message = self._message(text, picture)
         for attempt in range(self._config.retries + 1):
             if attempt:
@@ -99,7 +99,7 @@ class ServerModel:
         }
 
     def _served(self) -> dict[str, str]:
-        """What the server calls its models, and where it has each of them from."""
+        """The models of the server by id, with the path or name each was loaded from."""
         try:
             response = self._client.get("models")
             response.raise_for_status()

@@ -1,4 +1,4 @@
-"""Where a judge's weights come from: a name for exactly these files, and a device to run them on."""
+"""Identifies the weights of judges, and chooses the device to run them on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def best_dtype(device: torch.device) -> torch.dtype:
 
 
 def short_name(path: str) -> str:
-    """A model's name without the place it lies in on this machine; names on a hub stay whole."""
+    """The name of a model without the folder it is in; names on a hub stay whole."""
     return Path(path).name if Path(path).exists() else path
 
 
@@ -39,7 +39,7 @@ def revision(path: str, config: Any = None) -> str:
 
 
 def _digest(files: list[Path]) -> str:
-    """Over names and contents."""
+    """SHA-256 over names and contents."""
     total = hashlib.sha256()
     for path in files:
         total.update(path.name.encode() + b"\0")

@@ -1,4 +1,4 @@
-"""How sure a score is: resampling of pictures, for one method and for the difference of two.
+"""Confidence of scores by resampling pictures: intervals for one method and for the difference of two.
 
 Every score here is a ratio: the sum of what the pictures contribute over the sum of their weights. With weights of 1
 that is the mean over pictures, with the number of judgements as weight the share over all judgements.
@@ -33,22 +33,22 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Paired:
-    """How the scores of two methods differ on the same pictures: the first minus the second."""
+class PairedDifference:
+    """The difference of the scores of two methods on the same pictures: the first minus the second."""
 
     difference: float
     low: float
     high: float
     p_value: float
-    """Share of random exchanges of the two methods, picture by picture, that differ at least as much."""
+    """Share of random exchanges of the two methods, picture by picture, that differ by at least as much."""
     wins: int
-    """Pictures on which the first has the greater score."""
+    """Number of pictures on which the first has the greater score."""
     ties: int
     losses: int
 
 
 def ratio(totals: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """The score itself; its last digit does not depend on the order of the pictures."""
+    """The score: sum of totals over sum of weights, independent of the order of the pictures to the last digit."""
     values, shares = _columns(totals, weights)
     return math.fsum(values) / math.fsum(shares)
 
@@ -81,7 +81,7 @@ def paired(
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
     seed: int = SEED,
-) -> Paired:
+) -> PairedDifference:
     """The difference of two methods, both resampled with the same pictures; columns have one entry for each picture.
 
     The p-value is that of a permutation test, the observed exchange counted in: it is never 0.
@@ -106,7 +106,7 @@ def paired(
     sides = np.sign(np.round(_ratio(a, weight_a) - _ratio(b, weight_b), 12))
     wins, losses = int((sides > 0).sum()), int((sides < 0).sum())
     p_value = (extreme + 1) / (resamples + 1)
-    return Paired(difference, low, high, p_value, wins, len(a) - wins - losses, losses)
+    return PairedDifference(difference, low, high, p_value, wins, len(a) - wins - losses, losses)
 
 
 def _exchanged(keeps: np.ndarray, columns: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -169,6 +169,6 @@ def _columns(totals: ArrayLike, weights: ArrayLike | None) -> tuple[np.ndarray, 
 
 
 def _sorted(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """The pictures in an order of their own, so that how they were listed does not matter."""
+    """The pictures in a canonical order, so that the result does not depend on how they were listed."""
     places = np.lexsort(columns)
     return tuple(column[places] for column in columns)

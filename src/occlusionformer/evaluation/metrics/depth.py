@@ -1,4 +1,4 @@
-"""Who is nearer: judged depth order against the known one (arXiv 2111.14562: weighted disagreement rate, WHDR).
+"""Depth order: weighted human disagreement rate, WHDR, of judged and known order (arXiv 2111.14562).
 
 Matrices are N x N: 1 in row i, column j says that i is nearer than j, 0 that it is farther, 2 that they are as near.
 Only i < j is looked at.

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 MANY = 2
-"""Pictures by feature from which on the features themselves are let go, and their covariance is rooted instead."""
+"""With more pictures than this many times the features, the covariance is computed and its root taken."""
 BLOCK = 1024
-"""Rows taken at a time."""
+"""Rows processed at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """Mean and spread of a set of feature vectors."""
+    """Mean and root of the covariance of a set of feature vectors."""
 
     mean: np.ndarray
     root: np.ndarray

@@ -1,4 +1,4 @@
-"""Whether the picture shows what was written: answers to yes-or-no questions, and likeness of pictures and texts."""
+"""Agreement of pictures with texts: answers to yes-or-no questions, and CLIP similarity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ATTRIBUTES = ("color", "texture", "shape")
 
 
 class Count(NamedTuple):
-    """Part of a share over a whole set: sums of these, not their ratios, are added up over pictures."""
+    """One picture's part of a score that is pooled over the set: totals and numbers are added up over pictures."""
 
     total: float
     number: int
@@ -35,7 +35,7 @@ def successes(answers: Mapping[str, object], keys: Sequence[str]) -> Count:
 def attribute_counts(answers: Mapping[str, Mapping[str, object]], names: Sequence[str]) -> dict[str, Count]:
     """LayoutSAM-Eval of one picture (arXiv 2412.03859): yes by spatial, color, texture and shape, over its instances.
 
-    An instance that is not in its place has no colour, texture or shape either.
+    An instance that is not present has no to all attributes.
     """
     yes = dict.fromkeys(("spatial", *ATTRIBUTES), 0)
     for name in names:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 UNKNOWN = -1
-"""In a truth: a pair that does not count."""
+"""Value of a pair in a truth that does not count."""
 
 
 def square(name: str, matrix: ArrayLike, values: Sequence[int], *, like: np.ndarray | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Who hides whom: judged occlusions against the declared ones (arXiv 2111.14562: recall, precision and F1).
+"""Occlusion order: recall, precision and F1 of judged occlusions (arXiv 2111.14562).
 
 Matrices are N x N: 1 in row i, column j says that i hides a part of j. Both directions at once are legal.
 """
@@ -16,7 +16,7 @@ PairSet = Literal["all", "nbor"]
 
 
 class Scores(NamedTuple):
-    """How well the occlusions of one picture were met, each from 0 to 1."""
+    """Scores of one picture, each 0 to 1."""
 
     recall: float
     precision: float
@@ -28,7 +28,7 @@ def occlusion_scores(
 ) -> Scores:
     """Recall, precision and F1 of one picture over all known pairs, in both directions.
 
-    What nothing was to be divided by is 1: a picture without a declared and without a judged occlusion scores 1
+    0 divided by 0 is 1: a picture without a declared and without a judged occlusion scores 1
     throughout. With `nbor`, pairs that are not `adjacent` are taken as judged to be apart; declared ones still count.
 
     Raises ValueError for matrices that are not of one square shape, or that hold something else than 0, 1 and, in
@@ -51,7 +51,7 @@ def occlusion_scores(
 
 
 def has_occlusion(truth: ArrayLike) -> bool:
-    """Whether anything is declared to hide anything."""
+    """Whether any occlusion is declared."""
     return bool((np.asarray(truth) == 1).any())
 
 

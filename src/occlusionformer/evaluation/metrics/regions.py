@@ -71,7 +71,7 @@ def resized(mask: Mapping[str, Any] | RunLength, height: int, width: int) -> dic
 def touching(masks: np.ndarray) -> np.ndarray:
     """(N, N) whether mask i, grown by one pixel up, down, left and right, meets mask j; of (N, H, W) masks.
 
-    The pairs that `nbor` of arXiv 2111.14562 entries at. No mask touches itself.
+    The pairs that `nbor` of arXiv 2111.14562 compares. No mask touches itself.
     """
     pixels = np.asarray(masks, bool)
     grown = pixels.copy()

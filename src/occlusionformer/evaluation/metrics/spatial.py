@@ -1,4 +1,4 @@
-"""Where things are: detected boxes against declared ones (arXiv 2509.19282, mIoU and O-mIoU).
+"""mIoU and O-mIoU: detected boxes against declared ones (arXiv 2509.19282).
 
 Boxes are x1, y1, x2, y2 in any unit, the same one for both sides.
 """
@@ -17,7 +17,7 @@ Detections = Mapping[str, Sequence[Edges]]
 
 
 class Match(NamedTuple):
-    """The detected box that a declared one was given."""
+    """The detected box that is matched to a declared one."""
 
     box: tuple[float, ...]
     iou: float
@@ -46,7 +46,7 @@ def iou_matrix(boxes: Sequence[Edges], others: Sequence[Edges]) -> np.ndarray:
 
 
 def greedy_match(boxes: Sequence[Edges], categories: Sequence[str], detected: Detections) -> list[Match | None]:
-    """For every declared box the detected one of its category that it is given, or None.
+    """For every declared box the detected one of its category that is matched to it, or None.
 
     Inside a category, pairs are accepted from the greatest overlap down while both boxes are free, those that do not
     overlap at all included; this is not the assignment with the greatest sum. Equal overlaps are taken in the order

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from occlusionformer.evaluation.benchmark import Item, Question
+from occlusionformer.evaluation.benchmark import BenchmarkItem, Question
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.reports.numbers import number_text
 from occlusionformer.evaluation.reports.pictures import legend, order_text, picture_view, reference_view
@@ -30,7 +30,7 @@ def main_score(result: Result) -> Score | None:
     return next((score for score in result.scores if score.keys), None)
 
 
-def worst_and_best(result: Result, items: Mapping[str, Item], store: JudgementStore) -> list[Section]:
+def worst_and_best(result: Result, items: Mapping[str, BenchmarkItem], store: JudgementStore) -> list[Section]:
     """The layouts at both ends of the main score."""
     score = main_score(result)
     if score is None:
@@ -51,7 +51,7 @@ def worst_and_best(result: Result, items: Mapping[str, Item], store: JudgementSt
     return sections
 
 
-def layout_case(item: Item, drawn: Sequence[tuple[Result, str, Json]]) -> Markup | None:
+def layout_case(item: BenchmarkItem, drawn: Sequence[tuple[Result, str, Json]]) -> Markup | None:
     """One layout: its reference where there is one, and the pictures of results with their captions and detections.
 
     None where no picture is there any more.

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from occlusionformer.evaluation.benchmark import Question
 from occlusionformer.evaluation.judgement import Json
-from occlusionformer.evaluation.metrics.bootstrap import Paired
+from occlusionformer.evaluation.metrics.bootstrap import PairedDifference
 from occlusionformer.evaluation.reports.cases import CASES, layout_case, per_picture
 from occlusionformer.evaluation.reports.labels import labels
 from occlusionformer.evaluation.reports.numbers import column_title, number_text
@@ -31,7 +31,7 @@ class Comparison:
     second_value: float | None
     """The scores over the common pictures."""
     num_common: int
-    paired: Paired | None
+    paired: PairedDifference | None
     """First minus second."""
     why: str | None
     """Why there is no difference to be told."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.benchmark import BenchmarkItem
 from occlusionformer.evaluation.reports.labels import labels
 from occlusionformer.evaluation.reports.pictures import picture_path, reference_path
 from occlusionformer.evaluation.running.folder import RunFolder
@@ -26,7 +26,7 @@ MOST_SIDE = 2048
 """Pixels of a cell."""
 
 
-def common_items(results: Sequence[Result]) -> dict[str, Item]:
+def common_items(results: Sequence[Result]) -> dict[str, BenchmarkItem]:
     """The items that all results have a picture of, by key in their order. Raises ValueError where there are none."""
     first = _items(results[0])
     shared = set.intersection(*(_keys(result) for result in results))
@@ -36,7 +36,7 @@ def common_items(results: Sequence[Result]) -> dict[str, Item]:
     return found
 
 
-def chosen_items(items: Mapping[str, Item], keys: Sequence[str], number: int) -> list[Item]:
+def chosen_items(items: Mapping[str, BenchmarkItem], keys: Sequence[str], number: int) -> list[BenchmarkItem]:
     """The items of some keys; without keys, as many as `number`, spread evenly over all of them.
 
     Raises ValueError for keys that are not there, and for a number below 1.
@@ -52,7 +52,9 @@ def chosen_items(items: Mapping[str, Item], keys: Sequence[str], number: int) ->
     return [found[place * len(found) // count] for place in range(count)]
 
 
-def picture_grid(results: Sequence[Result], items: Sequence[Item], *, side: int, boxes: bool = False) -> Image.Image:
+def picture_grid(
+    results: Sequence[Result], items: Sequence[BenchmarkItem], *, side: int, boxes: bool = False
+) -> Image.Image:
     """Rows of layouts, columns of results; a column of references comes first where all of them were kept.
 
     `side` is the longer side of every picture in pixels. `boxes` draws the frames of the layout over every picture.
@@ -86,13 +88,13 @@ def _keys(result: Result) -> set[str]:
     return set(result.document["difficulty"])
 
 
-def _items(result: Result) -> dict[str, Item]:
+def _items(result: Result) -> dict[str, BenchmarkItem]:
     if result.path is None:
         raise ValueError("results: expected folders of runs")
     return {item.key: item for item in RunFolder(result.path).items()}
 
 
-def _drawn(result: Result, item: Item) -> Path:
+def _drawn(result: Result, item: BenchmarkItem) -> Path:
     path = picture_path(result, item)
     if path is None:
         raise ValueError(f"{result.path}: expected a picture of {item.key}, found none")

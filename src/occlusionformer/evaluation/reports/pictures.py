@@ -8,7 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 from PIL import Image
 
-from occlusionformer.evaluation.benchmark import Item, Question
+from occlusionformer.evaluation.benchmark import BenchmarkItem, Question
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.parse_answers import parse_answer
 from occlusionformer.evaluation.running.folder import REFERENCES
@@ -28,7 +28,7 @@ MOST_RELATIONS = 8
 """Relations that are spelled out below a picture."""
 
 
-def picture_path(result: Result, item: Item) -> Path | None:
+def picture_path(result: Result, item: BenchmarkItem) -> Path | None:
     """Where the picture of an item is; None where it is not any more."""
     folder = result.document["run"]["pictures"]
     names = (item.key, *item.picture_names)
@@ -37,20 +37,20 @@ def picture_path(result: Result, item: Item) -> Path | None:
     return next((place for place in places if place is not None and place.is_file()), None)
 
 
-def reference_path(result: Result, item: Item) -> Path | None:
+def reference_path(result: Result, item: BenchmarkItem) -> Path | None:
     """Where a copy of the reference picture of an item is; None where none was kept."""
     place = result.path / REFERENCES / f"{item.key}.webp" if result.path else None
     return place if place is not None and place.is_file() else None
 
 
-def picture_view(result: Result, item: Item, caption: str, *, detected: Json = None) -> Markup | None:
+def picture_view(result: Result, item: BenchmarkItem, caption: str, *, detected: Json = None) -> Markup | None:
     """The drawn picture with the boxes of the layout, and dashed those of an answer to `detect`; None without one."""
     return _view(
         picture_path(result, item), item.layout, caption, (*_declared(item.layout), *_detected(item, detected))
     )
 
 
-def reference_view(result: Result, item: Item) -> Markup | None:
+def reference_view(result: Result, item: BenchmarkItem) -> Markup | None:
     """The reference with the boxes of the layout; None without one."""
     return _view(reference_path(result, item), item.layout, "reference", _declared(item.layout))
 
@@ -99,7 +99,7 @@ def _declared(layout: Layout) -> tuple[PictureBox, ...]:
     )
 
 
-def _detected(item: Item, answer: Json) -> tuple[PictureBox, ...]:
+def _detected(item: BenchmarkItem, answer: Json) -> tuple[PictureBox, ...]:
     """Detected boxes come in pixels of the picture, which has the size of the layout."""
     width, height = item.layout.width, item.layout.height
     found = parse_answer(Question("detect"), answer, item) or {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.benchmark import BenchmarkItem
 from occlusionformer.evaluation.reports.cases import worst_and_best
 from occlusionformer.evaluation.reports.difficulty import MEASURES, by_difficulty, difficulty_rows, group_score
 from occlusionformer.evaluation.reports.export import csv_text, difficulty_csv, latex_text
@@ -20,7 +20,7 @@ from occlusionformer.layout import write_atomic
 from occlusionformer.reporting import Section, line_chart, page, table, text
 
 
-def write_reports(result: Result, items: Mapping[str, Item], store: JudgementStore) -> None:
+def write_reports(result: Result, items: Mapping[str, BenchmarkItem], store: JudgementStore) -> None:
     """`table.md`, `table.csv`, `table.tex`, `difficulty.csv` and `report.html` in the folder of the run."""
     assert result.path is not None
     summaries = summarise([result])
@@ -31,7 +31,7 @@ def write_reports(result: Result, items: Mapping[str, Item], store: JudgementSto
     write_atomic(result.path / "report.html", _report(result, items, store))
 
 
-def _report(result: Result, items: Mapping[str, Item], store: JudgementStore) -> str:
+def _report(result: Result, items: Mapping[str, BenchmarkItem], store: JudgementStore) -> str:
     run = result.document["run"]
     notes = [text(note) for note in run["benchmark"]["notes"]]
     results = [text(f"{items_text(result)}."), table(table_headers(result), table_rows(result)), *notes]

@@ -1,1 +1,1 @@
-"""Runs: pictures are drawn and judged, every step is on the disk, and the result is computed from there alone."""
+"""Runs: pictures are drawn and judged, every step is written to disk, and results are computed from the files alone."""

@@ -1,4 +1,4 @@
-"""Which code is running: versions, and the commit where the package is a working tree. No torch."""
+"""Versions of the code that is running, and its commit where the package is a working tree. No torch."""
 
 from __future__ import annotations
 

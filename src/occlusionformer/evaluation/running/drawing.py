@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.benchmark import BenchmarkItem
 from occlusionformer.evaluation.benchmarks.canvas import accepted_sizes
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.records import picture_digest
@@ -24,12 +24,23 @@ BATCH = 8
 DIGESTS_AT_ONCE = 64
 """Pictures whose digests are written at once."""
 
-MADE = ("model", "versions", "width", "height", "steps", "guidance", "grounding_ratio", "strength", "device", "dtype")
-"""What a result tells of how its pictures were made."""
+PROVENANCE_FIELDS = (
+    "model",
+    "versions",
+    "width",
+    "height",
+    "steps",
+    "guidance",
+    "grounding_ratio",
+    "strength",
+    "device",
+    "dtype",
+)
+"""Fields of a picture's provenance that a result states."""
 
 
 def draw_missing(
-    plan: Plan, folder: RunFolder, files: ShardFiles, items: Sequence[Item], progress: Progress
+    plan: Plan, folder: RunFolder, files: ShardFiles, items: Sequence[BenchmarkItem], progress: Progress
 ) -> dict[str, Path]:
     """The picture of every item, by key; what is there already is not drawn again.
 
@@ -45,11 +56,11 @@ def draw_missing(
     known = folder.digests()
     new = [item for item in items if (item.key, "generated") not in known]
     for start in range(0, len(new), DIGESTS_AT_ONCE):
-        _look(new[start : start + DIGESTS_AT_ONCE], places, files)
+        _note_pictures(new[start : start + DIGESTS_AT_ONCE], places, files)
     return places
 
 
-def _draw(missing: Sequence[Item], plan: Plan, places: Mapping[str, Path], progress: Progress) -> None:
+def _draw(missing: Sequence[BenchmarkItem], plan: Plan, places: Mapping[str, Path], progress: Progress) -> None:
     if not missing:
         return
     assert not isinstance(plan.method, Path)
@@ -60,7 +71,9 @@ def _draw(missing: Sequence[Item], plan: Plan, places: Mapping[str, Path], progr
     progress("drawing", len(missing), len(missing))
 
 
-def _draw_batch(items: Sequence[Item], generator: PictureMaker, drawing: Drawing, places: Mapping[str, Path]) -> None:
+def _draw_batch(
+    items: Sequence[BenchmarkItem], generator: PictureMaker, drawing: Drawing, places: Mapping[str, Path]
+) -> None:
     drawn = generator.generate([drawing.request(item.layout) for item in items])
     for item, picture in zip(items, drawn, strict=True):
         if isinstance(picture, Image.Image):
@@ -71,8 +84,8 @@ def _draw_batch(items: Sequence[Item], generator: PictureMaker, drawing: Drawing
             picture.save(places[item.key])
 
 
-def _look(items: Sequence[Item], places: Mapping[str, Path], files: ShardFiles) -> None:
-    """Note what pictures show."""
+def _note_pictures(items: Sequence[BenchmarkItem], places: Mapping[str, Path], files: ShardFiles) -> None:
+    """Note the digests of pictures, and check their sizes."""
     entries: list[PictureEntry] = []
     problems: list[str] = []
     for item in items:
@@ -102,9 +115,9 @@ def _look(items: Sequence[Item], places: Mapping[str, Path], files: ShardFiles) 
 
 
 def _made(path: Path) -> dict[str, Json] | None:
-    """What the picture says about its making; None for one that says nothing."""
+    """The provenance in a picture file; None where it has none."""
     try:
         provenance = read_provenance(path)
     except ProvenanceError:
         return None
-    return {name: value for name, value in provenance.items() if name in MADE}
+    return {name: value for name, value in provenance.items() if name in PROVENANCE_FIELDS}

@@ -2,12 +2,12 @@
 
 | file | content |
 |---|---|
-| `run.json` | what was asked for; written first, never changed |
+| `run.json` | the plan of the run; written first, never changed |
 | `items.jsonl` | the items of the benchmark |
-| `pictures/KEY.png` | what was drawn |
+| `pictures/KEY.png` | the drawn pictures |
 | `references/KEY.webp` | small copies of the reference pictures, for reports |
-| `pictures-KofN.jsonl` | the digest of every picture and reference that was looked at |
-| `judges-KofN.jsonl` | who judged, or why somebody could not |
+| `pictures-KofN.jsonl` | the digests of pictures and references |
+| `judges-KofN.jsonl` | identities of the judges, or why one was not available |
 | `judgements-KofN.jsonl` | every judgement |
 | `result.json`, `table.md`, `table.csv`, `table.tex`, `difficulty.csv`, `report.html` | computed from the above |
 
@@ -24,15 +24,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from occlusionformer.evaluation.benchmark import Item, Subject
+from occlusionformer.evaluation.benchmark import BenchmarkItem, Subject
 from occlusionformer.evaluation.judgement import Identity, Json, canonical
-from occlusionformer.evaluation.records import Record, RecordFile, read_lines, read_records
+from occlusionformer.evaluation.records import JudgementRecord, RecordFile, read_lines, read_records
 from occlusionformer.evaluation.running.snapshot import MERELY_PRINTED, item_as_json, item_of_json
 from occlusionformer.layout import write_atomic
 
 REFERENCES = "references"
 FORMAT = 1
-"""Raised when a file changes its meaning."""
+"""Version of the file formats; increased when a file changes its meaning."""
 
 
 class Shard(NamedTuple):
@@ -72,7 +72,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def start(self, document: Mapping[str, Json], items: Sequence[Item]) -> None:
+    def start(self, document: Mapping[str, Json], items: Sequence[BenchmarkItem]) -> None:
         """Lay out the folder, or go on with one that was laid out for the same run.
 
         Raises ValueError that lists what differs. Versions of code, notes and published figures may differ; what was
@@ -87,7 +87,7 @@ class RunFolder:
         write_atomic(self.path / "run.json", _pretty(document))
 
     def document(self) -> dict[str, Json]:
-        """What the run was started with. Raises ValueError for a folder without a run."""
+        """The content of `run.json`. Raises ValueError for a folder without a run."""
         try:
             document = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -98,15 +98,15 @@ class RunFolder:
             raise ValueError(f"{self.path / 'run.json'}: expected a run of format {FORMAT}")
         return document
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[BenchmarkItem]:
         """The items as they were when the run started, without references."""
         return [item_of_json(line) for line in read_lines([self.path / "items.jsonl"])]
 
-    def picture(self, item: Item) -> Path:
+    def picture(self, item: BenchmarkItem) -> Path:
         """Where the picture of an item is, or will be."""
         return self.path / "pictures" / f"{item.key}.png"
 
-    def reference(self, item: Item) -> Path:
+    def reference(self, item: BenchmarkItem) -> Path:
         """Where the copy of the reference of an item is, or will be."""
         return self.path / REFERENCES / f"{item.key}.webp"
 
@@ -124,7 +124,7 @@ class RunFolder:
         return [ways[name] for name in sorted(ways)]
 
     def judge_availability(self) -> JudgeAvailability:
-        """Raises ValueError where one judge was not the same all the time: its answers must not be mixed."""
+        """Raises ValueError where one judge has several identities: their answers must not be mixed."""
         identities: dict[str, Identity] = {}
         reasons: dict[str, str] = {}
         for line in self._lines("judges"):
@@ -135,7 +135,7 @@ class RunFolder:
                 raise ValueError(f"{line['spec']}: expected one judge, got {known} and {canonical(line['identity'])}")
         return JudgeAvailability(identities=identities, reasons=reasons)
 
-    def records(self) -> dict[str, Record]:
+    def records(self) -> dict[str, JudgementRecord]:
         return read_records(self._files("judgements"))
 
     def writing(self, shard: Shard) -> ShardFiles:
@@ -175,7 +175,7 @@ class ShardFiles:
     def unavailable(self, spec: str, reason: str) -> None:
         self._open["judges"].append([{"spec": spec, "unavailable": reason}])
 
-    def judgements(self, records: Iterable[Record]) -> None:
+    def judgements(self, records: Iterable[JudgementRecord]) -> None:
         self._open["judgements"].append(record.as_json() for record in records)
 
 

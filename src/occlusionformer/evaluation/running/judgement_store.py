@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from occlusionformer.evaluation.benchmark import BUILDS_UPON, Item, Question, Subject
+from occlusionformer.evaluation.benchmark import BUILDS_UPON, BenchmarkItem, Question, Subject
 from occlusionformer.evaluation.judge_requests import request_about
 from occlusionformer.evaluation.judgement import Identity, Json, JudgeRequest
-from occlusionformer.evaluation.records import Record, record_key
+from occlusionformer.evaluation.records import JudgementRecord, record_key
 from occlusionformer.evaluation.running.folder import RunFolder
 from occlusionformer.evaluation.running.judge_specs import JudgeSpec, judge_spec_for
 
@@ -20,7 +20,7 @@ class JudgementStore:
     specs: Sequence[JudgeSpec]
     identities: dict[str, Identity]
     """By the name of the judge."""
-    records: dict[str, Record]
+    records: dict[str, JudgementRecord]
     digests: dict[tuple[str, Subject], str]
     """Digests of generated and reference pictures, by the key of their item."""
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -39,11 +39,11 @@ class JudgementStore:
         self.digests.update(folder.digests())
         self.sizes.update(folder.sizes())
 
-    def as_drawn(self, item: Item) -> Item:
+    def as_drawn(self, item: BenchmarkItem) -> BenchmarkItem:
         """The item with its layout in the size of its generated picture."""
         return item.resized(self.sizes[item.key]) if item.key in self.sizes else item
 
-    def request(self, item: Item, question: Question) -> JudgeRequest:
+    def request(self, item: BenchmarkItem, question: Question) -> JudgeRequest:
         """What is told with a question, once everything that it builds upon was asked."""
         spec = judge_spec_for(question.kind, self.specs)
         given: dict[str, Json] = {
@@ -54,7 +54,7 @@ class JudgementStore:
         pictured = self.as_drawn(item) if question.subject == "generated" else item
         return request_about(pictured, question.kind, given=given, detected=detected)
 
-    def key(self, item: Item, question: Question) -> str | None:
+    def key(self, item: BenchmarkItem, question: Question) -> str | None:
         """The name of a judgement; None while its picture or its judge is not known."""
         known = self._keys.get((item.key, question))
         if known is not None:
@@ -69,21 +69,21 @@ class JudgementStore:
             self._keys[item.key, question] = key
         return key
 
-    def record(self, item: Item, question: Question) -> Record | None:
+    def record(self, item: BenchmarkItem, question: Question) -> JudgementRecord | None:
         """The judgement; None where it was not made."""
         key = self.key(item, question)
         return None if key is None else self.records.get(key)
 
-    def answers(self, item: Item, questions: Iterable[Question]) -> Mapping[Question, Json]:
+    def answers(self, item: BenchmarkItem, questions: Iterable[Question]) -> Mapping[Question, Json]:
         """Answers about an item: None where a judge gave nothing usable, no entry for what was not asked."""
         found = {question: self.record(item, question) for question in questions}
         return {question: record.answer for question, record in found.items() if record is not None}
 
-    def conditioned(self, item: Item, condition: Question | None) -> Item:
+    def conditioned(self, item: BenchmarkItem, condition: Question | None) -> BenchmarkItem:
         """The item with the order that a judge saw in its reference; as it is where none was seen or asked for."""
         answer = None if condition is None else self._answer(item, condition)
         return item if answer is None else item.ordered(answer)
 
-    def _answer(self, item: Item, question: Question) -> Json:
+    def _answer(self, item: BenchmarkItem, question: Question) -> Json:
         record = self.record(item, question)
         return None if record is None else record.answer

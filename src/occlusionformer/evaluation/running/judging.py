@@ -1,7 +1,7 @@
-"""The second half of a run: every question is put to the judge that answers it, and what it says is recorded.
+"""The second half of a run: every question is put to the judge that answers it, and the answer is recorded.
 
 Judges are asked one after another, so that only one model is in memory at a time. A question that a judge cannot
-answer costs that one answer; a judge that is not to be had costs all of its answers; neither stops the run.
+answer costs that one answer; a judge that is not available costs all of its answers; neither stops the run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from occlusionformer.evaluation.benchmark import Item, Question
+from occlusionformer.evaluation.benchmark import BenchmarkItem, Question
 from occlusionformer.evaluation.judgement import (
     JudgeAnswer,
     JudgementError,
@@ -22,7 +22,7 @@ from occlusionformer.evaluation.judgement import (
     canonical,
 )
 from occlusionformer.evaluation.judges.protocol import Judge
-from occlusionformer.evaluation.records import Record, picture_digest
+from occlusionformer.evaluation.records import JudgementRecord, picture_digest
 from occlusionformer.evaluation.running.folder import PictureEntry, ShardFiles
 from occlusionformer.evaluation.running.judge_specs import (
     JudgeSpec,
@@ -45,7 +45,7 @@ FOREIGN_ERRORS = (
     TypeError,
     ValueError,
 )
-"""What a judge of somebody else's may raise about one picture."""
+"""Exceptions of judges that cost one question and do not stop the run."""
 
 DIGESTS_AT_ONCE = 64
 """References whose digests are written at once."""
@@ -56,9 +56,9 @@ MOST_DETAIL = 300
 
 @dataclass(frozen=True, kw_only=True)
 class JudgingContext:
-    """What judges are heard about."""
+    """Items, pictures and files of the shard that is being judged."""
 
-    items: Sequence[Item]
+    items: Sequence[BenchmarkItem]
     pictures: Mapping[str, Path]
     """The drawn picture of every item; may be empty when only references are asked about."""
     store: JudgementStore
@@ -70,15 +70,15 @@ class JudgingContext:
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """Everything one judge is asked about one picture, and the names of the answers."""
+    """All requests to one judge about one picture, with the keys of their answers."""
 
-    item: Item
+    item: BenchmarkItem
     subject: str
     asked: tuple[tuple[str, JudgeRequest], ...]
 
 
 def run_judges(context: JudgingContext, questions: Sequence[Question]) -> None:
-    """Put all questions, and those that their judges build upon, about all items.
+    """Ask all questions, and their prerequisites, about all items.
 
     Raises ValueError where a judge has become another one since its first answers.
     """
@@ -118,7 +118,7 @@ def _note_references(context: JudgingContext, subjects: set[str]) -> None:
 
 
 def _run_judge(context: JudgingContext, spec: JudgeSpec, questions: Sequence[Question]) -> None:
-    """All that one judge is asked. It is loaded when there is something to ask that nobody has answered yet."""
+    """Ask one judge all its questions. It is loaded only when something is not answered yet."""
     if spec.name in context.store.identities and not _tasks(context, questions):
         return
     try:
@@ -149,7 +149,7 @@ def _recognise(context: JudgingContext, spec: JudgeSpec, judge: Judge) -> None:
 
 
 def _tasks(context: JudgingContext, questions: Sequence[Question]) -> list[_Task]:
-    """What is still to be asked, picture by picture; the same about the same pixels is asked once."""
+    """Open questions by picture; a question about the same pixels is asked once."""
     tasks = []
     taken: set[str] = set()
     for item in context.items:
@@ -163,7 +163,7 @@ def _tasks(context: JudgingContext, questions: Sequence[Question]) -> list[_Task
 
 
 def _unanswered(
-    context: JudgingContext, item: Item, questions: Sequence[Question]
+    context: JudgingContext, item: BenchmarkItem, questions: Sequence[Question]
 ) -> Iterator[tuple[str, JudgeRequest]]:
     store = context.store
     for question in questions:
@@ -173,8 +173,8 @@ def _unanswered(
             yield key, store.request(item, question)
 
 
-def _answers(judge: Judge, task: _Task, context: JudgingContext) -> list[Record]:
-    """Runs in a thread. Questions about one picture follow one another, so that a judge may remember it."""
+def _answers(judge: Judge, task: _Task, context: JudgingContext) -> list[JudgementRecord]:
+    """Runs in a thread. Questions about one picture follow one another, so that a judge can keep what it computed."""
     picture = _open(task, context)
     return [_answer(judge, picture, key, request, task.item.key) for key, request in task.asked]
 
@@ -187,14 +187,14 @@ def _open(task: _Task, context: JudgingContext) -> Image.Image:
     return read_picture(path, name=str(path)).image
 
 
-def _answer(judge: Judge, picture: Image.Image, key: str, request: JudgeRequest, item: str) -> Record:
+def _answer(judge: Judge, picture: Image.Image, key: str, request: JudgeRequest, item: str) -> JudgementRecord:
     """The judgement, or how it failed."""
     failure, reply = "", None
     try:
         judged_answer = judge.judge(picture, request)
         if isinstance(judged_answer, JudgeAnswer) and judged_answer.answer is not None:
             canonical(judged_answer.answer)
-            return Record(
+            return JudgementRecord(
                 key=key,
                 item=item,
                 kind=request.kind,
@@ -211,12 +211,12 @@ def _answer(judge: Judge, picture: Image.Image, key: str, request: JudgeRequest,
         failure = f"timeout: {error}"
     except FOREIGN_ERRORS as error:
         failure = f"error: {type(error).__name__}: {error}"
-    return Record(
+    return JudgementRecord(
         key=key, item=item, kind=request.kind, answer=None, failure=failure[:MOST_DETAIL].rstrip(": "), reply=reply
     )
 
 
-def _record(context: JudgingContext, spec: JudgeSpec, futures: Sequence[Future[list[Record]]]) -> None:
+def _record(context: JudgingContext, spec: JudgeSpec, futures: Sequence[Future[list[JudgementRecord]]]) -> None:
     for done, future in enumerate(as_completed(futures)):
         context.progress(f"asking {spec.name}", done, len(futures))
         records = future.result()

@@ -1,4 +1,4 @@
-"""What a run is to do: which pictures, from whom, judged by whom. No torch."""
+"""Plans of runs: benchmark, method, settings of drawing, judges. No torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from occlusionformer.evaluation.benchmark import Benchmark, Item
+from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem
 from occlusionformer.evaluation.benchmarks import load_benchmark
 from occlusionformer.evaluation.benchmarks.loading import Unreadable
 from occlusionformer.evaluation.judgement import Json, digest
@@ -27,7 +27,7 @@ MOST_PROBLEMS = 100
 
 
 class PictureMaker(Protocol):
-    """A picture maker, or a method of somebody else's that hands out plain pictures."""
+    """A generator of this package, or any object with `generate` that returns pictures."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Sequence[GeneratedImage | Image.Image]:
         """One picture per request, in their order."""
@@ -35,12 +35,12 @@ class PictureMaker(Protocol):
 
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is, and how much there is."""
+"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """The numbers every picture is drawn with; None leaves one to the model."""
+    """Settings that all pictures are drawn with; None leaves a setting to the model."""
 
     seed: int = 0
     """The same for every item, as the published protocols have it."""
@@ -69,7 +69,7 @@ class Drawing:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A run. With names alone in it, it can be divided among processes."""
+    """Everything that a run is defined by. A plan of names alone can be divided among processes."""
 
     benchmark: Benchmark | str
     data: Path | None = None
@@ -77,14 +77,14 @@ class Plan:
     unreadable: Unreadable = "fail"
     """What to do about rows of those files that cannot be read."""
     method: PictureMaker | str | Path
-    """Who draws: a picture maker, the name of one, or a folder of pictures named by the keys of the items."""
+    """A picture maker, the name of a generator, or a folder of pictures named by the keys of the items."""
     judges: tuple[Judge | str, ...] = ()
-    """The first one that can answers a question."""
+    """A question goes to the first judge that answers its kind."""
     drawing: Drawing = Drawing()
     limit: int | None = None
     """Take only the first items."""
     name: str | None = None
-    """What the method is called in tables."""
+    """Name of the method in tables."""
 
     def load(self) -> Benchmark:
         """The benchmark itself. Raises ValueError for an unknown name, and for files that are not the benchmark's."""
@@ -92,7 +92,7 @@ class Plan:
             return load_benchmark(self.benchmark, self.data, unreadable=self.unreadable)
         return self.benchmark
 
-    def items_of(self, benchmark: Benchmark) -> list[Item]:
+    def items_of(self, benchmark: Benchmark) -> list[BenchmarkItem]:
         """The items to draw. Raises ValueError for keys that could not be file names, and for none at all."""
         count = len(benchmark.items) if self.limit is None else min(self.limit, len(benchmark.items))
         items = [benchmark.items[place] for place in range(count)]
@@ -106,8 +106,8 @@ class Plan:
             raise ValueError("\n".join(problems[:20]))
         return items
 
-    def document(self, benchmark: Benchmark, items: list[Item]) -> dict[str, Json]:
-        """Everything that decides the result, as `run.json` has it."""
+    def document(self, benchmark: Benchmark, items: list[BenchmarkItem]) -> dict[str, Json]:
+        """Everything that determines the result, as written to `run.json`."""
         described = benchmark_as_json(benchmark)
         asked = {
             "format": FORMAT,
@@ -138,7 +138,7 @@ class Plan:
         return self.method.name if isinstance(self.method, Path) else self.model_name
 
     def check(self) -> None:
-        """Raises ValueError with everything that can be seen to be wrong before anything is loaded."""
+        """Raises ValueError with every problem that can be found before anything is loaded."""
         problems: list[str] = []
         for judge in self.judges:
             try:
@@ -160,7 +160,7 @@ class Plan:
             raise ValueError("\n".join(problems))
 
 
-def pictures_by_key(folder: Path, items: list[Item]) -> Mapping[str, Path]:
+def pictures_by_key(folder: Path, items: list[BenchmarkItem]) -> Mapping[str, Path]:
     """The picture of every item, named by its key or as published code names it.
 
     Raises ValueError that lists the items without a picture, and those with several.

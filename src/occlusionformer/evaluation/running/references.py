@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.benchmark import BenchmarkItem
 from occlusionformer.evaluation.running.folder import RunFolder
 from occlusionformer.layout import write_atomic
 
@@ -18,7 +18,7 @@ LOSSLESS = 256
 QUALITY = 85
 
 
-def keep_references(folder: RunFolder, items: Sequence[Item]) -> None:
+def keep_references(folder: RunFolder, items: Sequence[BenchmarkItem]) -> None:
     """Copy the references that are not there yet. One that cannot be opened is left out: no number depends on it."""
     for item in items:
         path = folder.reference(item)

@@ -1,4 +1,4 @@
-"""The result of a run as JSON: scores with everything that moves them, computed from the run's folder alone."""
+"""Results of runs as JSON: scores with all settings, computed from the folder of a run alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from occlusionformer.evaluation.benchmark import Benchmark, Column, Item, MetricSpec, Question
+from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem, Column, MetricSpec, Question
 from occlusionformer.evaluation.judgement import Json, digest
 from occlusionformer.evaluation.running.folder import RunFolder
 from occlusionformer.evaluation.running.judge_specs import JudgeSpec, all_questions, judge_spec_for, judge_spec_of_json
@@ -17,15 +17,15 @@ from occlusionformer.evaluation.running.snapshot import benchmark_of_json, item_
 from occlusionformer.evaluation.scores import Score, score
 
 FORMAT = 1
-"""Raised when a key changes its meaning."""
+"""Version of the document; increased when a key changes its meaning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came out, and the document that says so."""
+    """Scores of a run and the document they are part of."""
 
     document: Mapping[str, Json]
-    """As `result.json` has it."""
+    """The content of `result.json`."""
     scores: tuple[Score, ...]
     path: Path | None = None
     """The folder of the run, for its pictures."""
@@ -35,7 +35,7 @@ class Result:
         return str(self.document["run"]["method"])
 
     def value(self, column: str) -> float | None:
-        """A number of the table. Raises KeyError for a column that the benchmark does not have."""
+        """The value of a column. Raises KeyError for a column that the benchmark does not have."""
         return next(score for score in self.scores if score.column.name == column).value if self._has(column) else None
 
     def _has(self, column: str) -> bool:
@@ -46,11 +46,11 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedRun:
-    """What a folder holds, ready to be scored."""
+    """Benchmark, items and judgements of a folder, ready to be scored."""
 
     folder: RunFolder
     benchmark: Benchmark
-    items: Mapping[str, Item]
+    items: Mapping[str, BenchmarkItem]
     store: JudgementStore
 
     @classmethod
@@ -108,12 +108,14 @@ def read_result(path: Path) -> Result:
 
 
 def result_text(result: Result) -> str:
-    """The document, the same to the last byte for the same records."""
+    """The document as text, byte for byte the same for the same records."""
     return json.dumps(result.document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _judges(benchmark: Benchmark, store: JudgementStore, folder: RunFolder, items: Sequence[Item]) -> list[Json]:
-    """Who judged what, how often, and what failed how often."""
+def _judges(
+    benchmark: Benchmark, store: JudgementStore, folder: RunFolder, items: Sequence[BenchmarkItem]
+) -> list[Json]:
+    """For every judge its questions, with the numbers of answers and failures."""
     reasons = folder.judge_availability().reasons
     questions = all_questions(benchmark.questions, store.specs)
     told = []
@@ -127,7 +129,7 @@ def _judges(benchmark: Benchmark, store: JudgementStore, folder: RunFolder, item
     return told
 
 
-def _conditioned(benchmark: Benchmark, store: JudgementStore, items: Sequence[Item]) -> Json:
+def _conditioned(benchmark: Benchmark, store: JudgementStore, items: Sequence[BenchmarkItem]) -> Json:
     """How many items were drawn with an order that judges saw in their references; None where that is not asked."""
     condition = benchmark.conditions_on
     if condition is None:
@@ -136,7 +138,7 @@ def _conditioned(benchmark: Benchmark, store: JudgementStore, items: Sequence[It
     return {"on": str(condition), "number": sum(record is not None and record.answer is not None for record in records)}
 
 
-def _counts(question: Question, store: JudgementStore, items: Sequence[Item]) -> dict[str, Json]:
+def _counts(question: Question, store: JudgementStore, items: Sequence[BenchmarkItem]) -> dict[str, Json]:
     records = [store.record(item, question) for item in items]
     made = [record for record in records if record is not None]
     failures = Counter((record.failure or "error").split(":")[0] for record in made if record.answer is None)
@@ -182,13 +184,13 @@ def _score_of_json(value: Mapping[str, Json]) -> Score:
 
 
 def _judge_name(need: Question, store: JudgementStore) -> Json:
-    """Who answered, as exactly as is known; None where nobody could have."""
+    """The identity of the judge that answers a question; None where there is none."""
     spec = judge_spec_for(need.kind, store.specs)
     return None if spec is None else store.identities.get(spec.name)
 
 
 def _why(metric: MetricSpec, each: Score, store: JudgementStore) -> str | None:
-    """Why there is no number, or one over fewer pictures than were drawn."""
+    """Why a score has no value, or one over fewer pictures than were drawn."""
     if not each.num_missing:
         return "no picture counts" if each.status == "empty" else None
     specs: dict[str, JudgeSpec | None] = {need.kind: judge_spec_for(need.kind, store.specs) for need in metric.needs}

@@ -1,4 +1,4 @@
-"""Runs from beginning to end: draw, judge, score. A run that was stopped goes on where it was."""
+"""Carries out plans: draw, judge, score. A run that was stopped continues where it was."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from occlusionformer.evaluation.benchmark import Benchmark, Item, MetricSpec
+from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem, MetricSpec
 from occlusionformer.evaluation.reports import write_reports
 from occlusionformer.evaluation.running.drawing import draw_missing
 from occlusionformer.evaluation.running.folder import RunFolder, Shard
@@ -26,7 +26,7 @@ from occlusionformer.layout import write_atomic
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run is carried out; nothing of this may move a number."""
+    """How a run is carried out; none of this changes a score."""
 
     workers: int = 1
     """Processes, each with a model and judges of its own."""
@@ -48,7 +48,7 @@ class RunOptions:
 def evaluate(
     plan: Plan, folder: str | Path, *, options: RunOptions | None = None, progress: Progress | None = None
 ) -> Result:
-    """Carry out a plan in a folder, or what is left of it there, and write result, table and report.
+    """Carry out a plan in a folder, or what is left of it, and write result, tables and report.
 
     Raises ValueError for a plan that cannot be carried out, and for a folder that holds a run of another plan.
     """
@@ -79,7 +79,7 @@ def rescore(folder: str | Path, metrics: tuple[MetricSpec, ...] = ()) -> Result:
 
 
 def run_shard(plan: Plan, place: RunFolder, options: RunOptions, progress: Progress) -> None:
-    """One share of a run, in this process."""
+    """Carry out one shard of a run in this process."""
     benchmark = plan.load()
     items = plan.items_of(benchmark)[options.shard.part :: options.shard.parts]
     with place.writing(options.shard) as files:
@@ -100,8 +100,8 @@ def run_shard(plan: Plan, place: RunFolder, options: RunOptions, progress: Progr
         run_judges(judged, answerable)
 
 
-def _conditioned(benchmark: Benchmark, context: JudgingContext) -> Sequence[Item]:
-    """The items with the order that judges see in their references; without one where they see none."""
+def _conditioned(benchmark: Benchmark, context: JudgingContext) -> Sequence[BenchmarkItem]:
+    """The items with the orders that a judge saw in their references."""
     condition = benchmark.conditions_on
     specs: Sequence[JudgeSpec] = context.store.specs
     if condition is None or judge_spec_for(condition.kind, specs) is None:
@@ -111,7 +111,7 @@ def _conditioned(benchmark: Benchmark, context: JudgingContext) -> Sequence[Item
 
 
 def _in_processes(plan: Plan, place: RunFolder, options: RunOptions, workers: int) -> None:
-    """Divide a share once more, among processes. Raises RuntimeError when one of them fails."""
+    """Divide a shard among processes. Raises RuntimeError when one of them fails."""
     try:
         pickle.dumps(plan)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -144,7 +144,7 @@ def _work(plan: Plan, path: Path, options: RunOptions) -> None:
 
 
 def _end_with_parent() -> None:
-    """Nobody writes into the folder of a run that was killed: the next one may have begun."""
+    """Ends the worker with its parent: the folder may belong to another run by then."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

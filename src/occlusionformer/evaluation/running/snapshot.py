@@ -1,4 +1,4 @@
-"""A benchmark as JSON, so that a run can be scored again where the data set is not at hand."""
+"""Benchmarks and items as JSON, so that a run can be scored again without the data set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from occlusionformer.evaluation.benchmark import Benchmark, Item, MetricSpec, Question, Truth
+from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem, ItemTruth, MetricSpec, Question
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.specs import METRICS
 from occlusionformer.layout import Layout
@@ -15,7 +15,7 @@ MERELY_PRINTED = ("title", "notes", "reported", "reported_with")
 """Fields of a benchmark's document that are printed and move no number."""
 
 
-def item_as_json(item: Item) -> dict[str, Json]:
+def item_as_json(item: BenchmarkItem) -> dict[str, Json]:
     """Everything but the reference picture; `reference` says whether there is one."""
     truth = asdict(item.truth)
     if truth["prompt_boxes"] is None:
@@ -30,13 +30,13 @@ def item_as_json(item: Item) -> dict[str, Json]:
     }
 
 
-def item_of_json(value: Mapping[str, Json]) -> Item:
+def item_of_json(value: Mapping[str, Json]) -> BenchmarkItem:
     """The item without its reference picture."""
     truth = {name: _tuples(field) for name, field in value["truth"].items()}
-    return Item(
+    return BenchmarkItem(
         key=value["key"],
         layout=Layout.model_validate(value["layout"]),
-        truth=Truth(**truth),
+        truth=ItemTruth(**truth),
         picture_names=tuple(value.get("picture_names", ())),
     )
 
@@ -56,7 +56,9 @@ def benchmark_as_json(benchmark: Benchmark) -> dict[str, Json]:
     }
 
 
-def benchmark_of_json(value: Mapping[str, Json], items: list[Item], metrics: tuple[MetricSpec, ...] = ()) -> Benchmark:
+def benchmark_of_json(
+    value: Mapping[str, Json], items: list[BenchmarkItem], metrics: tuple[MetricSpec, ...] = ()
+) -> Benchmark:
     """The benchmark over items that were read before.
 
     Raises ValueError for a metric that is neither packaged nor among `metrics`.
@@ -80,5 +82,5 @@ def benchmark_of_json(value: Mapping[str, Json], items: list[Item], metrics: tup
 
 
 def _tuples(value: Any) -> Any:
-    """Lists as the tuples they were."""
+    """Lists as tuples, also inside lists."""
     return tuple(_tuples(each) for each in value) if isinstance(value, list) else value

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
+from occlusionformer.evaluation.benchmark import (
+    BenchmarkItem,
+    Column,
+    Contribution,
+    MetricSpec,
+    ParsedAnswers,
+    Question,
+)
 from occlusionformer.evaluation.metrics.grounding import LEAST_IOU, grounding, grounding_counts
 from occlusionformer.evaluation.metrics.language import ATTRIBUTES as NAMES
 from occlusionformer.evaluation.metrics.language import Count, attribute_counts
@@ -21,13 +28,13 @@ POOLED = {"average": "over all instances", "unreadable reply": "no, for that que
 
 
 def _attributes(
-    item: Item, answers: ParsedAnswers, *, asked: Question, prefix: str
+    item: BenchmarkItem, answers: ParsedAnswers, *, asked: Question, prefix: str
 ) -> Mapping[str, Contribution | None]:
     return _shares(prefix, attribute_counts(answers[asked] or {}, item.truth.names))
 
 
 def _grounding(
-    item: Item, answers: ParsedAnswers, *, asked: Question, prefix: str
+    item: BenchmarkItem, answers: ParsedAnswers, *, asked: Question, prefix: str
 ) -> Mapping[str, Contribution | None]:
     truth = item.truth
     detected = in_frame(item, answers[DETECT] or {})
@@ -38,7 +45,7 @@ def _grounding(
     return _shares(prefix, grounding_counts(overlaps, given, truth.names))
 
 
-def _described(item: Item) -> list[str]:
+def _described(item: BenchmarkItem) -> list[str]:
     """Names of the instances whose description says more than their category; the others score 0 in attributes."""
     truth = item.truth
     details = truth.details or [instance.caption for instance in item.layout.instances]

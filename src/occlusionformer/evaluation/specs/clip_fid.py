@@ -6,17 +6,24 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
+from occlusionformer.evaluation.benchmark import (
+    BenchmarkItem,
+    Column,
+    Contribution,
+    MetricSpec,
+    ParsedAnswers,
+    Question,
+)
 from occlusionformer.evaluation.metrics.frechet import Gaussian, frechet_distance
 from occlusionformer.evaluation.metrics.language import clip_similarity
 
 GLOBAL, LOCAL = Question("clip_global"), Question("clip_local")
 FEATURES, REFERENCE_FEATURES = Question("fid_features"), Question("fid_features", "reference")
 FEWEST = 2
-"""Pictures on both sides for which there is a covariance."""
+"""The least number of pictures on both sides."""
 
 
-def _clip(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
+def _clip(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     whole = answers[GLOBAL]
     crops = answers[LOCAL]
     count = clip_similarity(crops if crops is not None else [0.0] * len(item.truth.names))
@@ -26,7 +33,7 @@ def _clip(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | Non
     }
 
 
-def _fid(judged: Iterable[tuple[Item, ParsedAnswers]]) -> Mapping[str, float | None]:
+def _fid(judged: Iterable[tuple[BenchmarkItem, ParsedAnswers]]) -> Mapping[str, float | None]:
     drawn: list[np.ndarray] = []
     real: dict[str, np.ndarray] = {}
     for item, answers in judged:

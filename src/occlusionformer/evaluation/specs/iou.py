@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
+from occlusionformer.evaluation.benchmark import (
+    BenchmarkItem,
+    Column,
+    Contribution,
+    MetricSpec,
+    ParsedAnswers,
+    Question,
+)
 from occlusionformer.evaluation.metrics.regions import Runs, mask_overlaps
 from occlusionformer.evaluation.metrics.spatial import Detections, greedy_match, mean_overlap, overlap_of_pairs
 
@@ -13,7 +20,7 @@ DETECT = Question("detect")
 BY_MASK, BY_SOFT_MASK = Question("segment_by_mask"), Question("segment_by_soft_mask")
 
 
-def in_frame(item: Item, detected: Detections, round_to: Callable[[float], float] = float) -> Detections:
+def in_frame(item: BenchmarkItem, detected: Detections, round_to: Callable[[float], float] = float) -> Detections:
     """Boxes in pixels of the picture as boxes in the frame of the truth."""
     across, down = item.truth.frame[0] / item.layout.width, item.truth.frame[1] / item.layout.height
     return {
@@ -26,7 +33,7 @@ def in_frame(item: Item, detected: Detections, round_to: Callable[[float], float
 
 
 def _overlaps(
-    item: Item, answers: ParsedAnswers, *, round_to: Callable[[float], float]
+    item: BenchmarkItem, answers: ParsedAnswers, *, round_to: Callable[[float], float]
 ) -> Mapping[str, Contribution | None]:
     truth = item.truth
     detected = in_frame(item, answers[DETECT] or {}, round_to)
@@ -37,7 +44,7 @@ def _overlaps(
 
 
 def _masks(
-    item: Item, answers: ParsedAnswers, *, asked: Question, column: str, counts_empty: bool
+    item: BenchmarkItem, answers: ParsedAnswers, *, asked: Question, column: str, counts_empty: bool
 ) -> Mapping[str, Contribution | None]:
     if item.truth.masks is None:
         return {column: None}

@@ -1,4 +1,4 @@
-"""Occ. and Dep. of pictures: judged order and depth, against what is declared or what a judge sees in the reference."""
+"""Occ. and Dep. of pictures: judged order and depth against the declared ones, or those judged on the reference."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
+from occlusionformer.evaluation.benchmark import (
+    BenchmarkItem,
+    Column,
+    Contribution,
+    MetricSpec,
+    ParsedAnswers,
+    Question,
+)
 from occlusionformer.evaluation.metrics.depth import SUBSETS, whdr
 from occlusionformer.evaluation.metrics.order import Scores, has_occlusion, occlusion_scores
 from occlusionformer.evaluation.metrics.spatial import iou_matrix
@@ -16,7 +23,7 @@ ORDER, REFERENCE_ORDER = Question("order"), Question("order", "reference")
 NEARER, REFERENCE_NEARER = Question("depth"), Question("depth", "reference")
 
 FAILED = Scores(recall=0.0, precision=0.0, f1=0.0)
-"""What a picture gets whose order could not be judged: taken as no occlusion at all, it could score 1."""
+"""Scores of a picture whose order could not be judged; scored as an empty order it could get 1."""
 
 ORDER_COLUMNS = (
     Column(name="occ_f1", title="Occ. F1"),
@@ -36,15 +43,15 @@ DEPTH_COLUMNS = tuple(
 )
 
 
-def _declared_order(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
+def _declared_order(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return _order(item, answers, item.truth.order)
 
 
-def _order_of_reference(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
+def _order_of_reference(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return _order(item, answers, answers[REFERENCE_ORDER])
 
 
-def _order(item: Item, answers: ParsedAnswers, truth: ArrayLike | None) -> Mapping[str, Contribution | None]:
+def _order(item: BenchmarkItem, answers: ParsedAnswers, truth: ArrayLike | None) -> Mapping[str, Contribution | None]:
     if truth is None:
         return {}
     judged = answers[ORDER]
@@ -59,15 +66,15 @@ def _order(item: Item, answers: ParsedAnswers, truth: ArrayLike | None) -> Mappi
     }
 
 
-def _declared_depth(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
+def _declared_depth(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return _depth(item, answers, item.truth.depth)
 
 
-def _depth_of_reference(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
+def _depth_of_reference(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return _depth(item, answers, answers[REFERENCE_NEARER])
 
 
-def _depth(item: Item, answers: ParsedAnswers, truth: ArrayLike | None) -> Mapping[str, Contribution | None]:
+def _depth(item: BenchmarkItem, answers: ParsedAnswers, truth: ArrayLike | None) -> Mapping[str, Contribution | None]:
     if truth is None:
         return {}
     judged = answers[NEARER]

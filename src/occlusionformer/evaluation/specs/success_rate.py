@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from occlusionformer.evaluation.benchmark import Column, Contribution, Item, MetricSpec, ParsedAnswers, Question
+from occlusionformer.evaluation.benchmark import (
+    BenchmarkItem,
+    Column,
+    Contribution,
+    MetricSpec,
+    ParsedAnswers,
+    Question,
+)
 from occlusionformer.evaluation.metrics.language import successes
 
 ENTITY, RELATION = Question("entity"), Question("relation")
 POOLED = {"average": "over all keys of all pictures", "unanswered": "no"}
 
 
-def _entities(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
+def _entities(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return {"sr_e": _share(answers[ENTITY], item.truth.names)}
 
 
-def _relations(item: Item, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
+def _relations(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     return {"sr_r": _share(answers[RELATION], tuple(item.truth.relations))}
 
 

@@ -1,10 +1,10 @@
-"""The forms that items of benchmarks are kept in, by name."""
+"""Sources of benchmark items by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from occlusionformer.evaluation.benchmarks.source import Source
+from occlusionformer.evaluation.benchmarks.source import BenchmarkSource
 from occlusionformer.evaluation.benchmarks.sources.denselayout import DENSELAYOUT
 from occlusionformer.evaluation.benchmarks.sources.layouts import LAYOUTS
 from occlusionformer.evaluation.benchmarks.sources.layoutsam import LAYOUTSAM
@@ -13,6 +13,6 @@ from occlusionformer.evaluation.benchmarks.sources.sa_z import SA_Z
 from occlusionformer.evaluation.benchmarks.sources.sacap import SACAP
 from occlusionformer.evaluation.benchmarks.sources.scenes import SCENES
 
-SOURCES: Mapping[str, Source] = {
+SOURCES: Mapping[str, BenchmarkSource] = {
     source.name: source for source in (SCENES, OVERLAYBENCH, SA_Z, LAYOUTSAM, DENSELAYOUT, SACAP, LAYOUTS)
 }

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import Field
 
-from occlusionformer.evaluation.benchmark import Item
+from occlusionformer.evaluation.benchmark import BenchmarkItem
 from occlusionformer.evaluation.benchmarks.clipping import clipped_pixels
-from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source, checked_key, files_in
+from occlusionformer.evaluation.benchmarks.source import BenchmarkSource, LoadedItems, checked_key, files_in
 from occlusionformer.evaluation.benchmarks.tables import rows
 from occlusionformer.evaluation.benchmarks.truths import truth_of
 from occlusionformer.layout import LayoutError, read_layout
@@ -57,7 +57,7 @@ def _records(path: Path) -> Iterator[Any]:
     yield from value if isinstance(value, list) else [value]
 
 
-def _item(record: Mapping[str, Any], name: object, loaded: LoadedItems) -> Item:
+def _item(record: Mapping[str, Any], name: object, loaded: LoadedItems) -> BenchmarkItem:
     """Fields that the format does not have are left unread."""
     key = checked_key(name)
     fields = {field: record[field] for field in FIELDS if record.get(field) is not None}
@@ -74,7 +74,7 @@ def _item(record: Mapping[str, Any], name: object, loaded: LoadedItems) -> Item:
     if outside:
         boxes = [corners[place] if place in outside else box for place, box in enumerate(truth.boxes)]
         truth = replace(truth, boxes=tuple(boxes))
-    return Item(key=key, layout=layout, truth=truth)
+    return BenchmarkItem(key=key, layout=layout, truth=truth)
 
 
 def _row(row: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,4 +85,4 @@ def _row(row: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-DENSELAYOUT = Source(name="denselayout", settings=DenseLayoutSettings, read=read)
+DENSELAYOUT = BenchmarkSource(name="denselayout", settings=DenseLayoutSettings, read=read)

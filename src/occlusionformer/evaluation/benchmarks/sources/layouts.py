@@ -8,8 +8,14 @@ from pathlib import Path
 from PIL import Image
 from pydantic import Field
 
-from occlusionformer.evaluation.benchmark import Item
-from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems, Source, checked_key, files_in
+from occlusionformer.evaluation.benchmark import BenchmarkItem
+from occlusionformer.evaluation.benchmarks.source import (
+    BenchmarkError,
+    BenchmarkSource,
+    LoadedItems,
+    checked_key,
+    files_in,
+)
 from occlusionformer.evaluation.benchmarks.truths import truth_of
 from occlusionformer.layout import FORMATS, LayoutError, read_layouts
 from occlusionformer.layout.document import Document
@@ -37,7 +43,7 @@ def read(settings: LayoutsSettings, folder: Path) -> LoadedItems:
                 if pictures is not None and key not in pictures:
                     raise LayoutError([f"expected a picture {key} in {settings.references}, found none"])
                 opened = None if pictures is None else partial(open_picture, pictures[key])
-                loaded.items.append(Item(key=key, layout=layout, truth=truth_of(layout), reference=opened))
+                loaded.items.append(BenchmarkItem(key=key, layout=layout, truth=truth_of(layout), reference=opened))
     return loaded
 
 
@@ -56,4 +62,4 @@ def _pictures(folder: Path) -> dict[str, Path]:
     return {key: paths[0] for key, paths in found.items()}
 
 
-LAYOUTS = Source(name="layouts", settings=LayoutsSettings, read=read)
+LAYOUTS = BenchmarkSource(name="layouts", settings=LayoutsSettings, read=read)

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from occlusionformer.evaluation.benchmark import Item, Truth
+from occlusionformer.evaluation.benchmark import BenchmarkItem, ItemTruth
 from occlusionformer.evaluation.benchmarks.clipping import clipped_corners
-from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source, checked_key, files_in, text_field
+from occlusionformer.evaluation.benchmarks.source import BenchmarkSource, LoadedItems, checked_key, files_in, text_field
 from occlusionformer.evaluation.benchmarks.tables import Row, rows
 from occlusionformer.evaluation.benchmarks.truths import counted_pairs
 from occlusionformer.layout import Instance, Layout, LayoutError
@@ -50,7 +50,7 @@ def read(settings: LayoutSamSettings, folder: Path) -> LoadedItems:
     return loaded
 
 
-def _item(row: Row, settings: LayoutSamSettings, loaded: LoadedItems) -> Item:
+def _item(row: Row, settings: LayoutSamSettings, loaded: LoadedItems) -> BenchmarkItem:
     fields, size = row.fields, settings.size
     file_name = fields.get("file_name")
     stem = Path(file_name).stem if isinstance(file_name, str) and file_name else None
@@ -72,7 +72,7 @@ def _item(row: Row, settings: LayoutSamSettings, loaded: LoadedItems) -> Item:
         Instance(id=name, caption=caption, box=box) for name, caption, box in zip(names, drawn, boxes, strict=True)
     )
     layout = Layout(prompt=text_field(fields, "global_caption"), width=size, height=size, instances=instances)
-    truth = Truth(
+    truth = ItemTruth(
         boxes=tuple((x1 * size, y1 * size, x2 * size, y2 * size) for x1, y1, x2, y2 in corners),
         frame=(size, size),
         names=tuple(names),
@@ -81,7 +81,7 @@ def _item(row: Row, settings: LayoutSamSettings, loaded: LoadedItems) -> Item:
         overlap_pairs=counted_pairs(boxes, set()),
     )
     names_elsewhere = (stem,) if stem is not None and stem != key else ()
-    return Item(key=key, layout=layout, truth=truth, reference=row.picture, picture_names=names_elsewhere)
+    return BenchmarkItem(key=key, layout=layout, truth=truth, reference=row.picture, picture_names=names_elsewhere)
 
 
 def _corners(fields: dict[str, Any]) -> list[tuple[float, float, float, float]]:
@@ -131,4 +131,4 @@ def _literal(text: str) -> Any:
     return parse_literal(text)
 
 
-LAYOUTSAM = Source(name="layoutsam", settings=LayoutSamSettings, read=read)
+LAYOUTSAM = BenchmarkSource(name="layoutsam", settings=LayoutSamSettings, read=read)

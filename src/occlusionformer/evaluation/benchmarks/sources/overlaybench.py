@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import Field
 
-from occlusionformer.evaluation.benchmark import Item, Truth
+from occlusionformer.evaluation.benchmark import BenchmarkItem, ItemTruth
 from occlusionformer.evaluation.benchmarks.clipping import clipped_pixels
-from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source, checked_key, files_in, text_field
+from occlusionformer.evaluation.benchmarks.source import BenchmarkSource, LoadedItems, checked_key, files_in, text_field
 from occlusionformer.evaluation.benchmarks.tables import Row, rows
 from occlusionformer.layout import LayoutError, read_layout
 from occlusionformer.layout.document import Document
@@ -38,14 +38,14 @@ def read(settings: OverLayBenchSettings, folder: Path) -> LoadedItems:
     return loaded
 
 
-def _item(row: Row, size: int, loaded: LoadedItems) -> Item:
+def _item(row: Row, size: int, loaded: LoadedItems) -> BenchmarkItem:
     """Boxes that reach slightly beyond the canvas are cut off in the layout; metrics take them as they are given."""
     key = checked_key(row.fields.get("image_id", f"{row.number:08d}"))
     document = _annotation(text_field(row.fields, "annotation"))
     layout = read_layout(_known_fields(document), "overlaybench")
     relations, pairs = _relations(document), _overlap_pairs(document, len(layout.instances))
     edges = [document["annotations"][instance.id]["bbox"] for instance in layout.instances]
-    truth = Truth(
+    truth = ItemTruth(
         boxes=tuple((int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in edges),
         frame=(SIDE, SIDE),
         names=tuple(instance.id for instance in layout.instances),
@@ -57,7 +57,7 @@ def _item(row: Row, size: int, loaded: LoadedItems) -> Item:
         if clipped_pixels(box, SIDE, SIDE) != list(box):
             loaded.clipped.append(f"{key}: {name}")
     layout = layout.model_copy(update={"width": size, "height": size})
-    return Item(key=key, layout=layout, truth=truth, reference=row.picture)
+    return BenchmarkItem(key=key, layout=layout, truth=truth, reference=row.picture)
 
 
 def _annotation(text: str) -> dict[str, Any]:
@@ -125,4 +125,4 @@ def _pair(value: object, count: int) -> tuple[int, int] | None:
     return (first, second) if is_right else None
 
 
-OVERLAYBENCH = Source(name="overlaybench", settings=OverLayBenchSettings, read=read)
+OVERLAYBENCH = BenchmarkSource(name="overlaybench", settings=OverLayBenchSettings, read=read)

@@ -11,9 +11,15 @@ from pydantic import Field
 
 from occlusionformer.data.converters.json_stream import JsonStream
 from occlusionformer.data.held_out import Candidate, evaluation_images, is_held_out_image
-from occlusionformer.evaluation.benchmark import Item, Truth
+from occlusionformer.evaluation.benchmark import BenchmarkItem, ItemTruth
 from occlusionformer.evaluation.benchmarks.phrases import head_phrase
-from occlusionformer.evaluation.benchmarks.source import BenchmarkError, LoadedItems, Source, checked_key, files_in
+from occlusionformer.evaluation.benchmarks.source import (
+    BenchmarkError,
+    BenchmarkSource,
+    LoadedItems,
+    checked_key,
+    files_in,
+)
 from occlusionformer.evaluation.benchmarks.sources.layouts import open_picture
 from occlusionformer.evaluation.benchmarks.truths import counted_pairs, pixels
 from occlusionformer.generation import nearest_size
@@ -76,9 +82,11 @@ def _candidate(image_id: str, record: Mapping[str, Any], layout: Layout) -> Cand
     return Candidate(image_id, len(layout.instances), edges, overlap(layout.boxes).total_iou)
 
 
-def _item(image_id: str, record: Mapping[str, Any], layout: Layout, *, settings: SaZSettings, folder: Path) -> Item:
+def _item(
+    image_id: str, record: Mapping[str, Any], layout: Layout, *, settings: SaZSettings, folder: Path
+) -> BenchmarkItem:
     hides = set(layout.zorder.edges) if layout.zorder else set()
-    truth = Truth(
+    truth = ItemTruth(
         boxes=tuple(pixels(box, layout.width, layout.height) for box in layout.boxes),
         frame=(layout.width, layout.height),
         names=tuple(instance.id for instance in layout.instances),
@@ -92,7 +100,7 @@ def _item(image_id: str, record: Mapping[str, Any], layout: Layout, *, settings:
     if settings.images is not None:
         opened = partial(open_picture, _picture(folder / settings.images, record.get("image_path")))
     scaled = layout.model_copy(update={"width": width, "height": height})
-    return Item(key=image_id, layout=scaled, truth=truth, reference=opened)
+    return BenchmarkItem(key=image_id, layout=scaled, truth=truth, reference=opened)
 
 
 def _picture(images: Path, path: object) -> Path:
@@ -103,4 +111,4 @@ def _picture(images: Path, path: object) -> Path:
     return images / path
 
 
-SA_Z = Source(name="sa-z", settings=SaZSettings, read=read)
+SA_Z = BenchmarkSource(name="sa-z", settings=SaZSettings, read=read)

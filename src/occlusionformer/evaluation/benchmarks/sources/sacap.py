@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import Field
 
-from occlusionformer.evaluation.benchmark import Item, Truth
+from occlusionformer.evaluation.benchmark import BenchmarkItem, ItemTruth
 from occlusionformer.evaluation.benchmarks.source import (
     BenchmarkError,
+    BenchmarkSource,
     LoadedItems,
-    Source,
     checked_key,
     files_in,
     text_field,
@@ -52,7 +52,7 @@ def read(settings: SacapSettings, folder: Path) -> LoadedItems:
     return loaded
 
 
-def _item(key: str, fields: dict[str, Any], path: Path, size: int) -> Item:
+def _item(key: str, fields: dict[str, Any], path: Path, size: int) -> BenchmarkItem:
     """Boxes are the smallest around the visible masks; a mask that vanishes at this size stays, as an empty one."""
     picture = find_picture(path.parent, f"{path.stem}.jpg") or path.with_suffix(".jpg")
     problems = [] if picture.is_file() else [Problem((), f"expected {picture.name} beside {path.name}, found none")]
@@ -74,7 +74,7 @@ def _item(key: str, fields: dict[str, Any], path: Path, size: int) -> Item:
     layout = Layout(prompt=text_field(fields, "caption"), width=size, height=size, instances=instances)
     truth = _truth(names, captions, boxes, [resized(region, size, size) for region in regions], size)
     truth = replace(truth, prompt_boxes=tuple(_inclusive(region, size) for region in regions))
-    return Item(key=key, layout=layout, truth=truth, reference=partial(open_picture, picture))
+    return BenchmarkItem(key=key, layout=layout, truth=truth, reference=partial(open_picture, picture))
 
 
 def _inclusive(region: RunLength, size: int) -> tuple[float, float, float, float]:
@@ -85,8 +85,8 @@ def _inclusive(region: RunLength, size: int) -> tuple[float, float, float, float
 
 def _truth(
     names: tuple[str, ...], captions: list[str], boxes: list[Box], masks: list[dict[str, Any] | None], size: int
-) -> Truth:
-    return Truth(
+) -> ItemTruth:
+    return ItemTruth(
         boxes=tuple(pixels(box, size, size) for box in boxes),
         frame=(size, size),
         names=names,
@@ -117,4 +117,4 @@ def _region(known: dict[int, Any], identifier: Any) -> RunLength:
     return RunLength.model_validate(known[identifier])
 
 
-SACAP = Source(name="sacap", settings=SacapSettings, read=read)
+SACAP = BenchmarkSource(name="sacap", settings=SacapSettings, read=read)

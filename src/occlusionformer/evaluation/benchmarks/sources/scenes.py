@@ -1,4 +1,4 @@
-"""Our own scenes: layouts of packaged objects with everything that is true of them; nothing is read from disk."""
+"""Layouts of packaged objects with their order, depth and boxes known; made on the spot, nothing is read from disk."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from occlusionformer.evaluation.benchmark import Item, Truth
-from occlusionformer.evaluation.benchmarks.source import LoadedItems, Source
+from occlusionformer.evaluation.benchmark import BenchmarkItem, ItemTruth
+from occlusionformer.evaluation.benchmarks.source import BenchmarkSource, LoadedItems
 from occlusionformer.evaluation.benchmarks.truths import pixels
 from occlusionformer.evaluation.metrics.depth import FARTHER, NEARER
 from occlusionformer.evaluation.metrics.matrices import UNKNOWN
@@ -26,13 +26,13 @@ class ScenesSettings(Document):
 
 
 def read(settings: ScenesSettings, folder: Path) -> LoadedItems:
-    """`folder` is not looked at."""
-    return LoadedItems(made_later=SceneItems(settings.split))
+    """`folder` is not used."""
+    return LoadedItems(made_later=BenchmarkScenes(settings.split))
 
 
 @dataclass(frozen=True)
-class SceneItems(Sequence[Item]):
-    """The items of a split; a layout takes its time to be made, so it is when its item is taken."""
+class BenchmarkScenes(Sequence[BenchmarkItem]):
+    """The items of a split. Each is made when it is taken, since making a layout takes time."""
 
     split: Split
 
@@ -40,19 +40,19 @@ class SceneItems(Sequence[Item]):
         return len(bench_series(self.split))
 
     @overload
-    def __getitem__(self, place: int) -> Item: ...
+    def __getitem__(self, place: int) -> BenchmarkItem: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Item]: ...
-    def __getitem__(self, place: int | slice) -> Item | list[Item]:
+    def __getitem__(self, place: slice) -> list[BenchmarkItem]: ...
+    def __getitem__(self, place: int | slice) -> BenchmarkItem | list[BenchmarkItem]:
         found = bench_series(self.split)[place]
         return _item(found) if isinstance(found, BenchScene) else [_item(one) for one in found]
 
 
-def _item(scene: BenchScene) -> Item:
+def _item(scene: BenchScene) -> BenchmarkItem:
     """Categories are the names of the packaged objects, which the art-aware judge asks for."""
     layout, order_NN = scene.layout, scene.truth.order
     nearer_NN = np.where(order_NN == 1, NEARER, np.where(order_NN.T == 1, FARTHER, UNKNOWN))
-    truth = Truth(
+    truth = ItemTruth(
         boxes=tuple(pixels(box, layout.width, layout.height) for box in layout.boxes),
         frame=(layout.width, layout.height),
         names=tuple(instance.id for instance in layout.instances),
@@ -61,7 +61,7 @@ def _item(scene: BenchScene) -> Item:
         order=_rows(order_NN),
         depth=_rows(nearer_NN),
     )
-    return Item(key=scene.key, layout=layout, truth=truth, reference=partial(_rendered, scene))
+    return BenchmarkItem(key=scene.key, layout=layout, truth=truth, reference=partial(_rendered, scene))
 
 
 def _rendered(scene: BenchScene) -> Image.Image:
@@ -72,4 +72,4 @@ def _rows(matrix: np.ndarray) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(row) for row in matrix.tolist())
 
 
-SCENES = Source(name="scenes", settings=ScenesSettings, read=read, has_files=False)
+SCENES = BenchmarkSource(name="scenes", settings=ScenesSettings, read=read, has_files=False)
