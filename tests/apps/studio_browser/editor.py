@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -70,7 +71,8 @@ class Editor:
 
     def strangers(self) -> list[str]:
         """Requests that were not for this server."""
-        own = (self.address, "data:", f"blob:{self.address}")
+        where = urlsplit(self.address)
+        own = (self.address, "data:", f"blob:{where.scheme}://{where.netloc}")
         return [url for url in self._requests if not url.startswith(own)]
 
     def until(self, expression: str, seconds: float = 30) -> None:
