@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from PIL import Image, UnidentifiedImageError
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from occlusionformer.generation.png_text import PNG_KEY, PngError, png_text
 from occlusionformer.generation.request import GenerationRequest
-from occlusionformer.layout import Layout
-
-PNG_KEY = "occlusionformer"
-"""The PNG text chunk that holds the JSON."""
+from occlusionformer.layout import Layout, LayoutError
+from occlusionformer.layout.problems import problems_of
+from occlusionformer.layout.text import parse_json
+from occlusionformer.layout.values import unfit_parts
 
 FORMAT = 1
 """Raised when a key changes its meaning."""
 
 
 class ProvenanceError(ValueError):
-    """A picture without a record, or with one that cannot be read."""
+    """A picture without a record, or with one that cannot be read; the text lists every problem, one a line."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(ConfigDict(extra="forbid", strict=True))
 class Versions(TypedDict):
     """Of everything that shapes the pixels."""
 
@@ -35,7 +40,7 @@ class Versions(TypedDict):
     transformers: str
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(ConfigDict(extra="forbid", strict=True))
 class Provenance(TypedDict):
     """Everything that decided the pixels, with no setting left to a default."""
 
@@ -59,14 +64,23 @@ _SCHEMA = TypeAdapter(Provenance)
 
 
 def parse_provenance(text: str) -> Provenance:
-    """Read the JSON of a record."""
+    """Read the JSON of a record, within the limits of layout documents. Raises ProvenanceError with all problems."""
     try:
-        provenance = _SCHEMA.validate_json(text)
+        value = parse_json(text)
+        unfit = unfit_parts(value)
+        if wrong := unfit.names + unfit.numbers:
+            raise LayoutError(wrong)
+        provenance = _SCHEMA.validate_python(value)
+    except LayoutError as error:
+        raise ProvenanceError(
+            [problem if ": " in problem else f"{PNG_KEY}: {problem}" for problem in error.problems]
+        ) from None
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc'])) or PNG_KEY}: {item['msg']}" for item in error.errors()]
-        raise ProvenanceError("\n".join(problems)) from error
+        raise ProvenanceError(
+            LayoutError(problems_of(error, Provenance.__annotations__, frozenset())).problems
+        ) from None
     if provenance["format"] != FORMAT:
-        raise ProvenanceError(f"format: expected {FORMAT}, got {provenance['format']}")
+        raise ProvenanceError([f"format: expected {FORMAT}, got {provenance['format']}"])
     return provenance
 
 
@@ -76,21 +90,36 @@ def write_provenance(provenance: Provenance) -> str:
 
 
 def read_provenance(path: str | PathLike[str]) -> Provenance:
-    """The record inside a PNG written by GeneratedImage.save."""
+    """The record inside a PNG written by GeneratedImage.save, wherever another program has moved it.
+
+    Raises ProvenanceError, and OSError for a file that cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return provenance_in(file, str(path))
+
+
+def provenance_in(file: BinaryIO, name: str) -> Provenance:
+    """As `read_provenance`, of an open file; `name` is what messages call it."""
     try:
-        with Image.open(Path(path)) as image:
-            text = image.info.get(PNG_KEY)
-    except UnidentifiedImageError as error:
-        raise ProvenanceError(f"{path}: expected a PNG picture, got something else") from error
-    if not isinstance(text, str):
-        raise ProvenanceError(f"{path}: expected a PNG with a text chunk {PNG_KEY!r}, found none")
+        text = png_text(file)
+    except PngError as error:
+        raise ProvenanceError([f"{name}: {error}"]) from None
+    if text is None:
+        raise ProvenanceError([f"{name}: expected a PNG with a text chunk {PNG_KEY!r}, found none"])
     return parse_provenance(text)
 
 
 def request_to_repeat(provenance: Provenance) -> GenerationRequest:
-    """The request that draws the same picture again, given the same model and versions."""
+    """The request that draws the same picture again, given the same model and versions.
+
+    Raises ValueError for a record whose layout or numbers are out of range.
+    """
+    try:
+        layout = Layout.model_validate(provenance["layout"])
+    except LayoutError as error:
+        raise error.under(("layout",)) from None
     return GenerationRequest(
-        layout=Layout.model_validate(provenance["layout"]),
+        layout=layout,
         seed=provenance["seed"],
         width=provenance["width"],
         height=provenance["height"],

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
-from occlusionformer.generation.provenance import PNG_KEY, Provenance, write_provenance
+from occlusionformer.generation.png_text import PNG_KEY
+from occlusionformer.generation.provenance import Provenance, write_provenance
 from occlusionformer.layout.atomic import write_atomic
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,21 @@ BAD_INPUT = 2
 FAILURE = 1
 INTERRUPTED = 130
 """128 and the number of SIGINT, as shells count."""
+
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a terminal's cursor, changes its colours or turns its text around, and what UTF-8 cannot hold."""
+
+
+def printable(line: str) -> str:
+    """A line of text from anywhere as a terminal may show it: escape sequences stand there as they are written."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
+
+
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """A value as JSON that a terminal may show; reading it gives the same value."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return _UNPRINTABLE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
 
 
 class RefusedError(ValueError):
@@ -33,26 +49,25 @@ class CommandOutput:
 
     def result(self, value: Any, lines: Sequence[str]) -> None:
         """The result on stdout: `value` as JSON, or `lines`."""
-        text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) if self.as_json else "\n".join(lines)
-        typer.echo(text)
+        typer.echo(json_text(value) if self.as_json else "\n".join(map(printable, lines)))
 
     def note(self, line: str) -> None:
         """Something worth knowing that is no part of the result."""
-        typer.echo(line, err=True)
+        typer.echo(printable(line), err=True)
 
     def problems(self, problems: Sequence[str]) -> None:
         """Everything wrong with the input, one a line on stderr, or as JSON on stdout."""
         if self.as_json:
-            typer.echo(json.dumps({"problems": list(problems)}, ensure_ascii=False, indent=2))
+            typer.echo(json_text({"problems": list(problems)}))
         else:
-            typer.echo("\n".join(problems), err=True)
+            typer.echo("\n".join(map(printable, problems)), err=True)
 
     def failure(self, text: str) -> None:
         """Why it did not work although the input was right."""
         if self.as_json:
-            typer.echo(json.dumps({"error": text}, ensure_ascii=False))
+            typer.echo(json_text({"error": text}, indent=None))
         else:
-            typer.echo(text, err=True)
+            typer.echo("\n".join(map(printable, text.split("\n"))), err=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import typer
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import RefusedError, ending, problems_of
 from occlusionformer.apps.cli.output_files import folder_problems
-from occlusionformer.apps.cli.sources import Reading
+from occlusionformer.apps.cli.sources import Reading, located
 from occlusionformer.layout import Layout, LayoutError, write_atomic, write_layout, write_layouts
 
 
@@ -32,9 +32,9 @@ def validate(
         found: list[dict[str, Any]] = []
         for path in layouts:
             try:
-                found += [_facts(path, layout) for layout in reading.layouts(path)]
+                found += [_facts(path, layout) for layout in reading.read(path).layouts]
             except ValueError as error:
-                problems += [_located(path, problem) for problem in problems_of(error)]
+                problems += [located(path, problem) for problem in problems_of(error)]
         if problems:
             raise RefusedError(problems)
         outcome.result({"layouts": found}, [_line(facts) for facts in found])
@@ -49,15 +49,16 @@ def convert(  # noqa: PLR0913 - a parameter for every option
     prompt: options.PromptOption = None,
     canvas: options.CanvasOption = None,
     cycles: options.CyclesOption = None,
+    max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
     as_json: options.JsonOption = False,
 ) -> None:
     """Write a layout file in another format. What would get lost is listed and refused, unless --lossy."""
-    reading = Reading(format=from_, prompt=prompt, canvas=canvas, cycles=cycles, max_instances=None)
+    reading = Reading(format=from_, prompt=prompt, canvas=canvas, cycles=cycles, max_instances=max_instances)
     with ending(as_json) as outcome:
         problems = folder_problems("OUT", target)
         layouts: list[Layout] = []
         try:
-            layouts = reading.layouts(source)
+            layouts = reading.read(source).layouts
         except ValueError as error:
             problems += problems_of(error)
         if problems:
@@ -112,10 +113,6 @@ def _line(facts: dict[str, Any]) -> str:
     parts += [f"loop {' > '.join([*loop, loop[0]])}" for loop in facts["loops"]]
     parts += [f"taken out {front} > {behind}" for front, behind in facts["broken_pairs"]]
     return f"{facts['file']}: ok ({', '.join(parts)})"
-
-
-def _located(path: Path, problem: str) -> str:
-    return problem if problem.startswith(f"{path}: ") else f"{path}: {problem}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from occlusionformer.apps.cli.console import RefusedError, problems_of
 from occlusionformer.apps.cli.output_files import picture_problems
 from occlusionformer.apps.cli.progress import drawing_progress
-from occlusionformer.apps.cli.sources import Reading, record_of, size_of
+from occlusionformer.apps.cli.sources import Reading, size_of
 from occlusionformer.generation import (
     CanvasError,
     GeneratedImage,
@@ -63,9 +63,9 @@ def draw_request_for(
     """Read and check everything. Raises ValueError with all problems found."""
     problems = picture_problems("output", output)
     try:
-        record = record_of(source)
-        request = GenerationRequest(layout=reading.layout(source)) if record is None else request_to_repeat(record)
-        reading.check_limit([request.layout])
+        read = reading.read(source)
+        record = read.record
+        request = GenerationRequest(layout=read.layout()) if record is None else request_to_repeat(record)
         request = settings.applied_to(request)
     except ValueError as error:
         problems += problems_of(error)

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
-from occlusionformer.apps.cli.console import RefusedError
-from occlusionformer.generation import Provenance, read_provenance, request_to_repeat
-from occlusionformer.layout import Layout, read_layouts
+from occlusionformer.apps.cli.console import RefusedError, problems_of
+from occlusionformer.generation import Provenance, request_to_repeat
+from occlusionformer.generation.png_text import SIGNATURE
+from occlusionformer.generation.provenance import provenance_in
+from occlusionformer.layout import Layout, LayoutError, read_layouts
+from occlusionformer.layout.limits import LAYOUTS
 from occlusionformer.layout.schema import CyclePolicy
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+STANDARD_INPUT = Path("-")
+"""Stands for what is piped in."""
+
+MOST_PIPED = 2**27
+"""Bytes of a picture or document that comes through a pipe; a document has a smaller limit of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What is in a file: layouts, and what a picture says about its own making."""
+
+    layouts: list[Layout]
+    record: Provenance | None
+
+    def layout(self) -> Layout:
+        """The only layout."""
+        if len(self.layouts) != 1:
+            raise RefusedError([f"expected a document with one layout, got {len(self.layouts)}"])
+        return self.layouts[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +51,20 @@ class Reading:
     max_instances: int | None
     """None for any number."""
 
-    def layouts(self, path: Path) -> list[Layout]:
-        """All layouts of a document; of a picture, the one it was drawn from."""
-        record = record_of(path)
-        found = self._read(path) if record is None else [request_to_repeat(record).layout]
-        self.check_limit(found)
-        return found
+    def read(self, path: Path) -> Source:
+        """A document, or a picture with the layout that it was drawn from; `-` is standard input.
 
-    def layout(self, path: Path) -> Layout:
-        """The only layout of a file."""
-        found = self.layouts(path)
-        if len(found) != 1:
-            raise RefusedError([f"expected a document with one layout, got {len(found)}"])
-        return found[0]
+        Raises ValueError with all problems; those that no field is to blame for begin with the name of the file.
+        """
+        with _opened(path) as file:
+            start = file.read(len(SIGNATURE))
+            file.seek(0)
+            if start == SIGNATURE:
+                source = _source_of_picture(file, str(path))
+            else:
+                source = Source(layouts=self._read(file, str(path)), record=None)
+        self.check_limit(source.layouts)
+        return source
 
     def check_limit(self, layouts: Sequence[Layout]) -> None:
         """Refuse layouts with more instances than the user allows."""
@@ -56,27 +81,53 @@ class Reading:
         if too_many:
             raise RefusedError(too_many)
 
-    def _read(self, path: Path) -> list[Layout]:
+    def _read(self, file: BinaryIO, name: str) -> list[Layout]:
         width, height = size_of("canvas", self.canvas)
-        return read_layouts(
-            path,
-            self.format,
-            prompt=self.prompt,
-            width=width,
-            height=height,
-            cycles=cast("CyclePolicy | None", self.cycles),  # the layout checks it
-        )
+        try:
+            return read_layouts(
+                file.read(LAYOUTS.bytes + 1),
+                self.format,
+                prompt=self.prompt,
+                width=width,
+                height=height,
+                cycles=cast("CyclePolicy | None", self.cycles),  # the layout checks it
+            )
+        except LayoutError as error:
+            raise RefusedError([str(each) if each.path else f"{name}: {each}" for each in error.details]) from None
 
 
-def record_of(path: Path) -> Provenance | None:
-    """What a picture says about its own making; None for a file that is no PNG."""
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A file, or the content of a pipe."""
+    if path == STANDARD_INPUT:
+        yield _piped(sys.stdin.buffer, path)
+        return
     if not path.exists():
         raise RefusedError([f"{path}: no such file"])
-    if not path.is_file():
+    if path.is_dir():
         raise RefusedError([f"{path}: expected a file, got a folder"])
     with path.open("rb") as file:
-        is_png = file.read(len(PNG_SIGNATURE)) == PNG_SIGNATURE
-    return read_provenance(path) if is_png else None
+        yield file if file.seekable() else _piped(file, path)
+
+
+def _piped(file: BinaryIO, path: Path) -> BinaryIO:
+    content = file.read(MOST_PIPED + 1)
+    if len(content) > MOST_PIPED:
+        raise RefusedError([f"{path}: expected at most {MOST_PIPED >> 20} MB through a pipe, got more"])
+    return BytesIO(content)
+
+
+def _source_of_picture(file: BinaryIO, name: str) -> Source:
+    try:
+        record = provenance_in(file, name)
+        return Source(layouts=[request_to_repeat(record).layout], record=record)
+    except ValueError as error:
+        raise RefusedError([located(name, problem) for problem in problems_of(error)]) from None
+
+
+def located(name: object, problem: str) -> str:
+    """A problem with the name of its file in front, unless it is there already."""
+    return problem if problem.startswith(f"{name}: ") else f"{name}: {problem}"
 
 
 def size_of(option: str, text: str | None) -> tuple[int, int] | tuple[None, None]:
