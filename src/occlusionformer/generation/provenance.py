@@ -72,13 +72,11 @@ def parse_provenance(text: str) -> Provenance:
             raise LayoutError(wrong)
         provenance = _SCHEMA.validate_python(value)
     except LayoutError as error:
-        raise ProvenanceError(
-            [problem if ": " in problem else f"{PNG_KEY}: {problem}" for problem in error.problems]
-        ) from None
+        problems = [str(each) if each.path else f"{PNG_KEY}: {each}" for each in error.details]
+        raise ProvenanceError(problems) from None
     except ValidationError as error:
-        raise ProvenanceError(
-            LayoutError(problems_of(error, Provenance.__annotations__, frozenset())).problems
-        ) from None
+        found = LayoutError(problems_of(error, Provenance.__annotations__, frozenset()))
+        raise ProvenanceError(found.problems) from None
     if provenance["format"] != FORMAT:
         raise ProvenanceError([f"format: expected {FORMAT}, got {provenance['format']}"])
     return provenance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from occlusionformer.layout import read_layout, write_layout
 from tests.apps.studio_browser.editor import Editor
+from tests.generation.png_cases import cases, international, plain, png
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NATIVE = sorted(path.name for path in EXAMPLES.glob("*.json") if path.name.count(".") == 1)
@@ -98,3 +100,50 @@ def test_a_picture_brings_its_layout_along(editor: Editor, tmp_path: Path) -> No
     editor.at("import-file").set_input_files(tmp_path / "picture.png")
     editor.page.wait_for_selector("#import:not([open])", state="attached")
     assert editor.layout() == before
+
+
+IN_THE_PAGE = """async (encoded) => {
+  const { recordText } = await import("/static/js/png.js");
+  try {
+    return { text: await recordText(Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0))) };
+  } catch (error) {
+    return { problem: error.message };
+  }
+}"""
+
+
+def test_the_browser_finds_every_record_where_python_does(editor: Editor) -> None:
+    for case in cases():
+        if len(case.content) < 2**20:
+            told = editor.page.evaluate(IN_THE_PAGE, base64.b64encode(case.content).decode())
+            assert (told.get("text"), told.get("problem")) == (case.text, case.problem), case.name
+
+
+def test_a_picture_that_another_program_saved_again_brings_its_layout_along(editor: Editor, tmp_path: Path) -> None:
+    layout = read_layout(EXAMPLES / "two-fruits.json").model_copy(update={"seed": 7})
+    record = json.dumps({"layout": json.loads(write_layout(layout)), "seed": 7})
+    (tmp_path / "moved.png").write_bytes(png(after=international(record, is_packed=True)))
+    editor.press("import")
+    editor.at("import-file").set_input_files(tmp_path / "moved.png")
+    editor.page.wait_for_selector("#import:not([open])", state="attached")
+    assert len(editor.layers()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("photo.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0", "expected a PNG or a text file in UTF-8, got photo.jpg"),
+        ("cut.png", png(plain())[:-20], "expected a whole PNG, got one that is cut off in chunk IDAT at byte"),
+        ("bare.png", png(), "This PNG carries no layout."),
+        ("long.json", b" " * (2**20 + 1), "expected a file of at most 1 MB, got long.json"),
+    ],
+)
+def test_files_that_hold_no_layout_are_named(
+    editor: Editor, tmp_path: Path, name: str, content: bytes, problem: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    editor.press("import")
+    editor.at("import-file").set_input_files(tmp_path / name)
+    editor.page.wait_for_selector("#import-problems:not([hidden])")
+    assert problem in editor.at("import-problems").inner_text()
+    editor.keys("Escape")

@@ -12,7 +12,10 @@ from occlusionformer.layout import FORMATS
 FORMAT_NAMES = ", ".join(FORMATS)
 
 LayoutPath = Annotated[
-    Path, typer.Argument(metavar="LAYOUT", help="A layout file, or a PNG that `generate` wrote.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="LAYOUT", help="A layout file, or a PNG that `generate` wrote; - for a pipe.", show_default=False
+    ),
 ]
 FormatOption = Annotated[str, typer.Option("--format", help=f"Format of the layout file: {FORMAT_NAMES}.")]
 PromptOption = Annotated[

@@ -7,6 +7,10 @@ import { find, fromLayout, label, toLayout } from "./document.js";
 import { toast } from "./notices.js";
 import { isPng, provenanceOf } from "./png.js";
 
+const LARGEST_PICTURE = 256 * 2 ** 20; // bytes; the record is small, but all of a file is read to find it
+const LARGEST_DOCUMENT = 2 ** 20; // bytes; servers take no more
+const SIGNATURE_BYTES = 8;
+
 const OPTIONS = {
   prompt: { label: "Prompt", type: "text" },
   width: { label: "Canvas width, px", type: "number" },
@@ -119,10 +123,14 @@ export class Transfer {
 
   // A JSON file goes into the dialog, where its format can be named; a PNG is opened at once.
   async readFile(file, inDialog = false) {
-    const bytes = new Uint8Array(await file.arrayBuffer());
-    if (isPng(bytes)) return this.#openPicture(bytes);
+    const isPicture = isPng(await bytesOf(file.slice(0, SIGNATURE_BYTES)));
+    const most = isPicture ? LARGEST_PICTURE : LARGEST_DOCUMENT;
+    if (file.size > most) return this.#refuse(`expected a file of at most ${most / 2 ** 20} MB, got ${file.name}`);
+    if (isPicture) return this.#openPicture(await bytesOf(file));
+    const text = await textOf(file);
+    if (text === null) return this.#refuse(`expected a PNG or a text file in UTF-8, got ${file.name}`);
     if (!inDialog) this.#openImport();
-    by("import-text").value = new TextDecoder().decode(bytes);
+    by("import-text").value = text;
     const named = this.formats.find(({ name }) => file.name.includes(`.${name}.`));
     if (named) by("import-format").value = named.name;
     this.#drawOptions();
@@ -130,15 +138,23 @@ export class Transfer {
 
   async #openPicture(bytes) {
     try {
-      const provenance = provenanceOf(bytes);
-      if (!provenance) throw new Error("This PNG carries no layout.");
+      const provenance = await provenanceOf(bytes);
+      if (!provenance?.layout) throw new Error("This PNG carries no layout.");
       const { layouts } = await api.convert({ document: JSON.stringify(provenance.layout), from: "native" });
       by("import").close();
       this.openLayout({ ...layouts[0], seed: provenance.seed }, "Opened the layout of a picture, with its seed.");
     } catch (error) {
-      if (by("import").open) complain(by("import-problems"), error);
-      else toast(error.message);
+      this.#complain(error);
     }
+  }
+
+  #refuse(message) {
+    this.#complain(new Error(message));
+  }
+
+  #complain(error) {
+    if (by("import").open) complain(by("import-problems"), error);
+    else toast(error.message);
   }
 
   #openExport() {
@@ -228,6 +244,17 @@ export class Transfer {
       const [file] = event.dataTransfer.files;
       if (file) this.readFile(file);
     });
+  }
+}
+
+const bytesOf = async (file) => new Uint8Array(await file.arrayBuffer());
+
+// The text of a file; null for one that is no UTF-8.
+async function textOf(file) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(await bytesOf(file));
+  } catch {
+    return null;
   }
 }
 
