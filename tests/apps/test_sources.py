@@ -20,6 +20,7 @@ from tests.apps.examples import TWO_FRUITS
 from tests.apps.painter import Painter
 from tests.generation.png_cases import international, packed, plain, png
 
+DOCUMENT = TWO_FRUITS.read_bytes()
 HOSTILE = "a\x1b[31m\x1b]0;title\x07cat\x9b2J\u202e\n\r"
 SHOWN = "a\\x1b[31m\\x1b]0;title\\x07cat\\x9b2J\\u202e\\n\\r"
 
