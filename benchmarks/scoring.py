@@ -102,7 +102,7 @@ def write(path: Path, pictures: int, instances: int, features: int) -> None:
         )
         (spec,) = plan.judge_specs()
         files.judge(spec.name, IDENTITY)
-        store = JudgementStore.of(folder, [spec], benchmark)
+        store = JudgementStore.of(folder, [spec])
         for number, each in enumerate(items):
             files.judgements(
                 JudgementRecord(key=str(store.key(each, question)), item=each.key, kind=question.kind, answer=answer)
