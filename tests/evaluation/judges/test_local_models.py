@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,24 @@ import torch
 from PIL import Image
 from torch import nn
 
+from occlusionformer.evaluation.benchmark import Question
 from occlusionformer.evaluation.judgement import DescribedInstance, JudgementError, JudgeUnavailableError, canonical
-from occlusionformer.evaluation.judges import clip, inception, qwen
+from occlusionformer.evaluation.judges import clip, grounding_dino, inception, qwen
 from occlusionformer.evaluation.judges.protocol import Judge
 from occlusionformer.evaluation.judges.registry import load_judge
 from occlusionformer.evaluation.masks import decode_mask, encode_mask
-from tests.evaluation.judges.tiny import picture, request, save_clip, save_qwen, save_sam2
+from occlusionformer.evaluation.parse_answers import parse_answer
+from tests.evaluation.judges.tiny import picture, request, save_clip, save_grounding_dino, save_qwen, save_sam2
+from tests.evaluation.things import item
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    saved = {name: tmp_path_factory.mktemp(name) for name in ("qwen", "sam2", "clip")}
+    saved = {name: tmp_path_factory.mktemp(name) for name in ("qwen", "sam2", "clip", "grounding-dino")}
     save_qwen(saved["qwen"])
     save_sam2(saved["sam2"])
     save_clip(saved["clip"])
+    save_grounding_dino(saved["grounding-dino"])
     return saved
 
 
@@ -83,6 +88,39 @@ def test_qwen_with_random_weights_gives_no_answer(folders: dict[str, Path], spea
 
     with pytest.raises(JudgementError, match="unreadable"):
         VlmJudge(speaker).judge(picture(), request("detect"))
+
+
+def test_grounding_dino_finds_one_category_at_a_time(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(grounding_dino, "SHORTER_SIDE", 64)
+    judge = load_judge(f"grounding-dino:{folders['grounding-dino']}")
+    answer = judge.judge(picture(size=(64, 48)), request("detect")).answer
+    assert list(answer) == ["cat", "dog"]
+    for category, boxes in answer.items():
+        asked = judge._tokenizer(f"{category}.", return_tensors="pt")
+        text = {name: asked[name] for name in ("input_ids", "attention_mask")}
+        with torch.no_grad():
+            seen = judge._model(pixel_values=grounding_dino._pixels(picture(size=(64, 48))), **text)
+        expected = []
+        for logits, (x, y, width, height) in zip(seen.logits[0], seen.pred_boxes[0].tolist(), strict=True):
+            if max(1 / (1 + math.exp(-float(logit))) for logit in logits if logit > -80) > 0.35:
+                half = (width / 2, height / 2)
+                corners = (x - half[0], y - half[1], x + half[0], y + half[1])
+                expected.append([edge * side for edge, side in zip(corners, (64, 48) * 2, strict=True)])
+        assert 0 < len(expected) < 20
+        np.testing.assert_allclose(boxes, expected, rtol=1e-4, atol=1e-3)
+    assert parse_answer(Question("detect"), answer, item()).keys() == answer.keys()
+
+
+@pytest.mark.parametrize(
+    ("size", "resized"),
+    [((1024, 1024), (800, 800)), ((1024, 682), (1201, 800)), ((500, 2000), (333, 1332)), ((64, 48), (1066, 800))],
+)
+def test_grounding_dino_sees_pictures_in_its_training_size(size: tuple[int, int], resized: tuple[int, int]):
+    assert grounding_dino.resized_size(*size) == resized
+
+
+def test_grounding_dino_is_asked_in_its_own_form():
+    assert [grounding_dino.prompt(text) for text in ("Red Car", " a dog. ")] == ["red car.", "a dog."]
 
 
 def test_sam_gives_a_mask_of_the_picture_for_every_box(folders: dict[str, Path]):
@@ -231,7 +269,16 @@ def test_resizing_for_inception_rounds_nothing_and_smooths():
 
 
 @pytest.mark.parametrize(
-    "spec", ["qwen:{}", "sam2:{}", "clip:{}", "inception:{}", "instaorder-order:{}", "instaorder-depth:{}"]
+    "spec",
+    [
+        "qwen:{}",
+        "sam2:{}",
+        "clip:{}",
+        "grounding-dino:{}",
+        "inception:{}",
+        "instaorder-order:{}",
+        "instaorder-depth:{}",
+    ],
 )
 def test_weights_that_are_not_there_make_a_judge_unavailable(spec: str, tmp_path: Path):
     with pytest.raises(JudgeUnavailableError):

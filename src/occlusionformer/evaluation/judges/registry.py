@@ -41,6 +41,7 @@ class JudgeInfo(NamedTuple):
 PACKAGED: Mapping[str, JudgeInfo] = {
     "qwen": JudgeInfo("qwen:load_qwen", VLM_KINDS),
     "server": JudgeInfo("server:load_server", VLM_KINDS, argument="required"),
+    "grounding-dino": JudgeInfo("grounding_dino:load_grounding_dino", frozenset({"detect"})),
     "sam2": JudgeInfo("sam2:load_sam2", SAM2_KINDS),
     "instaorder-order": JudgeInfo("instaorder:load_order", frozenset({"order"}), frozenset({"segment"}), "required"),
     "instaorder-depth": JudgeInfo("instaorder:load_depth", frozenset({"depth"}), frozenset({"segment"}), "required"),
