@@ -1,4 +1,4 @@
-"""Grounding DINO: boxes of whatever a category names (arXiv 2303.05499), as the Layout Grounding Score is published with.
+"""Grounding DINO: boxes of objects named by text (arXiv 2303.05499); published code detects with it for LGS.
 
 Arrays: Q queries of the detector, T tokens of the text.
 """
