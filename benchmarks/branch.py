@@ -1,9 +1,9 @@
 """What the layout branch adds to the backbone's time and memory, on the CPU, in one run.
 
-    python benchmarks/branch.py [--json] [--boxes 1 4 16 48] [--repeats 7] [--threads N]
+    python benchmarks/branch.py [--json] [--boxes 1 4 16 48] [--repeats 7] [--threads N] [--dtype float32]
 
 A Flux-shaped backbone (4 dual and 10 single blocks, 8 heads of 64, joint dim 128, pooled dim 64, guidance, axes
-16/24/24, 32 x 32 image tokens, 64 text tokens, fp32, random weights) with the branch of the `published()` preset.
+16/24/24, 32 x 32 image tokens, 64 text tokens, random weights) with the branch of the `published()` preset.
 Boxes are half the canvas wide and high at random positions, all totally ordered. Time: backbone and branch calls
 alternate and the median of the paired ratios is reported, so a drifting machine hurts both. Memory: greatest resident
 set of a fresh process that ran the case, less that of one that ran the backbone alone; branch weights are included.
@@ -20,18 +20,18 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import torch
-from diffusers import FluxTransformer2DModel
 
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout
+from occlusionformer.methods.occlusionformer import OcclusionFormer
 from occlusionformer.model import (
-    FluxInputs,
-    LayoutCondition,
-    LayoutFlux,
-    OcclusionBranch,
+    InstanceTexts,
+    LayoutFluxTransformer2DModel,
+    Method,
+    PreparedLayouts,
     backbone_shape,
-    prepare_layouts,
     published,
 )
 from occlusionformer.tensors.grid import TokenGrid
@@ -53,19 +53,41 @@ TEXT_TOKENS = 64
 BOXES = (1, 4, 16, 48)
 
 
-def build() -> LayoutFlux:
+@dataclass(frozen=True)
+class Case:
+    """A transformer, the arguments of its forward, and the layout among them."""
+
+    transformer: LayoutFluxTransformer2DModel
+    method: Method
+    arguments: dict[str, torch.Tensor]
+    layout: PreparedLayouts | None
+
+    @torch.no_grad()
+    def seconds(self, *, with_layout: bool = True) -> float:
+        layout = self.layout if with_layout else None
+        started = time.perf_counter()
+        self.transformer(**self.arguments, joint_attention_kwargs={"layout": layout})
+        return time.perf_counter() - started
+
+
+def build(count: int, dtype: torch.dtype) -> Case:
     torch.manual_seed(0)
-    backbone = FluxTransformer2DModel(**BACKBONE).eval()
-    branch = OcclusionBranch.build(published(backbone_shape(backbone))).eval()
-    for parameter in branch.parameters():
+    transformer = LayoutFluxTransformer2DModel(**BACKBONE).eval()
+    method = OcclusionFormer.build(published(backbone_shape(transformer))).eval()
+    for parameter in method.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
-    return LayoutFlux(backbone, branch)
+    arguments = {name: value.to(dtype) for name, value in inputs().items()}
+    layout = None
+    if count:
+        texts = InstanceTexts(pooled_NP=torch.randn(count, BACKBONE["pooled_projection_dim"]).to(dtype))
+        layout = method.to(dtype).prepare([half_boxes(count)], texts, GRID, device="cpu", dtype=dtype)
+    return Case(transformer.to(dtype), method, arguments, layout)
 
 
-def inputs() -> FluxInputs:
+def inputs() -> dict[str, torch.Tensor]:
     rows, columns = torch.meshgrid(torch.arange(GRID.height), torch.arange(GRID.width), indexing="ij")
     ids = torch.stack([torch.zeros_like(rows), rows, columns], -1).reshape(-1, 3).float()
-    return FluxInputs(
+    return dict(
         hidden_states=torch.randn(1, GRID.num_tokens, BACKBONE["in_channels"]),
         encoder_hidden_states=torch.randn(1, TEXT_TOKENS, BACKBONE["joint_attention_dim"]),
         pooled_projections=torch.randn(1, BACKBONE["pooled_projection_dim"]),
@@ -92,26 +114,10 @@ def half_boxes(count: int, seed: int = 0) -> Layout:
     )
 
 
-def condition(model: LayoutFlux, count: int) -> LayoutCondition | None:
-    if count == 0:
-        return None
-    config = model.adapter.shape
-    text = torch.randn(count, config.pooled_dim)
-    return prepare_layouts([half_boxes(count)], text, grid=GRID, config=config, device="cpu", dtype=torch.float32)
-
-
-@torch.no_grad()
-def seconds(model: LayoutFlux, example: FluxInputs, layout: LayoutCondition | None) -> float:
-    started = time.perf_counter()
-    model(example, layout)
-    return time.perf_counter() - started
-
-
-def added_time(count: int, repeats: int) -> dict[str, float]:
-    model, example = build(), inputs()
-    layout = condition(model, count)
-    seconds(model, example, None), seconds(model, example, layout)
-    pairs = [(seconds(model, example, None), seconds(model, example, layout)) for _ in range(repeats)]
+def added_time(count: int, repeats: int, dtype: torch.dtype) -> dict[str, float]:
+    case = build(count, dtype)
+    case.seconds(with_layout=False), case.seconds()
+    pairs = [(case.seconds(with_layout=False), case.seconds()) for _ in range(repeats)]
     return {
         "backbone_seconds": statistics.median(alone for alone, _ in pairs),
         "total_seconds": statistics.median(both for _, both in pairs),
@@ -119,17 +125,16 @@ def added_time(count: int, repeats: int) -> dict[str, float]:
     }
 
 
-def peak_bytes(count: int, threads: int) -> int:
+def peak_bytes(count: int, threads: int, dtype: str) -> int:
     """Greatest resident set of a fresh process running one case three times."""
-    command = [sys.executable, __file__, "--peak", str(count), "--threads", str(threads)]
+    command = [sys.executable, __file__, "--peak", str(count), "--threads", str(threads), "--dtype", dtype]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def report_peak(count: int) -> None:
-    model, example = build(), inputs()
-    layout = condition(model, count)
+def report_peak(count: int, dtype: torch.dtype) -> None:
+    case = build(count, dtype)
     for _ in range(3):
-        seconds(model, example, layout)
+        case.seconds()
     unit = 1 if platform.system() == "Darwin" else 1024
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)  # noqa: T201
 
@@ -140,20 +145,22 @@ def main() -> None:
     parser.add_argument("--boxes", type=int, nargs="+", default=BOXES)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.peak is not None:
-        report_peak(arguments.peak)
+        report_peak(arguments.peak, getattr(torch, arguments.dtype))
         return
-    alone = peak_bytes(0, arguments.threads)
+    alone = peak_bytes(0, arguments.threads, arguments.dtype)
     cases = []
     for count in arguments.boxes:
-        case = {"boxes": count, **added_time(count, arguments.repeats)}
-        case["added_gigabytes"] = (peak_bytes(count, arguments.threads) - alone) / 1e9
+        case = {"boxes": count, **added_time(count, arguments.repeats, getattr(torch, arguments.dtype))}
+        case["added_gigabytes"] = (peak_bytes(count, arguments.threads, arguments.dtype) - alone) / 1e9
         cases.append(case)
     result = {
         "threads": arguments.threads,
+        "dtype": arguments.dtype,
         "torch": torch.__version__,
         "machine": platform.processor() or platform.machine(),
         "backbone_gigabytes": alone / 1e9,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from occlusionformer.layout import Layout
 from occlusionformer.model.backbones.flux_transformer import LayoutFluxTransformer2DModel
 from occlusionformer.model.method import (
     Carried,
@@ -14,7 +17,6 @@ from occlusionformer.model.method import (
     Method,
     PreparedLayouts,
     StepInputs,
-    TextNeeds,
 )
 from occlusionformer.tensors.grid import TokenGrid
 from tests.model.tiny import BACKBONE, GRID, Picture, random_inputs, randomise
@@ -22,32 +24,28 @@ from tests.model.tiny import BACKBONE, GRID, Picture, random_inputs, randomise
 HOOKS = ("text", "before", "beside", "after", "attention", "linear")
 
 
+def inside(layouts: Sequence[Layout | None], grid: TokenGrid) -> Tensor:
+    """(B, L, 1): 1 in the tokens that some box touches."""
+    marks = torch.zeros(len(layouts), grid.height, grid.width)
+    for mark, layout in zip(marks, layouts, strict=True):
+        for box in [] if layout is None else [instance.box for instance in layout.instances]:
+            rows = slice(int(box.y1 * grid.height), int(box.y2 * grid.height) + 1)
+            mark[rows, int(box.x1 * grid.width) : int(box.x2 * grid.width) + 1] = 1
+    return marks.flatten(1)[..., None]
+
+
 class Marker(Method):
     """Adds a constant to the tokens inside boxes, at the hook it is told: the seam's own method."""
 
     name = "marker"
-    texts = TextNeeds(pooled=True)
-    negative = "none"
 
     @register_to_config
     def __init__(self, hook: str = "after") -> None:
         super().__init__()
         self.amount = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
 
-    def prepare(self, layouts, texts, grid, *, device, dtype) -> PreparedLayouts:
-        inside = torch.zeros(len(layouts), grid.num_tokens, 1, dtype=dtype, device=device)
-        for picture, layout in enumerate(layouts):
-            for instance in layout.instances if layout is not None else ():
-                box = instance.box
-                cells = torch.zeros(grid.height, grid.width, dtype=dtype)
-                cells[
-                    int(box.y1 * grid.height) : int(box.y2 * grid.height) + 1,
-                    int(box.x1 * grid.width) : int(box.x2 * grid.width) + 1,
-                ] = 1
-                inside[picture, :, 0] = torch.maximum(inside[picture, :, 0], cells.flatten().to(inside))
-        return PreparedLayouts(
-            method=self, condition=inside, layouts=tuple(layouts), texts=texts, grid=grid, dtype=dtype
-        ).to(device)
+    def packer(self):
+        return inside
 
     def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> MarkerState:
         return MarkerState(self, prepared, inputs)

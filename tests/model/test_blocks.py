@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from occlusionformer.model import LayoutFlux
-from occlusionformer.model.backbone import dual_layers, single_layers
+from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from tests.model.tiny import (
     BOXES,
     CHAIN,
     EMPTY,
     GRID,
     LOOP,
+    Model,
     Picture,
     begin,
     only,
@@ -40,7 +40,7 @@ CROWD = Picture(
     boxes=(WHOLE, *BOXES, (0.1, 0.0, 1.0, 0.9), (0.0, 0.1, 0.9, 1.0)),
     occluders=tuple(tuple(range(i)) for i in range(6)),
 )
-"""More pairs than twice the width, so that weights are folded."""
+"""Many pairs at every pixel."""
 BATCHES = {
     "chain": [Picture()],
     "loop": [Picture(occluders=LOOP)],
@@ -64,7 +64,7 @@ class Both:
         self.rules = replace(rules, strength=strength)
         self.backbone = tiny_backbone().double()
         self.branch = tiny_branch(config).double()
-        self.model = LayoutFlux(self.backbone, self.branch)
+        self.model = Model(self.backbone, self.branch)
         self.pictures, self.texts_NP = pictures, random_texts(pictures)
         self.inputs = random_inputs(len(pictures))
         generator = torch.Generator().manual_seed(5)
@@ -76,12 +76,12 @@ class Both:
         condition = prepare(self.pictures, self.texts_NP, self.branch.shape)
         state = begin(self.model, self.inputs, condition, self.strength)
         if self.single:
-            layers = single_layers(self.backbone.single_transformer_blocks[0])
-            image_BLD, state = self.branch.after_single(0, layers, self.image_BLD, state)
+            borrowed = SingleBlock(0, self.backbone.single_transformer_blocks[0]).borrowed
+            block = self.branch.single["0"]
         else:
-            layers = dual_layers(self.backbone.transformer_blocks[0])
-            image_BLD, state = self.branch.after_dual(0, layers, self.image_BLD, state)
-        return [image_BLD, state.tokens, *state.mask_logits]
+            borrowed, block = DualBlock(0, self.backbone.transformer_blocks[0]).borrowed, self.branch.dual["0"]
+        output = block(borrowed, self.image_BLD, state.tokens.before(0), state.step)
+        return [output.image, output.tokens, *([] if output.mask_logits is None else [output.mask_logits])]
 
     def twin(self) -> list[Tensor]:
         """The same from the loops, sample after sample."""
@@ -167,7 +167,7 @@ def test_layout_tokens_and_time_embeddings_are_the_twins(preset):
     weights = twin_weights(both.backbone, both.branch)
     boxes = [box for picture in both.pictures for box in picture.boxes]
     expected = [layout_token(weights, text, box) for text, box in zip(both.texts_NP, boxes, strict=True)]
-    torch.testing.assert_close(state.tokens, torch.stack(expected), **EXACT)
+    torch.testing.assert_close(state.tokens.before(0), torch.stack(expected), **EXACT)
     first = 0
     for sample, picture in enumerate(both.pictures):
         if not picture.boxes:
@@ -184,7 +184,7 @@ def test_the_second_norm_of_the_layout_token_changes_the_result():
     config, rules = PRESETS["published"]
     both = Both("published", [Picture(occluders=CHAIN)], single=False)
     both.branch = tiny_branch(replace(config, double_qk_norm=False)).double()
-    both.model = LayoutFlux(both.backbone, both.branch)
+    both.model = Model(both.backbone, both.branch)
     with torch.no_grad():
         once, twice = both.packed()[0], both.twin()[0]
         assert (once - twice).abs().max() > 1e-4

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout, Polygon
-from occlusionformer.model import LayoutFlux, prepare_layouts
+from occlusionformer.model.branch import pack_layouts
 from occlusionformer.tensors.compositing import weight_maps
 from occlusionformer.tensors.grid import TokenGrid
 from tests.model.tiny import (
     BOXES,
     GRID,
+    Model,
     Picture,
     begin,
     cast,
@@ -20,7 +21,7 @@ from tests.model.tiny import (
     tiny_backbone,
     tiny_branch,
 )
-from tests.reference.regions import center_id
+from tests.reference.regions import published_center_id
 
 PRESETS = presets()
 PUBLISHED = PRESETS["published"][0]
@@ -36,8 +37,7 @@ def thing(name: str, box: tuple[float, float, float, float], **fields) -> Instan
 
 
 def ready(document: Layout, config=PUBLISHED):
-    text_NP = torch.zeros(len(document.instances), config.pooled_dim)
-    return prepare_layouts([document], text_NP, grid=GRID, config=config, device="cpu", dtype=torch.float32).packed
+    return pack_layouts([document], GRID, config=config).packed
 
 
 @pytest.mark.parametrize("rows", [0, 2, 4])
@@ -54,8 +54,10 @@ def test_text_of_another_width_is_refused():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_the_compute_dtype_does_not_move_boxes(dtype):
     condition = prepare([Picture()], random_texts([Picture()]), PUBLISHED, dtype=dtype)
-    assert condition.text_NP.dtype == dtype
-    torch.testing.assert_close(condition.packed.box_N4.double(), torch.tensor(BOXES).double(), rtol=0, atol=1e-7)
+    assert condition.texts.pooled_NP.dtype == dtype
+    torch.testing.assert_close(
+        condition.condition.packed.box_N4.double(), torch.tensor(BOXES).double(), rtol=0, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
@@ -65,10 +67,10 @@ def test_the_layout_tokens_position_is_the_twins_in_any_dtype(dtype, grid):
     corner = torch.rand(50, 2, generator=generator, dtype=torch.float64) * 0.6
     size = 0.02 + torch.rand(50, 2, generator=generator, dtype=torch.float64) * 0.3
     picture = Picture(tuple(tuple(row) for row in torch.cat([corner, corner + size], 1).tolist()), None)
-    flux = LayoutFlux(tiny_backbone(), tiny_branch(PUBLISHED)).to(dtype)
+    flux = Model(tiny_backbone(), tiny_branch(PUBLISHED)).to(dtype)
     condition = prepare([picture], random_texts([picture]), PUBLISHED, grid=grid, dtype=dtype)
     state = begin(flux, cast(random_inputs(1, grid), dtype), condition)
-    expected = torch.tensor([center_id(box, grid.height, grid.width) for box in picture.boxes])
+    expected = torch.tensor([published_center_id(box, grid.height, grid.width) for box in picture.boxes])
     actual, (cos, sin) = state.step.rotation_JC[: len(expected)], flux.backbone.pos_embed(expected)
     torch.testing.assert_close(actual.real.float(), cos[:, ::2].float(), rtol=0, atol=1e-6)
     torch.testing.assert_close(actual.imag.float(), sin[:, ::2].float(), rtol=0, atol=1e-6)

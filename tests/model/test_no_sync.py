@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from occlusionformer.model import LayoutFlux
 from tests.model.tiny import (
     BOXES,
     GRID,
     LOOP,
+    Model,
     Picture,
     cast,
     prepare,
@@ -51,7 +51,7 @@ class Recorder(TorchDispatchMode):
 
 
 def operators(preset: str, pictures: list[Picture], **options) -> Counter[str]:
-    flux = LayoutFlux(tiny_backbone(), tiny_branch(PRESETS[preset][0]))
+    flux = Model(tiny_backbone(), tiny_branch(PRESETS[preset][0]))
     condition = prepare(pictures, random_texts(pictures), flux.adapter.shape, dtype=torch.float32)
     inputs = cast(random_inputs(len(pictures)), torch.float32)
     with torch.no_grad(), Recorder() as recorder:
@@ -97,12 +97,10 @@ def test_the_number_of_operators_does_not_grow_with_the_batch(preset):
 @by_preset
 def test_forward_runs_without_any_data(preset):
     """On the meta device a read-back, or a tensor left on the host, raises."""
-    flux = LayoutFlux(tiny_backbone(), tiny_branch(PRESETS[preset][0])).to("meta")
+    flux = Model(tiny_backbone(), tiny_branch(PRESETS[preset][0])).to("meta")
     pictures = [Picture(), Picture(occluders=LOOP)]
     condition = prepare(pictures, random_texts(pictures), flux.adapter.shape, dtype=torch.float32)
-    condition = replace(
-        condition, packed=condition.packed.to("meta", torch.float32), text_NP=condition.text_NP.to("meta")
-    )
+    condition = condition.to("meta")
     inputs = cast(random_inputs(2), torch.float32)
     moved = {n: v.to("meta") for n in inputs.__slots__ if isinstance(v := getattr(inputs, n), torch.Tensor)}
     output = flux(replace(inputs, **moved), condition, return_masks=True, return_weights=True)

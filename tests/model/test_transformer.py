@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from occlusionformer.model import BranchConfig, LayoutFlux, LayoutFluxOutput, OcclusionBranch, backbone_shape, paper
-from occlusionformer.model.backbone import run_backbone
+from occlusionformer.model import BranchConfig, OcclusionBranch, backbone_shape, paper
 from occlusionformer.tensors.grid import TokenGrid
 from tests.model.tiny import (
     BOXES,
@@ -17,6 +16,8 @@ from tests.model.tiny import (
     EMPTY,
     GRID,
     LOOP,
+    Model,
+    Output,
     Picture,
     cast,
     only,
@@ -24,6 +25,7 @@ from tests.model.tiny import (
     presets,
     random_inputs,
     random_texts,
+    run_backbone,
     tiny_backbone,
     tiny_branch,
     twin_inputs,
@@ -40,12 +42,12 @@ by_preset = pytest.mark.parametrize("preset", list(PRESETS))
 SPECK = (0.71, 0.61, 0.72, 0.62)
 
 
-def model(preset: str, dtype: torch.dtype = torch.float64, **backbone) -> LayoutFlux:
-    return LayoutFlux(tiny_backbone(**backbone), tiny_branch(PRESETS[preset][0])).to(dtype)
+def model(preset: str, dtype: torch.dtype = torch.float64, **backbone) -> Model:
+    return Model(tiny_backbone(**backbone), tiny_branch(PRESETS[preset][0])).to(dtype)
 
 
 @torch.no_grad()
-def run(flux: LayoutFlux, pictures: list[Picture] | None, *, grid: TokenGrid = GRID, **options) -> LayoutFluxOutput:
+def run(flux: Model, pictures: list[Picture] | None, *, grid: TokenGrid = GRID, **options) -> Output:
     """One forward over random inputs, masks and weights asked for; pictures None: no layout."""
     dtype = flux.backbone.dtype
     guidance = flux.backbone.config.guidance_embeds
@@ -80,7 +82,7 @@ def test_no_layout_and_no_strength_are_the_backbone_bit_for_bit(preset, dtype):
     inputs = cast(random_inputs(1), dtype)
     with torch.no_grad():
         expected = run_backbone(flux.backbone, inputs)
-        stock = flux.backbone(**{n: getattr(inputs, n) for n in inputs.__slots__}, return_dict=False)[0]
+        stock = run_backbone(tiny_backbone().to(dtype), inputs)
     assert torch.equal(expected, stock)
     for _ in range(2):
         for nothing in (run(flux, None), run(flux, [Picture()], strength=0.0), run(flux, [EMPTY])):
@@ -203,7 +205,7 @@ def test_half_precision_is_finite_and_near_fp32(preset, dtype, bound):
     Time and guidances are such that a thousand times each is exact.
     """
     config = replace(PRESETS[preset][0], layout_guidance=8.0)
-    flux = LayoutFlux(tiny_backbone(), tiny_branch(config)).to(dtype)
+    flux = Model(tiny_backbone(), tiny_branch(config)).to(dtype)
     pictures = [Picture(), Picture(occluders=None)]
     times = {"timestep": torch.full((2,), 0.5), "guidance": torch.full((2,), 2.0)}
     inputs = cast(replace(random_inputs(2), **times), dtype)
@@ -240,7 +242,8 @@ def test_checkpointed_gradients_are_the_plain_ones(preset):
     condition = prepare([Picture()], random_texts([Picture()]), flux.adapter.shape)
     found = []
     for checkpointed in (False, True):
-        flux.backbone.gradient_checkpointing = checkpointed
+        if checkpointed:
+            flux.backbone.enable_gradient_checkpointing()
         output = flux(random_inputs(1), condition, return_masks=True)
         loss = output.sample.square().mean() + sum(masks.square().mean() for masks in output.mask_logits)
         found.append(torch.autograd.grad(loss, list(flux.adapter.parameters())))
@@ -250,12 +253,12 @@ def test_checkpointed_gradients_are_the_plain_ones(preset):
 
 @pytest.mark.parametrize("preset", ["paper", "small"])
 def test_a_new_branch_of_ours_is_the_identity(preset):
-    flux = LayoutFlux(tiny_backbone(), OcclusionBranch.build(PRESETS[preset][0])).eval()
+    flux = Model(tiny_backbone(), OcclusionBranch.build(PRESETS[preset][0])).eval()
     torch.testing.assert_close(run(flux, [Picture()]).sample, run(flux, None).sample, rtol=0, atol=1e-4)
 
 
 def test_a_new_branch_of_the_published_kind_is_not_since_its_feed_forward_runs_twice():
-    flux = LayoutFlux(tiny_backbone(), OcclusionBranch.build(PRESETS["published"][0])).eval()
+    flux = Model(tiny_backbone(), OcclusionBranch.build(PRESETS["published"][0])).eval()
     assert (run(flux, [Picture()]).sample - run(flux, None).sample).abs().max() > 1e-2
 
 
@@ -302,7 +305,7 @@ def test_outputs_come_only_when_asked_for(preset):
 
 def test_control_residuals_land_where_the_backbone_puts_them():
     config: BranchConfig = paper(backbone_shape(tiny_backbone()))
-    flux = LayoutFlux(tiny_backbone(), OcclusionBranch.build(config)).double().eval()
+    flux = Model(tiny_backbone(), OcclusionBranch.build(config)).double().eval()
     generator = torch.Generator().manual_seed(8)
 
     def residuals(count: int) -> tuple[Tensor, ...]:

@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs
 from occlusionformer.model import (
     BranchConfig,
-    FluxInputs,
-    LayoutCondition,
-    LayoutFlux,
+    InstanceTexts,
+    LayoutFluxTransformer2DModel,
+    LayoutReport,
     OcclusionBranch,
+    PreparedLayouts,
     backbone_shape,
     instance_assemble,
     paper,
-    prepare_layouts,
     published,
 )
-from occlusionformer.model.adapter import AdapterState, StepInputs
-from occlusionformer.model.backbone import rotary_tables, time_embedding
+from occlusionformer.model.branch import BranchState
 from occlusionformer.model.checkpoint import key_map
+from occlusionformer.model.method import StepInputs
 from occlusionformer.tensors.grid import TokenGrid
 from tests.reference.model import Inputs, LayoutInputs
 from tests.reference.rules import INSTANCE_ASSEMBLE, PAPER, PUBLISHED, Rules
@@ -76,6 +76,71 @@ def randomise(module: nn.Module, seed: int) -> None:
             fan_in = parameter.shape[1:].numel() if parameter.dim() > 1 else 4
             is_gain = "norm" in name and parameter.dim() == 1 and name.endswith("weight")
             parameter.copy_(noise / fan_in**0.5 + float(is_gain))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FluxInputs:
+    """The arguments of the transformer's forward, under its own names; timestep 0..1, ids (tokens, 3)."""
+
+    hidden_states: Tensor
+    encoder_hidden_states: Tensor
+    pooled_projections: Tensor
+    timestep: Tensor
+    img_ids: Tensor
+    txt_ids: Tensor
+    guidance: Tensor | None = None
+    joint_attention_kwargs: dict | None = None
+    controlnet_block_samples: tuple[Tensor, ...] | None = None
+    controlnet_single_block_samples: tuple[Tensor, ...] | None = None
+
+
+def run_backbone(backbone: FluxTransformer2DModel, inputs: FluxInputs) -> Tensor:
+    """The transformer as it is called."""
+    return backbone(**{name: getattr(inputs, name) for name in inputs.__slots__}, return_dict=False)[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """A forward's prediction, and the masks and weights it leaves in the report; None where not asked for."""
+
+    sample: Tensor
+    mask_logits: tuple[Tensor, ...] | None = None
+    weights: tuple[Tensor, ...] | None = None
+
+
+class Model(nn.Module):
+    """A transformer and a branch, called together."""
+
+    def __init__(self, backbone: FluxTransformer2DModel, adapter: OcclusionBranch) -> None:
+        super().__init__()
+        self.backbone = LayoutFluxTransformer2DModel.adopt(backbone)
+        self.adapter = adapter
+
+    def forward(
+        self,
+        inputs: FluxInputs,
+        layout: PreparedLayouts | None,
+        *,
+        strength: float = 1.0,
+        return_masks: bool = False,
+        return_weights: bool = False,
+    ) -> Output:
+        if layout is not None:
+            layout = replace(
+                layout,
+                method=self.adapter,
+                strength=strength,
+                want_masks=return_masks,
+                want_weights=return_weights,
+                report=LayoutReport(),
+            )
+        extra = {**(inputs.joint_attention_kwargs or {}), "layout": layout}
+        sample = run_backbone(self.backbone, replace(inputs, joint_attention_kwargs=extra))
+        return Output(
+            sample=sample,
+            mask_logits=layout.report.mask_logits if layout is not None and return_masks else None,
+            weights=layout.report.weights if layout is not None and return_weights else None,
+        )
 
 
 def tiny_backbone(seed: int = 0, **changes) -> FluxTransformer2DModel:
@@ -170,27 +235,31 @@ def prepare(
     *,
     grid: TokenGrid = GRID,
     dtype: torch.dtype = torch.float64,
-) -> LayoutCondition:
+) -> PreparedLayouts:
     layouts = [picture.layout(grid) for picture in pictures]
-    return prepare_layouts(layouts, texts_NP, grid=grid, config=config, device="cpu", dtype=dtype)
+    with torch.device("meta"):
+        branch = OcclusionBranch.build(config)
+    return branch.prepare(layouts, InstanceTexts(pooled_NP=texts_NP), grid, device="cpu", dtype=dtype)
 
 
-def begin(model: LayoutFlux, inputs: FluxInputs, condition: LayoutCondition, strength: float = 1.0) -> AdapterState:
-    """The adapter's state before the first block, all outputs asked for."""
+def begin(model: Model, inputs: FluxInputs, layout: PreparedLayouts, strength: float = 1.0) -> BranchState:
+    """The branch's state before the first block, all outputs asked for."""
     backbone = model.backbone
-    return model.adapter.begin(
+    return model.adapter.open(
+        replace(layout, strength=strength, want_masks=True, want_weights=True),
         StepInputs(
-            condition=condition,
+            hidden_states=inputs.hidden_states,
+            encoder_hidden_states=inputs.encoder_hidden_states,
+            pooled_BP=inputs.pooled_projections,
             timestep_B=inputs.timestep,
             guidance_B=inputs.guidance,
-            pooled_BP=inputs.pooled_projections,
-            image_rotary=rotary_tables(backbone, inputs.img_ids),
-            embed=lambda time, guidance, text: time_embedding(backbone, time, guidance, text),
-            rotary=lambda ids: rotary_tables(backbone, ids),
-            strength=strength,
-            return_masks=True,
-            return_weights=True,
-        )
+            text_ids=inputs.txt_ids,
+            image_ids=inputs.img_ids,
+            side="cond",
+            time_embedding=backbone.time_embedding,
+            text_embedding=backbone.context_embedder,
+            rotary=lambda ids: backbone.pos_embed(ids.float()),
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from tests.reference.regions import (
     coverage,
     covered_tokens,
     footprint,
+    published_center_id,
     soft_mask,
 )
 from tests.reference.rules import PUBLISHED, Rules
@@ -62,7 +63,8 @@ class Scene:
 
     def row_angles(self, instance: int, tokens: list[int]) -> list[Angle]:
         """Angles of the layout token, then of each covered token (0, row, column)."""
-        positions = [center_id(self.boxes[instance], self.height, self.width)]
+        center = center_id if self.rules.rasteriser == "area" else published_center_id
+        positions = [center(self.boxes[instance], self.height, self.width)]
         positions += [(0.0, token // self.width, token % self.width) for token in tokens]
         return [self.angles(position) for position in positions]
 
@@ -173,7 +175,7 @@ def dual_block(
         update_LD = gate_ff * feed_forward(weights, f"{block}.ff", modulated_LD)
         if scene.rules.second_feed_forward == "gated":
             update_LD = weights.layout[f"{block}.ff_gate"] * update_LD
-        image_LD = image_LD + scene.rules.strength * update_LD
+        image_LD = image_LD + (scene.rules.strength if scene.rules.strength_of == "all" else 1.0) * update_LD
     masks = predict_masks(weights, block, features_NLD, scene)
     return image_LD, torch.stack([layout_D for _, layout_D in instances]), masks
 

@@ -6,6 +6,7 @@ A box is (x1, y1, x2, y2), normalised to 0..1; a grid is height x width tokens o
 import math
 from fractions import Fraction
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,17 +17,39 @@ NUM_FREQUENCIES = 8
 Box = tuple[float, float, float, float]
 
 
+def corners(box: Box) -> Box:
+    """Corners as the published code reads them back, in single precision: the last of six points along each side."""
+    single = [np.float32(side) for side in box]
+    ends = [
+        low + np.float32(5) * ((high - low) / np.float32(5)) for low, high in zip(single[:2], single[2:], strict=True)
+    ]
+    return (*single[:2], *ends)
+
+
+def truncated(side: np.float32, cells: int) -> int:
+    """The token in which a side lies; the product is rounded to single precision."""
+    return int(np.float32(side) * np.float32(cells))
+
+
 def span(low: float, high: float, cells: int) -> tuple[int, int]:
     """First cell and end of the cells a side covers: both corners truncated, at least one cell."""
-    first = min(int(low * cells), cells - 1)
-    return first, max(int(high * cells), first + 1)
+    first = min(truncated(low, cells), cells - 1)
+    return first, max(truncated(high, cells), first + 1)
 
 
 def footprint(box: Box, height: int, width: int) -> list[int]:
     """Row-major indices of the tokens a box covers."""
-    left, right = span(box[0], box[2], width)
-    top, bottom = span(box[1], box[3], height)
+    x1, y1, x2, y2 = corners(box)
+    left, right = span(x1, x2, width)
+    top, bottom = span(y1, y2, height)
     return [row * width + column for row in range(top, bottom) for column in range(left, right)]
+
+
+def published_center_id(box: Box, height: int, width: int) -> tuple[float, float, float]:
+    """Rotary position of the layout token in the published code: the middle of its truncated corners, in tokens."""
+    x1, y1, x2, y2 = corners(box)
+    row = (truncated(y1, height) + truncated(y2, height)) / 2
+    return (0.0, row, (truncated(x1, width) + truncated(x2, width)) / 2)
 
 
 def center_id(box: Box, height: int, width: int) -> tuple[float, float, float]:

@@ -18,7 +18,9 @@ class Rules:
     layout_guidance: float | None = 10.0
     """Guidance in the branch's time embeddings; None: the caller's."""
     strength: float = 1.0
-    """Factor on everything a layout block adds to the image tokens."""
+    """Factor on what a layout block adds to the image tokens."""
+    strength_of: Literal["all", "update"] = "all"
+    """Whether it is a factor on the second feed-forward too."""
     instance_modulation: bool = False
     """Rows are modulated by their instance's time embedding instead of the branch's."""
     box_coordinates: bool = False
@@ -27,4 +29,4 @@ class Rules:
 
 PUBLISHED = Rules()
 PAPER = Rules(rasteriser="area", hybrid="per_pixel", double_norm=False, second_feed_forward="gated")
-INSTANCE_ASSEMBLE = Rules(hybrid="mean", layout_guidance=None)
+INSTANCE_ASSEMBLE = Rules(hybrid="mean", layout_guidance=None, double_norm=False, strength_of="update")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from diffusers.configuration_utils import register_to_config
 
 from occlusionformer.layout import Layout
-from occlusionformer.model.method import ForwardState, InstanceTexts, Method, PreparedLayouts, StepInputs
+from occlusionformer.model.method import ForwardState, Method, Packer, PreparedLayouts, StepInputs
 from occlusionformer.tensors.grid import TokenGrid
 
 
@@ -21,24 +20,18 @@ class NoLayout(Method):
     def __init__(self) -> None:
         super().__init__()
 
-    def prepare(
-        self,
-        layouts: Sequence[Layout | None],
-        texts: InstanceTexts,
-        grid: TokenGrid,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype,
-    ) -> PreparedLayouts:
-        """Nothing to prepare; any texts do."""
-        return PreparedLayouts(
-            method=self, condition=None, layouts=tuple(layouts), texts=texts, grid=grid, dtype=dtype
-        ).to(device)
+    def packer(self) -> Packer:
+        """Nothing to pack."""
+        return pack_nothing
 
     def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
-        """Never called: there is nothing it acts on."""
+        """Every block runs as the backbone would."""
         return ForwardState()
 
     def acts_on(self, prepared: PreparedLayouts) -> bool:
         """Never."""
         return False
+
+
+def pack_nothing(layouts: Sequence[Layout | None], grid: TokenGrid) -> None:
+    """The condition of a method that reads no layouts."""

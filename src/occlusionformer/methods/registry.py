@@ -14,8 +14,10 @@ OURS = {
     "creatilayout": "occlusionformer.methods.creatilayout:CreatiLayout",
     "eligen": "occlusionformer.methods.eligen:Eligen",
     "gligen": "occlusionformer.methods.gligen:Gligen",
+    "instanceassemble": "occlusionformer.methods.instanceassemble:InstanceAssemble",
     "larender": "occlusionformer.methods.larender:LaRender",
     "none": "occlusionformer.methods.none:NoLayout",
+    "occlusionformer": "occlusionformer.methods.occlusionformer:OcclusionFormer",
 }
 
 

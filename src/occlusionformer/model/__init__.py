@@ -1,8 +1,7 @@
-"""The parameters: the OcclusionFormer branch, and the loop that runs it over a stock Flux transformer."""
+"""What methods act on and share: the drop-in transformer, views of its blocks, and the branch of layout blocks."""
 
-from occlusionformer.model.adapter import LayoutAdapter, LayoutCondition
-from occlusionformer.model.backbone import FluxInputs, backbone_shape
-from occlusionformer.model.branch import OcclusionBranch, condition, prepare_layouts
+from occlusionformer.model.backbones.flux_transformer import LayoutFluxTransformer2DModel, backbone_shape
+from occlusionformer.model.branch import OcclusionBranch
 from occlusionformer.model.config import (
     FLUX_DEV,
     BackboneShape,
@@ -11,22 +10,21 @@ from occlusionformer.model.config import (
     paper,
     published,
 )
-from occlusionformer.model.transformer import LayoutFlux, LayoutFluxOutput
+from occlusionformer.model.method import InstanceTexts, LayoutReport, Method, PreparedLayouts, TextNeeds
 
 __all__ = [
     "FLUX_DEV",
     "BackboneShape",
     "BranchConfig",
-    "FluxInputs",
-    "LayoutAdapter",
-    "LayoutCondition",
-    "LayoutFlux",
-    "LayoutFluxOutput",
+    "InstanceTexts",
+    "LayoutFluxTransformer2DModel",
+    "LayoutReport",
+    "Method",
     "OcclusionBranch",
+    "PreparedLayouts",
+    "TextNeeds",
     "backbone_shape",
-    "condition",
     "instance_assemble",
     "paper",
-    "prepare_layouts",
     "published",
 ]

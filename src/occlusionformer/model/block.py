@@ -1,11 +1,11 @@
 """The layout block that follows a backbone block: attend per instance, project, composite, add.
 
-Legend: B samples, L image tokens, P = B * L, N instances, R rows, T pairs, C condition vectors, D channels.
+Legend: B samples, L image tokens, P = B * L, N instances, R rows, T pairs, t some of them, C condition vectors,
+J = N + R, D channels, H = the MLP's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,13 +14,21 @@ from torch import Tensor, nn
 
 from occlusionformer.model.align import MaskHead
 from occlusionformer.model.attention import QueryKeyValue, attend, rotate
-from occlusionformer.model.backbone import DUAL_PATHS, SINGLE_PATHS, DualLayers, SingleLayers
+from occlusionformer.model.backbones.borrowed import BorrowedDual, BorrowedSingle
 from occlusionformer.model.config import BranchConfig
-from occlusionformer.model.delta import Deltas, WeightProducts, delta, dense, fold, plain, precise
+from occlusionformer.model.delta import Deltas, delta, readable
 from occlusionformer.model.density import Density
 from occlusionformer.tensors.alignment import query_cosine
-from occlusionformer.tensors.compositing import composite_parts, weight_maps
-from occlusionformer.tensors.packing import PackedInstances
+from occlusionformer.tensors.compositing import Composite, weight_maps
+from occlusionformer.tensors.packing import AttentionBucket, PackedInstances
+
+DUAL_DELTAS = (
+    "modulation", "context_modulation", "q", "k", "v", "context_q", "context_k", "context_v", "out", "context_out",
+    "ff_out", "context_ff_out",
+)  # fmt: skip
+"""Layers of a dual-stream block that carry a delta in the branch."""
+
+SINGLE_DELTAS = ("modulation", "mlp", "q", "k", "v", "out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +41,6 @@ class BranchStep:
     """
 
     packed: PackedInstances
-    products: WeightProducts
     time_BD: Tensor
     time_ND: Tensor
     condition_CD: Tensor
@@ -56,32 +63,41 @@ class LayoutBlockOutput:
     weights: Tensor | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Composed:
-    """What the layers of a block come to."""
-
-    update_BLD: Tensor
-    mask_logits: Tensor | None
-    weights: Tensor | None
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """of(attention output (t, D), pairs) gives some pairs' layers, less what all layers of a row share, (R, D)."""
-
-    of: Callable[[Tensor, slice], Tensor]
-    shared_RD: Tensor | None = None
-
-    def whole(self, layers_tD: Tensor, row_t: Tensor) -> Tensor:
-        return layers_tD if self.shared_RD is None else layers_tD + self.shared_RD[row_t]
-
-
 def spread(vector_CX: Tensor, index: Tensor | None) -> Tensor:
     return vector_CX if index is None else vector_CX[index]
 
 
-def heads(x_RD: Tensor, config: BranchConfig) -> Tensor:
-    return x_RD.unflatten(-1, (config.num_heads, config.head_dim))
+class Composition:
+    """Takes the layers of a block bucket by bucket: composites them, and keeps what masks are made of."""
+
+    def __init__(self, block: LayoutBlock, step: BranchStep, like: Tensor) -> None:
+        self.packed = step.packed
+        self.density_ND = None if block.density is None else block.density(step.time_ND)
+        self.composite = Composite(self.density_ND, step.packed, like=like)
+        self.head = block.mask_head if step.return_masks else None
+        self.query_ND = None if self.head is None else self.head.queries(step.time_ND)
+        self.token_parts: list[Tensor] = []
+        self.cosine_parts: list[Tensor] = []
+
+    def add(self, bucket: AttentionBucket, layers_tD: Tensor, token_nD: Tensor) -> None:
+        self.composite.add(bucket.pairs, layers_tD)
+        self.token_parts.append(token_nD)
+        if self.head is not None and self.query_ND is not None:
+            cosine_t = query_cosine(layers_tD, self.query_ND, self.packed, pairs=bucket.pairs, eps=self.head.eps)
+            self.cosine_parts.append(cosine_t)
+
+    @property
+    def tokens_ND(self) -> Tensor:
+        """The layout tokens' attention outputs."""
+        return torch.cat(self.token_parts)[self.packed.layout_slot_N]
+
+    @property
+    def update_BLD(self) -> Tensor:
+        return self.composite.blend().unflatten(0, (self.packed.num_samples, -1))
+
+    @property
+    def mask_logits(self) -> Tensor | None:
+        return None if self.head is None else self.head(torch.cat(self.cosine_parts), self.packed)
 
 
 class LayoutBlock(nn.Module):
@@ -100,60 +116,32 @@ class LayoutBlock(nn.Module):
         self.mask_head = MaskHead(config) if config.mask_head else None
         self.coordinates = nn.Linear(8 * config.fourier_frequencies, config.width) if config.box_coordinates else None
 
-    def modulation(
-        self, layer: nn.Module, name: str, condition_CD: Tensor, parts: int, step: BranchStep
-    ) -> tuple[Tensor, ...]:
-        return self.deltas[name](layer, F.silu(condition_CD), step.products).chunk(parts, dim=-1)
+    def modulation(self, layer: nn.Module, name: str, condition_CD: Tensor, parts: int) -> tuple[Tensor, ...]:
+        chunks: tuple[Tensor, ...] = self.deltas[name](layer, F.silu(condition_CD)).chunk(parts, dim=-1)
+        return chunks
 
-    def rows(self, image_BLD: Tensor, step: BranchStep) -> Tensor:
-        """The covered image tokens."""
-        return image_BLD.flatten(0, 1).index_select(0, step.packed.pixel_R)
-
-    def located(self, rows_RD: Tensor, step: BranchStep) -> Tensor:
-        """Rows with their place in their own box, where the branch uses it."""
+    def rows(self, norm: nn.Module, image_BLD: Tensor, shift: Tensor, scale: Tensor, step: BranchStep) -> Tensor:
+        """The covered image tokens, normalised and modulated, with their place in their own box where that is used."""
+        rows_RD = norm(image_BLD.flatten(0, 1).index_select(0, step.packed.pixel_R))
+        rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
         return rows_RD if self.coordinates is None else rows_RD + self.coordinates(step.coordinates_RF)
 
-    def qkv(
-        self, x_RD: Tensor, names: str, layers: DualLayers | SingleLayers, step: BranchStep
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = (
-            heads(self.deltas[names + part](getattr(layers, names + part), x_RD, step.products), self.config)
-            for part in "qkv"
+    def qkv(self, x_RD: Tensor, names: str, layers: BorrowedDual | BorrowedSingle) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of some rows, (R, heads, channels)."""
+        heads = (self.config.num_heads, self.config.head_dim)
+        query, key, value = (self.deltas[names + part](getattr(layers, names + part), x_RD) for part in "qkv")
+        return query.unflatten(-1, heads), key.unflatten(-1, heads), value.unflatten(-1, heads)
+
+    def composition(self, step: BranchStep, joint: QueryKeyValue) -> Composition:
+        return Composition(self, step, like=joint.value.flatten(1))
+
+    def output(
+        self, image_BLD: Tensor, tokens_ND: Tensor, composition: Composition, step: BranchStep
+    ) -> LayoutBlockOutput:
+        weights = weight_maps(composition.density_ND, step.packed) if step.return_weights else None
+        return LayoutBlockOutput(
+            image=image_BLD, tokens=tokens_ND, mask_logits=composition.mask_logits, weights=weights
         )
-        return query, key, value
-
-    def folds(self, step: BranchStep, like: Tensor) -> bool:
-        """Whether multiplying two weight matrices first is cheaper than applying both to every pair, and as exact."""
-        readable = plain(self.project, like) and self.deltas.of("out").readable(like)
-        return readable and precise(like) and len(step.packed.owner_T) > 2 * self.config.width
-
-    def composed(self, joint: QueryKeyValue, layers: Layers, step: BranchStep) -> tuple[Tensor, Composed]:
-        """Attend and composite, bucket by bucket: layout-token outputs (N, D) and the composited update."""
-        packed = step.packed
-        head = self.mask_head if step.return_masks else None
-        query_ND = None if head is None else head.queries(step.time_ND)
-        token_parts: list[Tensor] = []
-        cosine_parts: list[Tensor] = []
-
-        def parts() -> Iterator[tuple[slice, Tensor]]:
-            for bucket, out_nD, out_tD in attend(joint, packed):
-                layers_tD = layers.of(out_tD, bucket.pairs)
-                token_parts.append(out_nD)
-                if head is not None and query_ND is not None:
-                    whole_tD = layers.whole(layers_tD, packed.row_T[bucket.pairs])
-                    cosine_parts.append(query_cosine(whole_tD, query_ND, packed, pairs=bucket.pairs, eps=head.eps))
-                yield bucket.pairs, layers_tD
-
-        density_ND = None if self.density is None else self.density(step.time_ND)
-        update_PD = composite_parts(
-            parts(), density_ND, packed, like=joint.value.flatten(1), shared_RD=layers.shared_RD
-        )
-        composed = Composed(
-            update_BLD=update_PD.unflatten(0, (packed.num_samples, -1)),
-            mask_logits=None if head is None else head(torch.cat(cosine_parts), packed),
-            weights=weight_maps(density_ND, packed) if step.return_weights else None,
-        )
-        return torch.cat(token_parts)[packed.layout_slot_N], composed
 
 
 class DualLayoutBlock(LayoutBlock):
@@ -161,7 +149,7 @@ class DualLayoutBlock(LayoutBlock):
 
     def __init__(self, config: BranchConfig) -> None:
         width, hidden = config.width, config.width * config.mlp_ratio
-        sizes = dict.fromkeys(DUAL_PATHS, (width, width))
+        sizes = dict.fromkeys(DUAL_DELTAS, (width, width))
         sizes |= dict.fromkeys(("modulation", "context_modulation"), (width, 6 * width))
         sizes |= dict.fromkeys(("ff_out", "context_ff_out"), (hidden, width))
         if config.second_feed_forward == "none":
@@ -176,82 +164,58 @@ class DualLayoutBlock(LayoutBlock):
             nn.init.zeros_(last.bias)
             self.instance_mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"), last)
 
-    def forward(self, layers: DualLayers, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep) -> LayoutBlockOutput:
-        packed, config = step.packed, self.config
-        shift, scale, gate, *_ = mod = self.modulation(layers.modulation, "modulation", step.condition_CD, 6, step)
-        rows_RD = layers.norm(self.rows(image_BLD, step))
-        rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
-        rows_RD = self.located(rows_RD, step)
-        token_mod = self.modulation(layers.context_modulation, "context_modulation", step.condition_CD, 6, step)
-        token_mod = tuple(spread(part, step.token_index) for part in token_mod)
-        joint = self._joint(layers, rows_RD, self._token_qkv(layers, tokens_ND, token_mod, step), step)
-        projected = self._projection(layers.out, rows_RD, step)
-
-        def layer_of(out_tD: Tensor, pairs: slice) -> Tensor:
-            layers_tD = projected(out_tD)
-            if self.instance_mlp is not None:
-                layers_tD = layers_tD + self.instance_mlp(rows_RD[packed.row_T[pairs]])
-            return layers_tD * gate[packed.owner_T[pairs]] if config.instance_modulation else layers_tD
-
-        out_ND, composed = self.composed(joint, Layers(layer_of), step)
-        if config.instance_modulation:
-            image_BLD = torch.add(image_BLD, composed.update_BLD, alpha=step.strength)
-        else:
-            image_BLD = torch.addcmul(image_BLD, composed.update_BLD, gate[:, None], value=step.strength)
-        if config.second_feed_forward != "none":
-            image_BLD = self._fed_forward(layers, image_BLD, mod, step)
-        tokens_ND = self._token_update(layers, tokens_ND, out_ND, token_mod, step)
-        return LayoutBlockOutput(
-            image=image_BLD, tokens=tokens_ND, mask_logits=composed.mask_logits, weights=composed.weights
-        )
-
-    def _token_qkv(
-        self, layers: DualLayers, tokens_ND: Tensor, mod: tuple[Tensor, ...], step: BranchStep
-    ) -> QueryKeyValue:
-        shift, scale, *_ = mod
-        query, key, value = self.qkv(layers.context_norm(tokens_ND) * (1 + scale) + shift, "context_", layers, step)
+    def forward(
+        self, layers: BorrowedDual, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep
+    ) -> LayoutBlockOutput:
+        packed, deltas, own = step.packed, self.deltas, self.config.instance_modulation
+        # Image rows and layout tokens are normalised and modulated by time and text.
+        shift, scale, gate, *_ = modulation = self.modulation(layers.modulation, "modulation", step.condition_CD, 6)
+        of_tokens = self.modulation(layers.context_modulation, "context_modulation", step.condition_CD, 6)
+        t_shift, t_scale, t_gate, t_ff_shift, t_ff_scale, t_ff_gate = (spread(m, step.token_index) for m in of_tokens)
+        rows_RD = self.rows(layers.norm, image_BLD, shift, scale, step)
+        normed_ND = torch.addcmul(t_shift, layers.context_norm(tokens_ND), 1 + t_scale)
+        # One query, key and value for each covered token and each layout token.
+        query, key, value = self.qkv(rows_RD, "", layers)
+        token_query, token_key, token_value = self.qkv(normed_ND, "context_", layers)
         if self.config.double_qk_norm:
-            query, key = layers.norm_q(query), layers.norm_k(key)
-        return QueryKeyValue(layers.context_norm_q(query), layers.context_norm_k(key), value)
-
-    def _joint(self, layers: DualLayers, rows_RD: Tensor, tokens: QueryKeyValue, step: BranchStep) -> QueryKeyValue:
-        query, key, value = self.qkv(rows_RD, "", layers, step)
-        query = torch.cat([tokens.query, layers.norm_q(query)])
-        key = torch.cat([tokens.key, layers.norm_k(key)])
-        return QueryKeyValue(
-            rotate(query, step.rotation_JC), rotate(key, step.rotation_JC), torch.cat([tokens.value, value])
+            token_query, token_key = layers.norm_q(token_query), layers.norm_k(token_key)
+        joint = QueryKeyValue(
+            rotate(torch.cat([layers.context_norm_q(token_query), layers.norm_q(query)]), step.rotation_JC),
+            rotate(torch.cat([layers.context_norm_k(token_key), layers.norm_k(key)]), step.rotation_JC),
+            torch.cat([token_value, value]),
         )
+        # Every instance attends alone and becomes a layer; the layers are composited in their order.
+        composition = self.composition(step, joint)
+        for bucket, token_nD, attended_tD in attend(joint, packed):
+            layers_tD = self.project(deltas["out"](layers.out, attended_tD))
+            if self.instance_mlp is not None:
+                layers_tD = layers_tD + self.instance_mlp(rows_RD[packed.row_T[bucket.pairs]])
+            composition.add(bucket, layers_tD * gate[packed.owner_T[bucket.pairs]] if own else layers_tD, token_nD)
+        update_BLD = composition.update_BLD if own else composition.update_BLD * gate[:, None]
+        image_BLD = torch.add(image_BLD, update_BLD, alpha=step.strength)
+        # The feed-forwards: once more for the image tokens, and that of the layout tokens.
+        if self.config.second_feed_forward != "none":
+            image_BLD = self.fed_forward(layers, image_BLD, modulation, step)
+        tokens_ND = tokens_ND + t_gate * deltas["context_out"](layers.context_out, composition.tokens_ND)
+        hidden = layers.context_ff_in(torch.addcmul(t_ff_shift, layers.context_ff_norm(tokens_ND), 1 + t_ff_scale))
+        tokens_ND = tokens_ND + t_ff_gate * deltas["context_ff_out"](layers.context_ff_out, hidden)
+        return self.output(image_BLD, tokens_ND, composition, step)
 
-    def _projection(self, out: nn.Module, like: Tensor, step: BranchStep) -> Callable[[Tensor], Tensor]:
-        """project(out(attention)), as one matrix where that pays."""
-        readable = dense(out, like) if self.folds(step, like) else None
-        if readable is None:
-            return lambda out_tD: self.project(self.deltas["out"](out, out_tD, step.products))
-        weight, bias = readable
-        delta_out = self.deltas.of("out")
-        used = (weight, bias, self.project.weight, self.project.bias, *delta_out.weights)
-        folded = step.products.of(self, used, lambda: fold(self.project, delta_out.merged(weight), bias))
-        return lambda out_tD: F.linear(out_tD, *folded)
-
-    def _fed_forward(self, layers: DualLayers, image_BLD: Tensor, mod: tuple[Tensor, ...], step: BranchStep) -> Tensor:
+    def fed_forward(
+        self, layers: BorrowedDual, image_BLD: Tensor, modulation: tuple[Tensor, ...], step: BranchStep
+    ) -> Tensor:
+        """The image stream's feed-forward once more, in the pictures that have instances."""
         if self.config.instance_modulation:
-            mod = self.modulation(layers.modulation, "modulation", step.time_BD, 6, step)
-        shift, scale, gate = (part[:, None] for part in mod[3:])
+            modulation = self.modulation(layers.modulation, "modulation", step.time_BD, 6)
+        shift, scale, gate = (part[:, None] for part in modulation[3:])
         if self.ff_gate is not None:
             gate = gate * self.ff_gate
         if step.packed.num_samples > 1:
             gate = gate * step.packed.populated_B[:, None, None]
         hidden = layers.ff_in(torch.addcmul(shift, layers.ff_norm(image_BLD), 1 + scale))
-        update = self.deltas["ff_out"](layers.ff_out, hidden, step.products)
-        return torch.addcmul(image_BLD, update, gate, value=step.strength)
-
-    def _token_update(
-        self, layers: DualLayers, tokens_ND: Tensor, out_ND: Tensor, mod: tuple[Tensor, ...], step: BranchStep
-    ) -> Tensor:
-        _, _, gate, ff_shift, ff_scale, ff_gate = mod
-        tokens_ND = tokens_ND + gate * self.deltas["context_out"](layers.context_out, out_ND, step.products)
-        hidden = layers.context_ff_in(layers.context_ff_norm(tokens_ND) * (1 + ff_scale) + ff_shift)
-        return tokens_ND + ff_gate * self.deltas["context_ff_out"](layers.context_ff_out, hidden, step.products)
+        update = self.deltas["ff_out"](layers.ff_out, hidden)
+        strength = 1.0 if self.config.strength_of == "update" else step.strength
+        return torch.addcmul(image_BLD, update, gate, value=strength)
 
 
 class SingleLayoutBlock(LayoutBlock):
@@ -259,70 +223,37 @@ class SingleLayoutBlock(LayoutBlock):
 
     def __init__(self, config: BranchConfig) -> None:
         width, hidden = config.width, config.width * config.mlp_ratio
-        sizes = dict.fromkeys(SINGLE_PATHS, (width, width))
+        sizes = dict.fromkeys(SINGLE_DELTAS, (width, width))
         sizes |= {"modulation": (width, 3 * width), "mlp": (width, hidden), "out": (width + hidden, width)}
         super().__init__(config, sizes)
 
     def forward(
-        self, layers: SingleLayers, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep
+        self, layers: BorrowedSingle, image_BLD: Tensor, tokens_ND: Tensor, step: BranchStep
     ) -> LayoutBlockOutput:
-        shift, scale, gate_CD = self.modulation(layers.modulation, "modulation", step.condition_CD, 3, step)
-        joint_JD, num_tokens = self._joint(layers.norm, image_BLD, tokens_ND, (shift, scale), step), len(tokens_ND)
-        query, key, value = self.qkv(joint_JD, "", layers, step)
-        joint = QueryKeyValue(
-            rotate(layers.norm_q(query), step.rotation_JC), rotate(layers.norm_k(key), step.rotation_JC), value
-        )
-        mlp_JH = layers.mlp_act(self.deltas["mlp"](layers.mlp, joint_JD, step.products))
-        out_ND, composed = self.composed(joint, self._projection(layers, mlp_JH[num_tokens:], gate_CD, step), step)
-        token_update_ND = self.deltas["out"](layers.out, torch.cat([out_ND, mlp_JH[:num_tokens]], -1), step.products)
-        return LayoutBlockOutput(
-            image=torch.add(image_BLD, composed.update_BLD, alpha=step.strength),
-            tokens=tokens_ND + spread(gate_CD, step.token_index) * token_update_ND,
-            mask_logits=composed.mask_logits,
-            weights=composed.weights,
-        )
-
-    def _joint(
-        self, norm: nn.Module, image_BLD: Tensor, tokens_ND: Tensor, mod: tuple[Tensor, Tensor], step: BranchStep
-    ) -> Tensor:
-        """Layout tokens and covered image tokens in one matrix, normalised and modulated."""
-        shift, scale = mod
-        if step.row_index is None and self.coordinates is None:
-            joint_JD = norm(torch.cat([tokens_ND, self.rows(image_BLD, step)]))
-            return torch.addcmul(shift, joint_JD, 1 + scale)
-        token_scale, token_shift = spread(scale, step.token_index), spread(shift, step.token_index)
-        tokens_ND = torch.addcmul(token_shift, norm(tokens_ND), 1 + token_scale)
-        rows_RD = norm(self.rows(image_BLD, step))
-        rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
-        return torch.cat([tokens_ND, self.located(rows_RD, step)])
-
-    def _projection(self, layers: SingleLayers, mlp_RH: Tensor, gate_CD: Tensor, step: BranchStep) -> Layers:
-        """project(gate * out([attention; mlp])), the MLP half once per row where the layer's weight can be read."""
-        width, row_T, delta_out = self.config.width, step.packed.row_T, self.deltas.of("out")
-
-        def gate_of(row_t: Tensor) -> Tensor:
-            return gate_CD if step.row_index is None else gate_CD[step.row_index[row_t]]
-
-        def whole(out_tD: Tensor, pairs: slice) -> Tensor:
-            row_t = row_T[pairs]
-            joint_tD = torch.cat([out_tD, mlp_RH[row_t]], -1)
-            return self.project(gate_of(row_t) * delta_out(layers.out, joint_tD, step.products))
-
-        readable = dense(layers.out, mlp_RH)
-        if readable is None or not delta_out.readable(mlp_RH):
-            return Layers(whole)
-        weight, bias = readable
-        attention_half, mlp_half = delta_out.split(weight, width)
-        shared_RD = mlp_half(mlp_RH) + bias
-        if gate_CD.shape[0] == 1 and self.folds(step, mlp_RH):
-            shared_RD = self.project(gate_CD * shared_RD)
-            used = (weight, *delta_out.weights)
-            merged = step.products.of(self, used, lambda: delta_out.merged(weight, slice(width)))
-            folded = (self.project.weight * gate_CD) @ merged
-            return Layers(lambda out_tD, _: F.linear(out_tD, folded), shared_RD)
-
-        def halved(out_tD: Tensor, pairs: slice) -> Tensor:
-            row_t = row_T[pairs]
-            return self.project(gate_of(row_t) * (attention_half(out_tD) + shared_RD[row_t]))
-
-        return Layers(halved)
+        packed, delta_out, width = step.packed, self.deltas.of("out"), self.config.width
+        # Layout tokens and image rows share all layers.
+        shift, scale, gate = self.modulation(layers.modulation, "modulation", step.condition_CD, 3)
+        t_shift, t_scale, t_gate = (spread(part, step.token_index) for part in (shift, scale, gate))
+        rows_RD = self.rows(layers.norm, image_BLD, shift, scale, step)
+        joint_JD = torch.cat([torch.addcmul(t_shift, layers.norm(tokens_ND), 1 + t_scale), rows_RD])
+        query, key, value = self.qkv(joint_JD, "", layers)
+        query, key = (rotate(x, step.rotation_JC) for x in (layers.norm_q(query), layers.norm_k(key)))
+        joint = QueryKeyValue(query, key, value)
+        mlp_JH = layers.mlp_act(self.deltas["mlp"](layers.mlp, joint_JD))
+        mlp_NH, mlp_RH = mlp_JH.tensor_split([len(tokens_ND)])
+        # out([a; m]) = W_a a + W_m m + b: the MLP's half does not depend on the instance and is computed once a row.
+        halves = readable(layers.out, mlp_RH)
+        shared_RD = delta_out.part(layers.out, mlp_RH, slice(width, None)) + layers.out.bias if halves else None
+        # Every instance attends alone and becomes a layer; the layers are composited in their order.
+        composition = self.composition(step, joint)
+        for bucket, token_nD, attended_tD in attend(joint, packed):
+            row_t = packed.row_T[bucket.pairs]
+            if shared_RD is not None:
+                out_tD = delta_out.part(layers.out, attended_tD, slice(width)) + shared_RD[row_t]
+            else:
+                out_tD = delta_out(layers.out, torch.cat([attended_tD, mlp_RH[row_t]], -1))
+            gate_tD = gate if step.row_index is None else gate[step.row_index[row_t]]
+            composition.add(bucket, self.project(gate_tD * out_tD), token_nD)
+        image_BLD = torch.add(image_BLD, composition.update_BLD, alpha=step.strength)
+        update_ND = delta_out(layers.out, torch.cat([composition.tokens_ND, mlp_NH], -1))
+        return self.output(image_BLD, tokens_ND + t_gate * update_ND, composition, step)

@@ -1,38 +1,62 @@
-"""The OcclusionFormer branch: every parameter that is not the backbone's, saved and loaded without it.
+"""The branch of layout blocks that OcclusionFormer and InstanceAssemble share: all parameters beside the backbone's.
 
-Legend: B samples, N instances, R rows, P pooled text, D channels.
+Legend: B samples, N instances, R rows, P pooled text, D channels, E channels of a head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from os import PathLike
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from occlusionformer.layout import Layout
-from occlusionformer.model.adapter import AdapterState, LayoutCondition, StepInputs
 from occlusionformer.model.attention import rotation
-from occlusionformer.model.backbone import DualLayers, SingleLayers
+from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
+from occlusionformer.model.backbones.streams import Streams
 from occlusionformer.model.block import BranchStep, DualLayoutBlock, LayoutBlockOutput, SingleLayoutBlock
 from occlusionformer.model.config import BranchConfig
-from occlusionformer.model.embed import LayoutEmbedder, box_features, fourier, layout_token_ids
-from occlusionformer.tensors.files import CheckpointError, shown, unfit
-from occlusionformer.tensors.grid import TokenGrid
-from occlusionformer.tensors.packing import InstanceGeometry, PackedInstances, layout_geometry, pack
+from occlusionformer.model.embed import LayoutEmbedder, box_features, fourier
+from occlusionformer.model.method import (
+    Carried,
+    ForwardState,
+    InstanceTexts,
+    Method,
+    Packer,
+    PreparedLayouts,
+    StepInputs,
+    TextNeeds,
+)
+from occlusionformer.tensors.grid import TokenGrid, layout_token_ids, published_corners
+from occlusionformer.tensors.packing import InstanceGeometry, PackedInstances, empty_geometry, layout_geometry, pack
 
 
-class OcclusionBranch(ModelMixin, ConfigMixin):
-    """A LayoutAdapter: instances attend alone, become layers, and are composited in the declared order.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BranchCondition:
+    """A batch of layouts as index tensors, and where the layout tokens lie: rotary ids (N, 3) in token units."""
+
+    packed: PackedInstances
+    token_ids_N3: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> BranchCondition:
+        return BranchCondition(
+            packed=self.packed.to(device, dtype), token_ids_N3=self.token_ids_N3.to(device, torch.float32)
+        )
+
+
+class OcclusionBranch(Method):
+    """Instances attend alone, become layers, and are composited in the declared order, or averaged.
 
     branch: the fields of a BranchConfig as plain values.
     """
+
+    name = "occlusionformer"
+    texts = TextNeeds(pooled=True)
+    negative = "none"
 
     _supports_gradient_checkpointing = True
     _no_split_modules = ("DualLayoutBlock", "SingleLayoutBlock")
@@ -51,89 +75,85 @@ class OcclusionBranch(ModelMixin, ConfigMixin):
         """A new branch; with `second_feed_forward` other than "all" it starts as the identity."""
         return cls(branch=config.to_json())
 
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **arguments: Any) -> Any:
-        """As diffusers', from safetensors alone. CheckpointError for a folder whose weights are damaged or do not fit.
+    def packer(self) -> Packer:
+        return partial(pack_layouts, config=self.shape)
 
-        diffusers itself only logs that weights are missing, and fills them with random numbers.
-        """
-        source, wants_info = Path(pretrained_model_name_or_path), arguments.pop("output_loading_info", False)
-        arguments |= {"use_safetensors": True, "output_loading_info": True}
-        try:
-            branch, info = super().from_pretrained(pretrained_model_name_or_path, **arguments)
-        except (ImportError, MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:  # what a damaged configuration raises depends on where it is damaged
-            if not source.is_dir():
-                raise
-            raise CheckpointError(source, [shown(line) for line in str(error).splitlines()] or [repr(error)]) from error
-        reasons = [f"{key}: missing" for key in info["missing_keys"]]
-        reasons += [f"{shown(key)}: unexpected" for key in info["unexpected_keys"]]
-        weights = branch.named_parameters()
-        reasons += [f"{key}: {why}" for key, value in weights if not value.is_meta and (why := unfit(value))]
-        if reasons:
-            raise CheckpointError(source, reasons)
-        return (branch, info) if wants_info else branch
+    def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
+        expected = (count, self.shape.pooled_dim)
+        given = None if texts.pooled_NP is None else tuple(texts.pooled_NP.shape)
+        return [] if given == expected else [f"pooled text: expected one row per instance, {expected}, got {given}"]
 
-    def acts_after_dual(self, index: int) -> bool:
-        return str(index) in self.dual
-
-    def acts_after_single(self, index: int) -> bool:
-        return str(index) in self.single
-
-    def begin(self, inputs: StepInputs) -> AdapterState:
+    def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> BranchState:
         """Layout tokens and time embeddings of one step."""
-        config, packed = self.shape, inputs.condition.packed
-        text_NP = inputs.condition.text_NP
+        condition, text_NP = prepared.condition, prepared.texts.pooled_NP
+        assert isinstance(condition, BranchCondition)
+        assert text_NP is not None
+        features_NF = box_features(condition.packed.box_N4, self.shape).to(text_NP.dtype)
+        return BranchState(self, self._step(prepared, condition, inputs), self.embedder(text_NP, features_NF))
+
+    def _step(self, prepared: PreparedLayouts, condition: BranchCondition, inputs: StepInputs) -> BranchStep:
+        config, packed, text_NP = self.shape, condition.packed, prepared.texts.pooled_NP
+        assert text_NP is not None
         guidance_B = inputs.guidance_B
         if config.layout_guidance is not None and guidance_B is not None:
             guidance_B = torch.full_like(guidance_B, config.layout_guidance)
         guidance_N = None if guidance_B is None else guidance_B[packed.sample_N]
-        time_BD = inputs.embed(inputs.timestep_B, guidance_B, inputs.pooled_BP)
-        time_ND = inputs.embed(inputs.timestep_B[packed.sample_N], guidance_N, text_NP)
-        features_NF = box_features(packed.box_N4, config).to(text_NP.dtype)
-        grid = packed.grid
-        token_ids = layout_token_ids(packed.box_N4, grid.height, grid.width)
-        token_rotary = inputs.rotary(token_ids)
-        token_R = packed.pixel_R % grid.num_tokens
-        own = config.instance_modulation
-        one_sample = packed.num_samples == 1
-        step = BranchStep(
+        time_BD = inputs.time_embedding(inputs.timestep_B, guidance_B, inputs.pooled_BP)
+        time_ND = inputs.time_embedding(inputs.timestep_B[packed.sample_N], guidance_N, text_NP)
+        own, one_sample = config.instance_modulation, packed.num_samples == 1
+        token_R = packed.pixel_R % packed.grid.num_tokens
+        position_J3 = torch.cat([condition.token_ids_N3, inputs.image_ids.to(condition.token_ids_N3)[token_R]])
+        return BranchStep(
             packed=packed,
-            products=inputs.condition.products,
             time_BD=time_BD,
             time_ND=time_ND,
             condition_CD=time_ND if own else time_BD,
             token_index=None if own or one_sample else packed.sample_N,
             row_index=packed.owner_R if own else (None if one_sample else packed.sample_R),
-            rotation_JC=rotation(
-                *(torch.cat([of, table[token_R]]) for of, table in zip(token_rotary, inputs.image_rotary, strict=True))
-            ),
-            coordinates_RF=_box_coordinates(packed, config, text_NP.dtype) if config.box_coordinates else None,
-            strength=inputs.strength,
-            return_masks=inputs.return_masks,
-            return_weights=inputs.return_weights,
+            rotation_JC=rotation(*inputs.rotary(position_J3)),
+            coordinates_RF=box_coordinates(packed, config, text_NP.dtype) if config.box_coordinates else None,
+            strength=prepared.strength,
+            return_masks=prepared.want_masks,
+            return_weights=prepared.want_weights,
         )
-        return AdapterState(step=step, tokens=self.embedder(text_NP, features_NF))
-
-    def after_dual(
-        self, index: int, layers: DualLayers, image_BLD: Tensor, state: AdapterState
-    ) -> tuple[Tensor, AdapterState]:
-        return _advanced(state, self.dual[str(index)](layers, image_BLD, state.tokens, state.step))
-
-    def after_single(
-        self, index: int, layers: SingleLayers, image_BLD: Tensor, state: AdapterState
-    ) -> tuple[Tensor, AdapterState]:
-        return _advanced(state, self.single[str(index)](layers, image_BLD, state.tokens, state.step))
 
 
-def _advanced(state: AdapterState, output: LayoutBlockOutput) -> tuple[Tensor, AdapterState]:
-    masks = state.mask_logits if output.mask_logits is None else (*state.mask_logits, output.mask_logits)
-    weights = state.weights if output.weights is None else (*state.weights, output.weights)
-    return output.image, replace(state, tokens=output.tokens, mask_logits=masks, weights=weights)
+class BranchState(ForwardState):
+    """The branch during one forward: every layout block follows its backbone block."""
+
+    def __init__(self, branch: OcclusionBranch, step: BranchStep, tokens_ND: Tensor) -> None:
+        super().__init__()
+        self.branch, self.step = branch, step
+        self.tokens = Carried(tokens_ND)
+
+    def dual(self, index: int, block: DualBlock, streams: Streams) -> Streams:
+        streams = block.run(streams)
+        return self._followed(self.branch.dual, index, block, streams)
+
+    def single(self, index: int, block: SingleBlock, streams: Streams) -> Streams:
+        streams = block.run(streams)
+        return self._followed(self.branch.single, index, block, streams)
+
+    def _followed(
+        self, layout_blocks: nn.ModuleDict, index: int, block: DualBlock | SingleBlock, streams: Streams
+    ) -> Streams:
+        if str(index) not in layout_blocks:
+            return streams
+        output: LayoutBlockOutput = layout_blocks[str(index)](
+            block.borrowed,
+            streams.canvas(self.step.packed.grid.num_tokens),
+            self.tokens.before(block.position),
+            self.step,
+        )
+        self.tokens.put(block.position, output.tokens)
+        if output.mask_logits is not None:
+            self.mask_logits[block.position] = output.mask_logits
+        if output.weights is not None:
+            self.weights[block.position] = output.weights
+        return streams.with_canvas(output.image)
 
 
-def _box_coordinates(packed: PackedInstances, config: BranchConfig, dtype: torch.dtype) -> Tensor:
+def box_coordinates(packed: PackedInstances, config: BranchConfig, dtype: torch.dtype) -> Tensor:
     """Fourier features of where each row's token centre lies in its own box (0..1 inside) and of the box's size."""
     grid = packed.grid
     assert packed.owner_R is not None
@@ -146,34 +166,17 @@ def _box_coordinates(packed: PackedInstances, config: BranchConfig, dtype: torch
     return fourier(inside, config).to(dtype)
 
 
-def prepare_layouts(
-    layouts: Sequence[Layout],
-    pooled_text_NP: Tensor,
-    *,
-    grid: TokenGrid,
-    config: BranchConfig,
-    device: torch.device | str,
-    dtype: torch.dtype,
-) -> LayoutCondition:
-    """Layouts and one pooled text row per instance (all samples in order), ready for the model."""
-    samples = [layout_geometry(layout, grid, config.rasteriser) for layout in layouts]
-    return condition(samples, pooled_text_NP, grid=grid, config=config, device=device, dtype=dtype)
+def pack_layouts(layouts: Sequence[Layout | None], grid: TokenGrid, *, config: BranchConfig) -> BranchCondition:
+    """Layouts of a batch, rasterised and packed."""
+    geometries = [
+        empty_geometry(grid) if layout is None else layout_geometry(layout, grid, config.rasteriser)
+        for layout in layouts
+    ]
+    return pack_geometries(geometries, grid, config=config)
 
 
-def condition(
-    samples: Sequence[InstanceGeometry],
-    pooled_text_NP: Tensor,
-    *,
-    grid: TokenGrid,
-    config: BranchConfig,
-    device: torch.device | str,
-    dtype: torch.dtype,
-) -> LayoutCondition:
-    """As prepare_layouts, from geometry that is already rasterised. ValueError if the text rows do not fit."""
+def pack_geometries(samples: Sequence[InstanceGeometry], grid: TokenGrid, *, config: BranchConfig) -> BranchCondition:
+    """As pack_layouts, from geometry that is already rasterised."""
     packed = pack(samples, grid, hybrid=config.hybrid, share_rows=not config.instance_modulation)
-    if tuple(pooled_text_NP.shape) != (packed.num_instances, config.pooled_dim):
-        raise ValueError(
-            f"pooled text: expected one row per instance, {(packed.num_instances, config.pooled_dim)}, "
-            f"got {tuple(pooled_text_NP.shape)}"
-        )
-    return LayoutCondition(packed=packed.to(device, dtype), text_NP=pooled_text_NP.to(device, dtype))
+    corner_N4 = published_corners(packed.box_N4) if config.rasteriser == "published" else packed.box_N4
+    return BranchCondition(packed=packed, token_ids_N3=layout_token_ids(corner_N4, grid))

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from occlusionformer.model.backbone import DUAL_PATHS, SINGLE_PATHS
+from occlusionformer.model.backbones.flux import DUAL_PATHS, SINGLE_PATHS
 from occlusionformer.model.branch import OcclusionBranch
 from occlusionformer.model.config import BranchConfig
 from occlusionformer.model.delta import LowRankDelta
@@ -33,9 +33,11 @@ __all__ = [
     "branch_from_published",
     "key_map",
     "load_published",
+    "lora_rank",
     "published_shapes",
     "published_state",
     "read_published",
+    "with_alphas",
 ]
 
 EMBEDDER_KEYS = {
@@ -73,8 +75,14 @@ class PublishedState:
     lora: dict[str, Tensor]
 
 
-def load_published(source: str | Path, config: BranchConfig, *, lora: str | Path | None = None) -> OcclusionBranch:
-    """A branch from a published checkpoint.
+def load_published(
+    source: str | Path,
+    config: BranchConfig,
+    *,
+    lora: str | Path | None = None,
+    cls: type[OcclusionBranch] = OcclusionBranch,
+) -> OcclusionBranch:
+    """A branch (of class `cls`) from a published checkpoint.
 
     source: a folder, a bundle, or the layout file (then `lora` names the other file). Tensors keep the dtype of their
     file. Raises CheckpointError, which names the file and lists every key that is missing, unexpected, of another
@@ -82,7 +90,7 @@ def load_published(source: str | Path, config: BranchConfig, *, lora: str | Path
     looked for.
     """
     state = read_published(Path(source), None if lora is None else Path(lora))
-    return branch_from_published(state, config, source=str(source))
+    return branch_from_published(state, config, source=str(source), cls=cls)
 
 
 def read_published(source: Path, lora: Path | None = None) -> PublishedState:
@@ -172,9 +180,26 @@ def published_state(branch: OcclusionBranch) -> PublishedState:
     )
 
 
-def branch_from_published(state: PublishedState, config: BranchConfig, *, source: str) -> OcclusionBranch:
+def lora_rank(state: PublishedState) -> int:
+    """The rank of a file's LoRA; 0 where it has none."""
+    return next((value.shape[0] for key, value in state.lora.items() if key.endswith("lora_A.weight")), 0)
+
+
+def with_alphas(state: PublishedState) -> PublishedState:
+    """The same with every alpha in the file applied: the second half of its LoRA times alpha / rank."""
+    lora = dict(state.lora)
+    for name in [key.removesuffix(".alpha") for key in lora if key.endswith(".alpha")]:
+        alpha, down, up = float(lora.pop(f"{name}.alpha")), f"{name}.lora_A.weight", f"{name}.lora_B.weight"
+        if down in lora and up in lora:
+            lora[up] = lora[up] * (alpha / lora[down].shape[0])
+    return PublishedState(state.layout, lora)
+
+
+def branch_from_published(
+    state: PublishedState, config: BranchConfig, *, source: str, cls: type[OcclusionBranch] = OcclusionBranch
+) -> OcclusionBranch:
     """Fill a new branch; alphas in the file are checked, not applied, since the published code ignores them."""
-    branch, names = _blank(config)
+    branch, names = _blank(config, cls)
     lora = {key: value for key, value in state.lora.items() if not key.endswith(".alpha")}
     twice = [
         f"{shown(key)}: in the layout file and in the LoRA file" for key in sorted(lora.keys() & state.layout.keys())
@@ -194,10 +219,12 @@ def published_shapes(config: BranchConfig) -> dict[str, tuple[int, ...]]:
     return _shapes(*_blank(config))
 
 
-def _blank(config: BranchConfig) -> tuple[OcclusionBranch, dict[str, str]]:
+def _blank(
+    config: BranchConfig, cls: type[OcclusionBranch] = OcclusionBranch
+) -> tuple[OcclusionBranch, dict[str, str]]:
     """A branch without numbers, and our parameter name by published key."""
     with torch.device("meta"):
-        branch = OcclusionBranch.build(config)
+        branch = cls.build(config)
     names = key_map(branch)
     _refuse_unnamed(branch, names)
     return branch, {theirs: ours for ours, theirs in names.items()}

@@ -55,6 +55,9 @@ class BranchConfig:
     second_feed_forward: Literal["all", "gated", "none"] = "gated"
     """all: the block's feed-forward once more on every token, active at initialisation; gated: by a zero-initialised
     gate, so that a new branch is the identity; none: left out."""
+    strength_of: Literal["all", "update"] = "all"
+    """What `strength` multiplies: all that a block adds, or, as the published layout_scale of InstanceAssemble, the
+    composited update alone and not the second feed-forward."""
 
     mask_head: bool = True
     """Query projection and mask predictor of the alignment loss."""
@@ -160,8 +163,8 @@ def instance_assemble(shape: BackboneShape = FLUX_DEV) -> BranchConfig:
         hybrid="mean",
         density="none",
         layout_guidance=None,
-        double_qk_norm=True,
         second_feed_forward="all",
+        strength_of="update",
         mask_head=False,
     )
 

@@ -47,10 +47,3 @@ class LayoutEmbedder(nn.Module):
     def forward(self, text_NP: Tensor, features_NF: Tensor) -> Tensor:
         text_ND = self.text_out(F.silu(self.text_in(text_NP)))
         return self.joint_out(F.silu(self.joint_in(torch.cat([text_ND, features_NF], -1))))
-
-
-def layout_token_ids(box_N4: Tensor, grid_height: int, grid_width: int) -> Tensor:
-    """Rotary ids (0, y centre, x centre) of the layout tokens in token units, corners truncated first, (N, 3)."""
-    corner = (box_N4 * box_N4.new_tensor([grid_width, grid_height, grid_width, grid_height])).floor()
-    centre_y, centre_x = (corner[:, 1] + corner[:, 3]) / 2, (corner[:, 0] + corner[:, 2]) / 2
-    return torch.stack([torch.zeros_like(centre_y), centre_y, centre_x], -1)

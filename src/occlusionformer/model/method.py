@@ -9,6 +9,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -19,6 +21,7 @@ from torch import Tensor
 from occlusionformer.layout import Layout
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
+from occlusionformer.tensors.files import CheckpointError, shown, unfit
 from occlusionformer.tensors.grid import TokenGrid
 
 Side = Literal["cond", "uncond"]
@@ -245,6 +248,10 @@ def _in_order(by_block: Mapping[int, Tensor]) -> tuple[Tensor, ...]:
     return tuple(by_block[block] for block in sorted(by_block))
 
 
+Packer = Callable[[Sequence[Layout | None], TokenGrid], Any]
+"""Makes a method's own tensors of a batch of layouts, on the CPU; can be sent to another process."""
+
+
 class Method(ModelMixin, ConfigMixin):
     """A layout method: parameters of its own beside a backbone that it borrows and never changes.
 
@@ -255,6 +262,38 @@ class Method(ModelMixin, ConfigMixin):
     name: ClassVar[str]
     texts: TextNeeds = TextNeeds()
     negative: Literal["none", "null", "same"] = "none"
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **arguments: Any) -> Any:
+        """As diffusers', from safetensors alone. CheckpointError for a folder whose weights are damaged or do not fit.
+
+        diffusers itself only logs that weights are missing, and fills them with random numbers.
+        """
+        source, wants_info = Path(pretrained_model_name_or_path), arguments.pop("output_loading_info", False)
+        arguments |= {"use_safetensors": True, "output_loading_info": True}
+        try:
+            method, info = super().from_pretrained(pretrained_model_name_or_path, **arguments)
+        except (ImportError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # what a damaged configuration raises depends on where it is damaged
+            if not source.is_dir():
+                raise
+            raise CheckpointError(source, [shown(line) for line in str(error).splitlines()] or [repr(error)]) from error
+        reasons = [f"{key}: missing" for key in info["missing_keys"]]
+        reasons += [f"{shown(key)}: unexpected" for key in info["unexpected_keys"]]
+        weights = method.named_parameters()
+        reasons += [f"{key}: {why}" for key, value in weights if not value.is_meta and (why := unfit(value))]
+        if reasons:
+            raise CheckpointError(source, reasons)
+        return (method, info) if wants_info else method
+
+    def packer(self) -> Packer:
+        """What turns layouts into `PreparedLayouts.condition`; knows the method's settings, not its parameters."""
+        raise NotImplementedError
+
+    def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
+        """Begin one forward of the transformer."""
+        raise NotImplementedError
 
     def prepare(
         self,
@@ -267,13 +306,33 @@ class Method(ModelMixin, ConfigMixin):
     ) -> PreparedLayouts:
         """Layouts of a batch (None: the backbone alone) and their instances' texts, ready for the transformer.
 
-        ValueError names everything that does not fit.
+        ValueError where the texts do not fit.
         """
-        raise NotImplementedError
+        count = sum(len(layout.instances) for layout in layouts if layout is not None)
+        problems = self.text_problems(texts, count)
+        if problems:
+            raise ValueError("\n".join(problems))
+        ready = PreparedLayouts(
+            method=self,
+            condition=self.packer()(layouts, grid),
+            layouts=tuple(layouts),
+            texts=texts,
+            grid=grid,
+            dtype=dtype,
+        )
+        return ready.to(device)
 
-    def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
-        """Begin one forward of the transformer."""
-        raise NotImplementedError
+    def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
+        """What is wrong with the texts of so many instances."""
+        given = (
+            ("pooled", self.texts.pooled, texts.pooled_NP),
+            ("sequence", self.texts.sequence_tokens, texts.sequence_NSE),
+        )
+        return [
+            f"{name} text: expected one row per instance ({count}), got {'none' if rows is None else len(rows)}"
+            for name, needed, rows in given
+            if needed and (rows is None or len(rows) != count)
+        ]
 
     def acts_on(self, prepared: PreparedLayouts) -> bool:
         """False where the method leaves these layouts to the backbone: no instances."""

@@ -6,8 +6,6 @@ without a feature, D channels, M = N + 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
 
@@ -107,48 +105,48 @@ class LayerWeights:
         return torch.where(highest_PD.isfinite(), highest_PD, 0.0)
 
 
-def composite_parts(
-    parts: Iterable[tuple[slice, Tensor]],
-    density_ND: Tensor | None,
-    packed: PackedInstances,
-    *,
-    like: Tensor,
-    shared_RD: Tensor | None = None,
-) -> Tensor:
-    """Blend every pixel's layers, given as consecutive parts (pairs, layers (t, D)); (P, D), zero where none covers.
+class Composite:
+    """Blends every pixel's layers, given some consecutive pairs at a time, so that not all need be in memory.
 
     density_ND None averages. A pixel that one instance covers keeps its layer, whatever the density. `like` gives
-    dtype, device and D. Parts are consumed one by one, so that not all layers need be in memory. What all layers of a
-    row have in common may be left out of them and given once, as shared_RD.
+    dtype, device and D.
     """
-    if not packed.overlapping:
-        blend_PD = like.new_zeros(packed.num_pixels, like.shape[-1])
-        for pairs, layers_tD in parts:
-            blend_PD.index_add_(0, packed.pixel_T[pairs], layers_tD)
-        if shared_RD is not None:
-            blend_PD.index_add_(0, packed.pixel_R, shared_RD)
-        return _present(blend_PD, packed)
-    weights = LayerWeights(density_ND, packed)
-    wide = torch.promote_types(like.dtype, weights.precise)
-    blend_PD = like.new_zeros(packed.num_pixels, like.shape[-1], dtype=wide)
-    total_PD = blend_PD[:, :1].clone() if weights.rendering == "none" else torch.zeros_like(blend_PD)
-    for pairs, layers_tD in parts:
-        weight_tD = weights.of(pairs).to(wide)
-        pixel_t = packed.pixel_T[pairs]
-        total_PD.index_add_(0, pixel_t, weight_tD)
-        blend_PD.index_add_(0, pixel_t, weight_tD * layers_tD)
-    if shared_RD is not None:
-        blend_PD.index_add_(0, packed.pixel_R, total_PD[packed.pixel_R] * shared_RD)
-    ghost_GD = weights.of_ghosts()
-    if ghost_GD is not None:
-        total_PD.index_add_(0, packed.ghost_pixel_G, ghost_GD.to(wide))
-    blend_PD = blend_PD / torch.where(total_PD > 0, total_PD, 1.0)
-    return _present(blend_PD, packed).to(like.dtype)
+
+    def __init__(self, density_ND: Tensor | None, packed: PackedInstances, *, like: Tensor) -> None:
+        self.packed, self.dtype = packed, like.dtype
+        self.weights = LayerWeights(density_ND, packed) if packed.overlapping else None
+        wide = like.dtype if self.weights is None else torch.promote_types(like.dtype, self.weights.precise)
+        self.blend_PD = like.new_zeros(packed.num_pixels, like.shape[-1], dtype=wide)
+        channels = 1 if self.weights is None or self.weights.rendering == "none" else like.shape[-1]
+        self.total_PD = like.new_zeros(packed.num_pixels, channels, dtype=wide)
+
+    def add(self, pairs: slice, layers_tD: Tensor) -> None:
+        """The layers of some pairs."""
+        pixel_t = self.packed.pixel_T[pairs]
+        if self.weights is None:
+            self.blend_PD.index_add_(0, pixel_t, layers_tD)
+            return
+        weight_tD = self.weights.of(pairs).to(self.blend_PD.dtype)
+        self.total_PD.index_add_(0, pixel_t, weight_tD)
+        self.blend_PD.index_add_(0, pixel_t, weight_tD * layers_tD)
+
+    def blend(self) -> Tensor:
+        """The blend of all layers added, (P, D); zero where none covers."""
+        if self.weights is None:
+            return _present(self.blend_PD, self.packed)
+        ghost_GD = self.weights.of_ghosts()
+        total_PD = self.total_PD
+        if ghost_GD is not None:
+            total_PD = total_PD.index_add(0, self.packed.ghost_pixel_G, ghost_GD.to(total_PD.dtype))
+        blend_PD = self.blend_PD / torch.where(total_PD > 0, total_PD, 1.0)
+        return _present(blend_PD, self.packed).to(self.dtype)
 
 
 def composite(layers_TD: Tensor, density_ND: Tensor | None, packed: PackedInstances) -> Tensor:
-    """As composite_parts, from all layers at once."""
-    return composite_parts([(slice(0, len(layers_TD)), layers_TD)], density_ND, packed, like=layers_TD)
+    """The blend of all layers at once, (P, D); see Composite."""
+    whole = Composite(density_ND, packed, like=layers_TD)
+    whole.add(slice(0, len(layers_TD)), layers_TD)
+    return whole.blend()
 
 
 def pair_weights(density_ND: Tensor | None, packed: PackedInstances) -> Tensor:

@@ -52,10 +52,21 @@ def _overlap_1d(low_K: Tensor, high_K: Tensor, cells: int) -> Tensor:
     return (torch.minimum(high, edge[1:]) - torch.maximum(low, edge[:-1])).clamp(0, 1)
 
 
+def published_corners(box_K4: Tensor) -> Tensor:
+    """Corners as the published code reads them back, the first and the last point of a 6 x 6 lattice, (K, 4) in fp32.
+
+    The last point is x1 + 5 ((x2 - x1) / 5): where a side falls on a token edge it may lie just below.
+    """
+    box_K4 = box_K4.float()
+    low, high = box_K4[:, :2], box_K4[:, 2:]
+    return torch.cat([low, low + 5 * ((high - low) / 5)], 1)
+
+
 def published_footprint(box_K4: Tensor, grid: TokenGrid) -> Tensor:
     """Tokens the published code attends in each box, (K, L) bool: corners truncated, at least one cell a side."""
-    rows = _truncated_1d(box_K4[:, 1], box_K4[:, 3], grid.height)
-    columns = _truncated_1d(box_K4[:, 0], box_K4[:, 2], grid.width)
+    corner_K4 = published_corners(box_K4)
+    rows = _truncated_1d(corner_K4[:, 1], corner_K4[:, 3], grid.height)
+    columns = _truncated_1d(corner_K4[:, 0], corner_K4[:, 2], grid.width)
     return (rows[:, :, None] & columns[:, None, :]).flatten(1)
 
 
@@ -64,6 +75,13 @@ def _truncated_1d(low_K: Tensor, high_K: Tensor, cells: int) -> Tensor:
     last = torch.maximum((high_K * cells).floor(), first + 1)
     cell = torch.arange(cells, device=low_K.device)
     return (cell >= first[:, None]) & (cell < last[:, None])
+
+
+def layout_token_ids(box_K4: Tensor, grid: TokenGrid) -> Tensor:
+    """Rotary ids (0, y centre, x centre) of the layout tokens in token units, corners truncated first, (K, 3)."""
+    corner_K4 = (box_K4 * box_K4.new_tensor([grid.width, grid.height, grid.width, grid.height])).floor()
+    centre_K2 = (corner_K4[:, :2] + corner_K4[:, 2:]) / 2
+    return torch.cat([torch.zeros_like(centre_K2[:, :1]), centre_K2.flip(1)], 1)
 
 
 def published_soft_mask(box_K4: Tensor, grid: TokenGrid, pixels_per_token: int = 16) -> Tensor:
@@ -78,7 +96,7 @@ def published_soft_mask(box_K4: Tensor, grid: TokenGrid, pixels_per_token: int =
 
 
 def _two_pixel_mean(low_K: Tensor, high_K: Tensor, cells: int, pixels: int) -> Tensor:
-    first, last = ((side * cells * pixels).floor()[:, None] for side in (low_K, high_K))
+    first, last = ((side * (cells * pixels)).floor()[:, None] for side in (low_K, high_K))
     sample = torch.arange(cells, device=low_K.device) * pixels + pixels // 4
     covered = [((pixel >= first) & (pixel < last)).to(low_K.dtype) for pixel in (sample - 1, sample)]
     return (covered[0] + covered[1]) / 2

@@ -87,6 +87,18 @@ def layout_geometry(layout: Layout, grid: TokenGrid, rasteriser: Rasteriser) -> 
     )
 
 
+def empty_geometry(grid: TokenGrid) -> InstanceGeometry:
+    """That of a picture without instances."""
+    return InstanceGeometry(
+        box_K4=torch.zeros(0, 4, dtype=torch.float64),
+        attends_KL=torch.zeros(0, grid.num_tokens, dtype=torch.bool),
+        coverage_KL=torch.zeros(0, grid.num_tokens, dtype=torch.float64),
+        in_front_KK=torch.zeros(0, 0, dtype=torch.bool),
+        opacity_K=torch.zeros(0, dtype=torch.float64),
+        ordered=False,
+    )
+
+
 def _at_least_one(area_KL: Tensor) -> Tensor:
     attends_KL = area_KL >= MIN_COVERAGE
     if area_KL.shape[0]:

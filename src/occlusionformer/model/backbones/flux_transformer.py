@@ -28,6 +28,7 @@ from occlusionformer.model.backbones.flux_blocks import (
     taken,
     twin,
 )
+from occlusionformer.model.config import BackboneShape
 from occlusionformer.model.method import PreparedLayouts, Side, StepInputs
 from occlusionformer.tensors.flow import velocity_from_sample
 
@@ -294,6 +295,18 @@ def _lora_scaled(transformer: nn.Module, extra: dict[str, Any] | None) -> Iterat
         yield rest
     finally:
         unscale_lora_layers(transformer, scale)
+
+
+def backbone_shape(transformer: FluxTransformer2DModel) -> BackboneShape:
+    """The sizes a method has to fit."""
+    config = transformer.config
+    return BackboneShape(
+        num_dual=config.num_layers,
+        num_single=config.num_single_layers,
+        num_heads=config.num_attention_heads,
+        head_dim=config.attention_head_dim,
+        pooled_dim=config.pooled_projection_dim,
+    )
 
 
 def onload(module: nn.Module) -> None:
