@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.multiprocessing
 import torch.nn.functional as F
-from diffusers import FluxPipeline, FluxTransformer2DModel
+from diffusers import FluxPipeline
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, distributed, nn
@@ -39,11 +39,13 @@ from occlusionformer.embedded.config import (
     embedded_branch,
 )
 from occlusionformer.embedded.text import StaticTextModel, packaged_text_model, packaged_tokenizer
-from occlusionformer.model import FluxInputs, LayoutCondition, LayoutFlux, OcclusionBranch, condition
+from occlusionformer.layout import Box, FrontToBack, Instance, Layout
+from occlusionformer.methods.occlusionformer import OcclusionFormer
+from occlusionformer.model import InstanceTexts, LayoutFluxTransformer2DModel, PreparedLayouts
 from occlusionformer.tensors import flow
 from occlusionformer.tensors.alignment import mask_cross_entropy
-from occlusionformer.tensors.grid import TokenGrid, area_coverage
-from occlusionformer.tensors.packing import MIN_COVERAGE, InstanceGeometry
+from occlusionformer.tensors.grid import TokenGrid
+from occlusionformer.training.pictures import reversed_layout
 from occlusionformer.training.trainee import initialise
 
 GRID = TokenGrid.from_pixels(CANVAS, CANVAS)
@@ -83,7 +85,7 @@ class Settings:
 @dataclass(frozen=True)
 class Example:
     pixels: Tensor
-    geometry: InstanceGeometry
+    layout: Layout
     captions: list[str]
     prompt: str
     mask_KL: Tensor
@@ -91,7 +93,7 @@ class Example:
 
 
 class Examples(Dataset):
-    """Scenes by index, with geometry and token masks ready."""
+    """Scenes by index, with layouts and token masks ready."""
 
     def __init__(self, seed: int, indices: Sequence[int], few: float = 1.5) -> None:
         self.seed, self.indices = seed, indices
@@ -105,21 +107,20 @@ class Examples(Dataset):
 
 
 def example(scene: Scene) -> Example:
-    boxes = torch.tensor([item.box for item in scene.instances], dtype=torch.float64)
-    area = area_coverage(boxes, GRID)
-    attends = area >= MIN_COVERAGE
-    rank = torch.tensor(np.argsort(scene.back_to_front))
+    names = [str(index) for index in range(len(scene.instances))]
     pixels = torch.from_numpy(scene.image).float().permute(2, 0, 1) / 127.5 - 1
     captions = [item.caption for item in scene.instances]
     return Example(
         pixels=pixels,
-        geometry=InstanceGeometry(
-            box_K4=boxes,
-            attends_KL=attends,
-            coverage_KL=torch.where(attends, area, 0.0),
-            in_front_KK=rank[None, :] > rank[:, None],
-            opacity_K=torch.ones(len(boxes)),
-            ordered=True,
+        layout=Layout(
+            prompt=scene.prompt,
+            width=CANVAS,
+            height=CANVAS,
+            instances=tuple(
+                Instance(id=name, caption=item.caption, box=Box(*item.box))
+                for name, item in zip(names, scene.instances, strict=True)
+            ),
+            order=FrontToBack(front_to_back=tuple(names[index] for index in reversed(scene.back_to_front))),
         ),
         captions=captions,
         prompt=scene.prompt,
@@ -169,23 +170,25 @@ class Model(nn.Module):
     def __init__(self, seed: int) -> None:
         super().__init__()
         torch.manual_seed(seed)
-        self.backbone = FluxTransformer2DModel(**BACKBONE)
-        self.branch = OcclusionBranch.build(embedded_branch())
+        self.backbone = LayoutFluxTransformer2DModel(**BACKBONE)
+        self.branch = OcclusionFormer.build(embedded_branch())
         initialise(self.backbone, self.branch)
-        self.both = LayoutFlux(self.backbone, self.branch)
         self.text_ids = torch.zeros(TEXT_TOKENS, 3)
         self.image_ids = FluxPipeline._prepare_latent_image_ids(1, GRID.height, GRID.width, "cpu", torch.float32)
 
-    def forward(self, noisy, time_B, words: tuple[Tensor, Tensor], layout: LayoutCondition, masks: bool = False):
-        inputs = FluxInputs(
+    def forward(
+        self, noisy: Tensor, time_B: Tensor, words: tuple[Tensor, Tensor], layout: PreparedLayouts, masks: bool = False
+    ) -> Tensor:
+        """The clean picture; mask logits are left in the layout's report."""
+        return self.backbone(
             hidden_states=noisy,
             encoder_hidden_states=words[0],
             pooled_projections=words[1],
             timestep=time_B,
             img_ids=self.image_ids,
             txt_ids=self.text_ids,
-        )
-        return self.both(inputs, layout, return_masks=masks)
+            joint_attention_kwargs={"layout": replace(layout, want_masks=masks)},
+        ).sample
 
 
 def batch_loss(model: Model, text: Text, batch: list[Example], settings: Settings, number: int):
@@ -199,16 +202,16 @@ def batch_loss(model: Model, text: Text, batch: list[Example], settings: Setting
     layout = condition_of(batch, text, model)
     if settings.least_likeness < 1:
         rows_VP = text.model.table[2:] * text.model.scale[2:]
-        turned_NP = turned_away(layout.text_NP, rows_VP, settings.least_likeness, generator)
-        layout = replace(layout, text_NP=turned_NP)
+        turned_NP = turned_away(layout.texts.pooled_NP, rows_VP, settings.least_likeness, generator)
+        layout = replace(layout, texts=InstanceTexts(pooled_NP=turned_NP))
     out = model(noisy, time_B, text.both([item.prompt for item in batch]), layout, masks=True)
     weight_B = time_B.clamp_min(settings.time_floor) ** -2
-    error_BL = (out.sample - clean).square().mean(2)
+    error_BL = (out - clean).square().mean(2)
     if settings.hidden:
         error_BL = error_BL * torch.stack([token_weight(item.visible_KL, settings.hidden) for item in batch])
     flow_loss = (error_BL.mean(1) * weight_B).mean()
     target = torch.cat([item.mask_KL for item in batch])
-    align = torch.stack([mask_cross_entropy(logits, target).mean() for logits in out.mask_logits]).mean()
+    align = torch.stack([mask_cross_entropy(logits, target).mean() for logits in layout.report.mask_logits]).mean()
     return flow_loss + settings.align * align, flow_loss.detach(), align.detach()
 
 
@@ -236,16 +239,10 @@ def token_weight(visible_KL: Tensor, hidden: float) -> Tensor:
     return weight_L / weight_L.mean()
 
 
-def condition_of(batch: list[Example], text: Text, model: Model) -> LayoutCondition:
-    captions = [caption for item in batch for caption in item.captions]
-    return condition(
-        [item.geometry for item in batch],
-        text.pooled(captions),
-        grid=GRID,
-        config=model.branch.shape,
-        device="cpu",
-        dtype=torch.float32,
-    )
+def condition_of(batch: list[Example], text: Text, model: Model) -> PreparedLayouts:
+    texts = InstanceTexts(pooled_NP=text.pooled([caption for item in batch for caption in item.captions]))
+    layouts = [item.layout for item in batch]
+    return model.branch.prepare(layouts, texts, GRID, device="cpu", dtype=torch.float32)
 
 
 @torch.no_grad()
@@ -257,7 +254,7 @@ def probe(model: Model, text: Text, batch: list[Example]) -> float:
     time_B = torch.ones(len(batch))
     out = model(noise, time_B, text.both([item.prompt for item in batch]), condition_of(batch, text, model))
     seen = torch.stack([item.visible_KL.amax(0) > 0.99 for item in batch])
-    return float((out.sample - clean).square().mean(-1)[seen].mean())
+    return float((out - clean).square().mean(-1)[seen].mean())
 
 
 @torch.no_grad()
@@ -269,14 +266,14 @@ def sample(model: Model, text: Text, batch: list[Example], steps: int = STEPS, s
     sigma = torch.cat([shift * sigma / (1 + (shift - 1) * sigma), torch.zeros(1)])
     for now, after in pairwise(sigma):
         time_B = now.expand(len(batch))
-        velocity = flow.velocity_from_sample(x, model(x, time_B, words, layout).sample, time_B)
+        velocity = flow.velocity_from_sample(x, model(x, time_B, words, layout), time_B)
         x = x + (after - now) * velocity
     latent = FluxPipeline._unpack_latents(x, CANVAS, CANVAS, 8)
     return F.pixel_shuffle(latent, 8)
 
 
 def reversed_order(item: Example) -> Example:
-    return replace(item, geometry=replace(item.geometry, in_front_KK=item.geometry.in_front_KK.T))
+    return replace(item, layout=reversed_layout(item.layout))
 
 
 def picture(path: Path, rows: list[Tensor]) -> None:

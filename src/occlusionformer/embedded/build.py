@@ -20,8 +20,8 @@ from occlusionformer.embedded.config import (
     embedded_branch,
 )
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
-from occlusionformer.model import OcclusionBranch
-from occlusionformer.model.backbone import new_backbone
+from occlusionformer.methods.occlusionformer import OcclusionFormer
+from occlusionformer.model import LayoutFluxTransformer2DModel
 from occlusionformer.pipelines import OcclusionFormerPipeline
 
 WEIGHTS = Path(__file__).with_name("weights")
@@ -37,8 +37,8 @@ def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
     Raises ValueError for files that hold the weights of another model.
     """
     with torch.device("meta"):
-        transformer = new_backbone(BACKBONE)
-        branch = OcclusionBranch.build(embedded_branch())
+        transformer = LayoutFluxTransformer2DModel(**BACKBONE, prediction_type="sample")
+        branch = OcclusionFormer.build(embedded_branch())
     _fill(transformer, weights / BACKBONE_FILE)
     _fill(branch, weights / BRANCH_FILE)
     text, tokenizer = packaged_text_model(), packaged_tokenizer()
@@ -51,7 +51,6 @@ def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
         tokenizer_2=tokenizer,
         transformer=transformer,
         branch=branch,
-        prediction_type="sample",
         max_sequence_length=TEXT_TOKENS,
         default_steps=STEPS,
         default_guidance=1.0,

@@ -70,10 +70,10 @@ def spread(vector_CX: Tensor, index: Tensor | None) -> Tensor:
 class Composition:
     """Takes the layers of a block bucket by bucket: composites them, and keeps what masks are made of."""
 
-    def __init__(self, block: LayoutBlock, step: BranchStep, like: Tensor) -> None:
+    def __init__(self, block: LayoutBlock, step: BranchStep, joint: QueryKeyValue) -> None:
         self.packed = step.packed
         self.density_ND = None if block.density is None else block.density(step.time_ND)
-        self.composite = Composite(self.density_ND, step.packed, like=like)
+        self.composite = Composite(self.density_ND, step.packed, like=joint.value.flatten(1))
         self.head = block.mask_head if step.return_masks else None
         self.query_ND = None if self.head is None else self.head.queries(step.time_ND)
         self.token_parts: list[Tensor] = []
@@ -133,7 +133,8 @@ class LayoutBlock(nn.Module):
         return query.unflatten(-1, heads), key.unflatten(-1, heads), value.unflatten(-1, heads)
 
     def composition(self, step: BranchStep, joint: QueryKeyValue) -> Composition:
-        return Composition(self, step, like=joint.value.flatten(1))
+        """The composition of this block's layers, from the queries, keys and values of [layout tokens; rows]."""
+        return Composition(self, step, joint)
 
     def output(
         self, image_BLD: Tensor, tokens_ND: Tensor, composition: Composition, step: BranchStep
@@ -243,7 +244,7 @@ class SingleLayoutBlock(LayoutBlock):
         mlp_NH, mlp_RH = mlp_JH.tensor_split([len(tokens_ND)])
         # out([a; m]) = W_a a + W_m m + b: the MLP's half does not depend on the instance and is computed once a row.
         halves = readable(layers.out, mlp_RH)
-        shared_RD = delta_out.part(layers.out, mlp_RH, slice(width, None)) + layers.out.bias if halves else None
+        shared_RD = delta_out.part(layers.out, mlp_RH, slice(width, None), bias=True) if halves else None
         # Every instance attends alone and becomes a layer; the layers are composited in their order.
         composition = self.composition(step, joint)
         for bucket, token_nD, attended_tD in attend(joint, packed):

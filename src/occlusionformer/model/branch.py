@@ -19,7 +19,7 @@ from occlusionformer.model.attention import rotation
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
 from occlusionformer.model.block import BranchStep, DualLayoutBlock, LayoutBlockOutput, SingleLayoutBlock
-from occlusionformer.model.config import BranchConfig
+from occlusionformer.model.config import BackboneShape, BranchConfig
 from occlusionformer.model.embed import LayoutEmbedder, box_features, fourier
 from occlusionformer.model.method import (
     Carried,
@@ -82,6 +82,24 @@ class OcclusionBranch(Method):
         expected = (count, self.shape.pooled_dim)
         given = None if texts.pooled_NP is None else tuple(texts.pooled_NP.shape)
         return [] if given == expected else [f"pooled text: expected one row per instance, {expected}, got {given}"]
+
+    def misfits(self, backbone: BackboneShape) -> list[str]:
+        shape = self.shape
+        problems = [
+            f"expected {name} {getattr(backbone, name)} as in the transformer, got {getattr(shape, name)}"
+            for name in ("num_heads", "head_dim", "pooled_dim")
+            if getattr(backbone, name) != getattr(shape, name)
+        ]
+        counts = (("dual_blocks", backbone.num_dual), ("single_blocks", backbone.num_single))
+        return problems + [
+            f"expected {name} below {count}, got {getattr(shape, name)}"
+            for name, count in counts
+            if any(block >= count for block in getattr(shape, name))
+        ]
+
+    @property
+    def predicts_masks(self) -> bool:
+        return self.shape.mask_head
 
     def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> BranchState:
         """Layout tokens and time embeddings of one step."""

@@ -25,10 +25,10 @@ class LowRankDelta(nn.Module):
         flat = torch.addmm(output.flatten(0, -2), low.flatten(0, -2), self.up.weight.T, alpha=self.scale)
         return flat.unflatten(0, output.shape[:-1])
 
-    def part(self, base: nn.Module, x: Tensor, inputs: slice) -> Tensor:
-        """What some inputs of a readable layer contribute, without its bias: the parts of all inputs add up."""
-        assert isinstance(base, nn.Linear)
-        return self.added(F.linear(x, base.weight[:, inputs]), F.linear(x, self.down.weight[:, inputs]))
+    def part(self, base: nn.Module, x: Tensor, inputs: slice, *, bias: bool = False) -> Tensor:
+        """What some inputs of a readable layer contribute: the parts of all inputs, one with the bias, add up."""
+        output = _part(base, x, inputs, bias)
+        return self.added(output, F.linear(x, self.down.weight[:, inputs]))
 
     def extra_repr(self) -> str:
         return f"scale={self.scale}"
@@ -41,10 +41,14 @@ class NoDelta(nn.Module):
         output: Tensor = base(x)
         return output
 
-    def part(self, base: nn.Module, x: Tensor, inputs: slice) -> Tensor:
+    def part(self, base: nn.Module, x: Tensor, inputs: slice, *, bias: bool = False) -> Tensor:
         """As LowRankDelta.part."""
-        assert isinstance(base, nn.Linear)
-        return F.linear(x, base.weight[:, inputs])
+        return _part(base, x, inputs, bias)
+
+
+def _part(base: nn.Module, x: Tensor, inputs: slice, bias: bool) -> Tensor:
+    assert isinstance(base, nn.Linear)
+    return F.linear(x, base.weight[:, inputs], base.bias if bias else None)
 
 
 class Deltas(nn.ModuleDict):

@@ -21,6 +21,7 @@ from torch import Tensor
 from occlusionformer.layout import Layout
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
+from occlusionformer.model.config import BackboneShape
 from occlusionformer.tensors.files import CheckpointError, shown, unfit
 from occlusionformer.tensors.grid import TokenGrid
 
@@ -333,6 +334,15 @@ class Method(ModelMixin, ConfigMixin):
             for name, needed, rows in given
             if needed and (rows is None or len(rows) != count)
         ]
+
+    def misfits(self, backbone: BackboneShape) -> list[str]:
+        """What keeps the method from a backbone of this shape, for a message; none by default."""
+        return []
+
+    @property
+    def predicts_masks(self) -> bool:
+        """Whether forwards leave mask logits where they are asked for."""
+        return False
 
     def acts_on(self, prepared: PreparedLayouts) -> bool:
         """False where the method leaves these layouts to the backbone: no instances."""

@@ -53,6 +53,10 @@ LIBRARY_CLASSES: Mapping[str, frozenset[str]] = {
 OWN_CLASSES: Mapping[str, frozenset[str]] = {
     "occlusionformer.embedded.codec": frozenset({"PixelCodec"}),
     "occlusionformer.embedded.text": frozenset({"StaticTextModel"}),
+    "occlusionformer.methods.instanceassemble": frozenset({"InstanceAssemble"}),
+    "occlusionformer.methods.none": frozenset({"NoLayout"}),
+    "occlusionformer.methods.occlusionformer": frozenset({"OcclusionFormer"}),
+    "occlusionformer.model.backbones.flux_transformer": frozenset({"LayoutFluxTransformer2DModel"}),
     "occlusionformer.model.branch": frozenset({"OcclusionBranch"}),
 }
 """Ours, by the module that defines them; imported when a folder names one, since diffusers does not do that."""

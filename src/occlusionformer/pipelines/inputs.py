@@ -10,6 +10,8 @@ from torch import Tensor
 
 from occlusionformer.generation import compose_prompt
 from occlusionformer.layout import Layout
+from occlusionformer.model import Method
+from occlusionformer.pipelines.schedule import active_steps
 from occlusionformer.tensors.grid import TokenGrid
 
 Layouts = tuple[Layout | None, ...]
@@ -47,21 +49,38 @@ class TextInputs:
             pooled_prompt_embeds=self.pooled_prompt_embeds,
         )
 
+    def repeat(self, times: int) -> TextInputs:
+        """Every picture's text or embedding `times` times in a row."""
+        return TextInputs(
+            prompt=_repeated(self.prompt, times),
+            prompt_2=_repeated(self.prompt_2, times),
+            prompt_embeds=None if self.prompt_embeds is None else self.prompt_embeds.repeat_interleave(times, 0),
+            pooled_prompt_embeds=(
+                None if self.pooled_prompt_embeds is None else self.pooled_prompt_embeds.repeat_interleave(times, 0)
+            ),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutSettings:
     """How strongly and how long a layout is obeyed, and what is reported about it."""
 
     grounding_ratio: float
+    truncated: bool
     strength: float
     want_masks: bool
     want_weights: bool
 
     def active_steps(self, steps: int) -> int:
         """Steps, from the first, on which the layout is obeyed."""
-        return int(self.grounding_ratio * steps) if self.strength else 0
+        return active_steps(self.grounding_ratio, steps, truncated=self.truncated) if self.strength else 0
 
-    def check(self, layouts: Layouts, steps: int, *, has_mask_head: bool) -> None:
+    def acts(self, layouts: Layouts, steps: int) -> bool:
+        """Whether there is a layout to obey on any step."""
+        drawn = any(layout.instances for layout in layouts if layout is not None)
+        return drawn and self.active_steps(steps) > 0
+
+    def check(self, layouts: Layouts, steps: int, branch: Method | None) -> None:
         """ValueError with everything that is wrong."""
         problems = []
         if not math.isfinite(self.grounding_ratio) or not 0 <= self.grounding_ratio <= 1:
@@ -71,16 +90,16 @@ class LayoutSettings:
         if steps < 1:
             problems.append(f"num_inference_steps: expected at least 1, got {steps}")
         if not problems:
-            idle = (
-                not any(layout.instances for layout in layouts if layout is not None) or self.active_steps(steps) == 0
-            )
+            idle = not self.acts(layouts, steps)
             problems = [
                 f"{name}: expected a layout with instances, active on at least one step; got grounding_ratio "
                 f"{self.grounding_ratio} of {steps} steps at strength {self.strength}"
                 for name, wanted in (("output_instance_masks", self.want_masks), ("output_weights", self.want_weights))
                 if wanted and idle
             ]
-        if self.want_masks and not has_mask_head:
+        if branch is None and any(layout.instances for layout in layouts if layout is not None):
+            problems.append("layout: expected a pipeline with a branch, got one with branch=None")
+        elif self.want_masks and (branch is None or not branch.predicts_masks):
             problems.append("output_instance_masks: expected a branch with a mask head, got one without")
         if problems:
             raise ValueError("\n".join(problems))
@@ -151,6 +170,11 @@ def _num_pictures(texts: TextInputs, layouts: Layouts | None) -> int:
     if isinstance(texts.prompt, list):
         return len(texts.prompt)
     return 1 if layouts is None else len(layouts)
+
+
+def _repeated(texts: str | list[str] | None, times: int) -> list[str] | None:
+    listed = [texts] if isinstance(texts, str) else texts
+    return None if listed is None else [text for text in listed for _ in range(times)]
 
 
 def _spread_text(text: str | list[str] | None, batch: int, name: str) -> list[str] | None:

@@ -92,14 +92,8 @@ class LoadablePipeline(FluxPipeline):
         return pipeline
 
     def enable_group_offload(self, *arguments: Any, **keywords: Any) -> None:
-        """As diffusers', with `offload_type="leaf_level"`; the branch stays where the work is.
-
-        ValueError for blocks offloaded as a whole: the branch runs between a block and the next, with its layers.
-        """
+        """As diffusers', of everything but the branch, which stays at work inside the transformer's blocks."""
         given = inspect.signature(super().enable_group_offload).bind(*arguments, **keywords).arguments
-        kind = given.get("offload_type", "block_level")
-        if kind != "leaf_level":
-            raise ValueError(f"enable_group_offload: offload_type: expected 'leaf_level', got {kind!r}")
         left = given.get("exclude_modules") or []
         given["exclude_modules"] = [*([left] if isinstance(left, str) else left), "branch"]
         super().enable_group_offload(**given)

@@ -14,7 +14,23 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from occlusionformer.layout import Layout
+from occlusionformer.model import PreparedLayouts
+from occlusionformer.pipelines.inputs import Canvas
 from occlusionformer.tensors.grid import TokenGrid
+
+
+def maps_of_report(
+    prepared: PreparedLayouts, canvas: Canvas
+) -> tuple[list[NDArray[np.float32]] | None, list[NDArray[np.float32]] | None]:
+    """Masks (K, H, W) and weights (K, h, w) of every picture, from the last forward with the layout.
+
+    None where they were not asked for.
+    """
+    report, grid, layouts = prepared.report, prepared.grid, prepared.layouts
+    masks = foreground_probability(report.mask_logits) if prepared.want_masks else None
+    weights = mean_over_blocks(report.weights) if prepared.want_weights else None
+    size = (canvas.height, canvas.width)
+    return maps_per_picture(masks, layouts, grid, size), maps_per_picture(weights, layouts, grid)
 
 
 def foreground_probability(logits: Sequence[Tensor]) -> Tensor:

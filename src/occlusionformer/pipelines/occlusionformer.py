@@ -4,35 +4,22 @@
 # diffusers 0.35 reads those of __init__ that way to recognise components.
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Optional, Union
 
-import numpy as np
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
-from diffusers.pipelines.flux.pipeline_flux import calculate_shift, retrieve_timesteps
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection, PreTrainedModel, PreTrainedTokenizerBase
 
 from occlusionformer.layout import Layout
-from occlusionformer.model import (
-    LayoutCondition,
-    LayoutFlux,
-    OcclusionBranch,
-    prepare_layouts,
-)
-from occlusionformer.pipelines.denoising import (
-    Conditions,
-    DenoisingState,
-    PlacedLayouts,
-    StepEnd,
-    StepEndCallback,
-    VelocityPredictor,
-)
+from occlusionformer.model import InstanceTexts, LayoutFluxTransformer2DModel, Method, PreparedLayouts
+from occlusionformer.pipelines.callbacks import StepEndCallback, shown_tensors, step_end
 from occlusionformer.pipelines.encoding import LayoutReader
-from occlusionformer.pipelines.fit import check_branch, check_dtype, check_fit, check_group_offload
+from occlusionformer.pipelines.fit import check_dtype, check_fit
 from occlusionformer.pipelines.inputs import (
     Canvas,
     Layouts,
@@ -43,27 +30,28 @@ from occlusionformer.pipelines.inputs import (
     shared_canvas,
 )
 from occlusionformer.pipelines.loading import LoadablePipeline
-from occlusionformer.pipelines.maps import maps_per_picture
+from occlusionformer.pipelines.maps import maps_of_report
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
-from occlusionformer.pipelines.overflow import clip_reading, t5_reading, warn_of_overflow
+from occlusionformer.pipelines.overflow import Reading, clip_reading, t5_reading, warn_of_overflow
+from occlusionformer.pipelines.schedule import last_steps, level_between, level_of_step, noise_levels
 from occlusionformer.tensors.grid import TokenGrid
 
 
 class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
-    """Draws layouts with a Flux backbone and a layout branch; without a layout it is FluxPipeline.
+    """FluxPipeline with a layout: composes the prompt, prepares the layout, and reads masks and weights back.
 
-    As with every diffusers pipeline, one call at a time: threads share a pipeline through `PipelineGenerator`.
-    IP-Adapter images are not among the arguments. Defaults of steps, guidance, grounding ratio, text length and canvas
-    belong to the model and are stored with it, as is whether a prompt composed from a layout names its instances.
+    `transformer` becomes a drop-in that takes the layout as an argument of its call; `branch` is the layout method,
+    None draws without layouts. As with every diffusers pipeline, one call at a time: threads share a pipeline through
+    `PipelineGenerator`. Defaults of steps, guidance, grounding ratio, text length and canvas belong to the model and
+    are stored with it, as is whether a prompt composed from a layout names its instances.
     """
 
-    # The branch never leaves the accelerator: it runs together with the transformer in every step, so in the sequence
-    # the two would push each other out, and it multiplies its own weights ahead of time, which offloading layer by
-    # layer does not see. It has 3% of FLUX's parameters.
+    # The branch never leaves the accelerator: it runs inside the transformer's forward, so in the sequence the two
+    # would push each other out. It has 3% of FLUX's parameters.
     model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->transformer->vae"
     _exclude_from_cpu_offload = ("branch",)
-    # More than stock: the step's velocity, from which a preview is made.
-    _callback_tensor_inputs = ["latents", "prompt_embeds", "velocity"]  # noqa: RUF012
+    # More than stock: the step's velocity, from which a preview is made, under its own and FluxPipeline's name.
+    _callback_tensor_inputs = ["latents", "prompt_embeds", "velocity", "noise_pred"]  # noqa: RUF012
 
     def __init__(  # noqa: PLR0913 (diffusers learns the components and the stored settings from this signature)
         self,
@@ -74,10 +62,10 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         text_encoder_2: PreTrainedModel,
         tokenizer_2: PreTrainedTokenizerBase,
         transformer: FluxTransformer2DModel,
-        branch: OcclusionBranch,
+        branch: Method,
         image_encoder: Optional[CLIPVisionModelWithProjection] = None,  # noqa: UP045
         feature_extractor: Optional[CLIPImageProcessor] = None,  # noqa: UP045
-        prediction_type: str = "velocity",
+        prediction_type: Optional[str] = None,  # noqa: UP045
         max_sequence_length: int = 512,
         default_steps: int = 28,
         default_guidance: float = 3.5,
@@ -85,8 +73,9 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         default_size: int = 1024,
         captions_in_prompt: bool = True,
     ) -> None:
-        if prediction_type not in ("velocity", "sample"):
-            raise ValueError(f"prediction_type: expected 'velocity' or 'sample', got {prediction_type!r}")
+        if transformer is not None:
+            transformer = LayoutFluxTransformer2DModel.adopt(transformer, prediction_type=prediction_type)
+            prediction_type = transformer.config.prediction_type
         if transformer is not None and branch is not None:
             check_fit(transformer, branch)
         super().__init__(
@@ -104,38 +93,12 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             captions_in_prompt=captions_in_prompt,
         )
 
-    def prepare_layout(self, layouts: Sequence[Layout], pooled_NP: Tensor, *, grid: TokenGrid) -> LayoutCondition:
-        """The layouts as the transformer takes them, built once per call; one row of `pooled_NP` per instance."""
-        return prepare_layouts(
-            layouts,
-            pooled_NP,
-            grid=grid,
-            config=self.branch.shape,
-            device=pooled_NP.device,
-            dtype=pooled_NP.dtype,
-        )
-
-    def prepare_timesteps(self, steps: int, sigmas: Sequence[float] | None, num_tokens: int) -> Tensor:
-        """Noise levels from the scheduler, shifted by the number of image tokens where it asks for that."""
-        config = self.scheduler.config
-        levels = np.linspace(1.0, 1 / steps, steps) if sigmas is None else sigmas
-        shift = calculate_shift(
-            num_tokens,
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.15),
-        )
-        timesteps, _ = retrieve_timesteps(
-            self.scheduler,
-            steps,
-            self._execution_device,
-            sigmas=None if config.get("use_flow_sigmas", False) else levels,
-            mu=shift,
-        )
-        self._num_timesteps = len(timesteps)
-        self.scheduler.set_begin_index(0)
-        return timesteps
+    def register_modules(self, **components: Any) -> None:
+        """As diffusers'. A transformer that predicts a velocity is recorded as the stock one, which loads it too."""
+        super().register_modules(**components)
+        transformer = components.get("transformer")
+        if isinstance(transformer, LayoutFluxTransformer2DModel) and transformer.config.prediction_type == "velocity":
+            self.register_to_config(transformer=("diffusers", FluxTransformer2DModel.__name__))
 
     @torch.no_grad()
     def __call__(  # noqa: PLR0913 (FluxPipeline's argument names)
@@ -155,6 +118,10 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         latents: Tensor | None = None,
         prompt_embeds: Tensor | None = None,
         pooled_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: list[Tensor] | None = None,
+        negative_ip_adapter_image: Any = None,
+        negative_ip_adapter_image_embeds: list[Tensor] | None = None,
         negative_prompt_embeds: Tensor | None = None,
         negative_pooled_prompt_embeds: Tensor | None = None,
         output_type: str = "pil",
@@ -166,7 +133,9 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         *,
         layout: Layout | Sequence[Layout | None] | None = None,
         grounding_ratio: float | None = None,
+        truncate_grounding: bool = False,
         strength: float = 1.0,
+        instance_embeds: InstanceTexts | Tensor | None = None,
         output_instance_masks: bool = False,
         output_weights: bool = False,
     ) -> OcclusionFormerPipelineOutput | tuple[Any, ...]:
@@ -177,8 +146,11 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
 
         layout: one for all pictures, or one (or None) per picture; gives prompt and canvas where those are left out.
             Its seed is for generators (`PipelineGenerator`): here, as in FluxPipeline, noise comes from `generator`.
-        grounding_ratio: share of the steps, from the first, on which the layout is obeyed.
-        strength: factor on everything the layout adds; 0 is the backbone, bit for bit.
+        grounding_ratio: share of the steps, from the first, on which the layout is obeyed: at least one of any share
+            above 0. truncate_grounding: int(ratio * steps) instead, as the released code has it.
+        strength: factor on what the layout adds; 0 is the backbone, bit for bit.
+        instance_embeds: what the branch reads of the instances, encoded earlier: pooled texts (instances of all layouts
+            in order, pooled width), or InstanceTexts for a branch that reads sequences.
         """
         texts, layouts = pair_texts_with_layouts(
             TextInputs(
@@ -196,70 +168,154 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             prompt_embeds=negative_prompt_embeds,
             pooled_prompt_embeds=negative_pooled_prompt_embeds,
         ).spread(len(layouts), "negative_prompt")
-        canvas = shared_canvas(
-            layouts,
-            height=height,
-            width=width,
-            default=self.config.default_size,
-            pixels_per_token=self.vae_scale_factor * 2,
-        )
+        canvas = self._canvas(layouts, height, width)
         settings = LayoutSettings(
             grounding_ratio=_chosen(grounding_ratio, self.config.default_grounding_ratio),
+            truncated=truncate_grounding,
             strength=strength,
             want_masks=output_instance_masks,
             want_weights=output_weights,
         )
         steps = len(sigmas) if sigmas is not None else _chosen(num_inference_steps, self.config.default_steps)
         max_sequence_length = _chosen(max_sequence_length, self.config.max_sequence_length)
-        check_branch(self.branch, layouts)
-        settings.check(layouts, steps, has_mask_head=self.branch is not None and self.branch.shape.mask_head)
+        settings.check(layouts, steps, self.branch)
         self._check_texts(texts, unwanted, canvas, callback_on_step_end_tensor_inputs, max_sequence_length)
-        self._begin(_chosen(guidance_scale, self.config.default_guidance), joint_attention_kwargs)
-
-        sides = [texts, unwanted] if true_cfg_scale > 1 and unwanted.given else [texts]
-        warn_of_overflow(
-            [
-                clip_reading(self.tokenizer, self.tokenizer_max_length, sides, layouts),
-                t5_reading(self.tokenizer_2, max_sequence_length, sides),
-            ]
-        )
-        layouts = tuple(entry for entry in layouts for _ in range(num_images_per_prompt))
-        check_noise(latents, len(layouts), canvas, self.transformer.config.in_channels)
-        pooled_NP = self._encode_captions(layouts) if settings.active_steps(steps) else None
-        encoded = [self._encode_texts(side, num_images_per_prompt, max_sequence_length) for side in sides]
-        latents, image_ids = self.prepare_latents(
-            len(layouts),
-            self.transformer.config.in_channels // 4,
-            canvas.height,
-            canvas.width,
-            encoded[0].embeds.dtype,
-            self._execution_device,
-            generator,
-            latents,
-        )
-        conditions = Conditions(
-            text=encoded[0],
-            negative=encoded[1] if len(encoded) > 1 else None,
+        warn_of_overflow(self._readings(texts, unwanted if true_cfg_scale > 1 else None, layouts, max_sequence_length))
+        check_noise(latents, len(layouts) * num_images_per_prompt, canvas, self.transformer.config.in_channels)
+        if texts.prompt_embeds is not None:  # FluxPipeline repeats texts, but not embeddings
+            texts, unwanted = texts.repeat(num_images_per_prompt), unwanted.repeat(num_images_per_prompt)
+        extra = dict(joint_attention_kwargs or {})
+        prepared = None
+        if settings.acts(layouts, steps):
+            if extra.get("layout") is not None:
+                raise ValueError("joint_attention_kwargs['layout']: expected none beside the layout argument")
+            levels = noise_levels(self.scheduler, steps, sigmas, canvas.grid.num_tokens)
+            prepared = self._prepared(
+                layouts, canvas.grid, settings, instance_embeds, (max_sequence_length, extra.get("scale"))
+            ).repeat(num_images_per_prompt)
+            until = level_between(levels, settings.active_steps(len(levels)))
+            prepared = replace(prepared, until=until, level=level_of_step(self.scheduler, levels))
+            extra["layout"] = prepared
+        result = super().__call__(
+            prompt=texts.prompt,
+            prompt_2=texts.prompt_2,
+            negative_prompt=unwanted.prompt,
+            negative_prompt_2=unwanted.prompt_2,
             true_cfg_scale=true_cfg_scale,
-            guidance=self._guidance_embedding(),
-            image_ids=image_ids,
-            layouts=self._place_layouts(layouts, pooled_NP, canvas.grid, strength),
-            joint_attention_kwargs=self._joint_attention_kwargs,
+            height=canvas.height,
+            width=canvas.width,
+            num_inference_steps=steps,
+            sigmas=sigmas,
+            guidance_scale=_chosen(guidance_scale, self.config.default_guidance),
+            num_images_per_prompt=1 if texts.prompt_embeds is not None else num_images_per_prompt,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=texts.prompt_embeds,
+            pooled_prompt_embeds=texts.pooled_prompt_embeds,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+            negative_ip_adapter_image=negative_ip_adapter_image,
+            negative_ip_adapter_image_embeds=negative_ip_adapter_image_embeds,
+            negative_prompt_embeds=unwanted.prompt_embeds,
+            negative_pooled_prompt_embeds=unwanted.pooled_prompt_embeds,
+            output_type=output_type,
+            return_dict=False,
+            joint_attention_kwargs=extra,
+            callback_on_step_end=step_end(callback_on_step_end, callback_on_step_end_tensor_inputs),
+            callback_on_step_end_tensor_inputs=shown_tensors(callback_on_step_end_tensor_inputs),
+            max_sequence_length=max_sequence_length,
         )
-        state = DenoisingState(latents=latents, prompt_embeds=encoded[0].embeds)
-        timesteps = self.prepare_timesteps(steps, sigmas, canvas.grid.num_tokens)
-        on_step_end = StepEnd(callback=callback_on_step_end, tensor_inputs=tuple(callback_on_step_end_tensor_inputs))
-        self._denoise(state, conditions, timesteps, settings, on_step_end)
-
-        images = self._decode(state.latents, canvas, output_type)
-        self.maybe_free_model_hooks()
-        size = (canvas.height, canvas.width)
-        output = OcclusionFormerPipelineOutput(
-            images=images,
-            instance_masks=maps_per_picture(state.mask_probability, layouts, canvas.grid, size),
-            weights=maps_per_picture(state.weights, layouts, canvas.grid),
-        )
+        masks, weights = (None, None) if prepared is None else maps_of_report(prepared, canvas)
+        output = OcclusionFormerPipelineOutput(images=result[0], instance_masks=masks, weights=weights)
         return output if return_dict else output.to_tuple()
+
+    @torch.no_grad()
+    def prepare(  # noqa: PLR0913 (what a host's call is told of its canvas and steps, once more)
+        self,
+        layout: Layout | Sequence[Layout | None],
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int | None = None,
+        sigmas: Sequence[float] | None = None,
+        denoising_strength: float = 1.0,
+        num_images_per_prompt: int = 1,
+        grounding_ratio: float | None = None,
+        truncate_grounding: bool = False,
+        strength: float = 1.0,
+        instance_embeds: InstanceTexts | Tensor | None = None,
+        output_instance_masks: bool = False,
+        output_weights: bool = False,
+    ) -> PreparedLayouts:
+        """A layout for another Flux pipeline over the same components: its joint_attention_kwargs["layout"].
+
+        layout: one per prompt of that call. height, width, num_inference_steps, sigmas and num_images_per_prompt as in
+        that call, denoising_strength its `strength` (img2img, inpaint): the layout acts on the first share of the steps
+        that are run. The rest as in a call of this pipeline; masks and weights are left in the result's `report`.
+        """
+        layouts = (layout,) if isinstance(layout, Layout) else tuple(layout)
+        canvas = self._canvas(layouts, height, width)
+        settings = LayoutSettings(
+            grounding_ratio=_chosen(grounding_ratio, self.config.default_grounding_ratio),
+            truncated=truncate_grounding,
+            strength=strength,
+            want_masks=output_instance_masks,
+            want_weights=output_weights,
+        )
+        steps = len(sigmas) if sigmas is not None else _chosen(num_inference_steps, self.config.default_steps)
+        settings.check(layouts, steps, self.branch)
+        if self.branch is None:
+            raise ValueError("layout: expected a pipeline with a branch, got one with branch=None")
+        levels = noise_levels(self.scheduler, steps, sigmas, canvas.grid.num_tokens)
+        levels = last_steps(levels, steps, denoising_strength, self.scheduler.order)
+        prepared = self._prepared(
+            layouts, canvas.grid, settings, instance_embeds, (self.config.max_sequence_length, None)
+        ).repeat(num_images_per_prompt)
+        until = level_between(levels, settings.active_steps(len(levels)))
+        return replace(prepared, until=until, check_ids=True)
+
+    def _prepared(
+        self,
+        layouts: Layouts,
+        grid: TokenGrid,
+        settings: LayoutSettings,
+        instance_embeds: InstanceTexts | Tensor | None,
+        reading: tuple[int, float | None],
+    ) -> PreparedLayouts:
+        """The layouts with their texts; `reading`: the prompt's tokens and the scale of the user's LoRAs."""
+        if isinstance(instance_embeds, Tensor):
+            instance_embeds = InstanceTexts(pooled_NP=instance_embeds)
+        if instance_embeds is None:
+            instance_embeds = self.encode_layouts(
+                layouts, self.branch.texts, prompt_tokens=reading[0], lora_scale=reading[1]
+            )
+        given = next(x for x in (instance_embeds.pooled_NP, instance_embeds.sequence_NSE) if x is not None)
+        check_dtype(self.branch, given)
+        prepared = self.branch.prepare(layouts, instance_embeds, grid, device=self._execution_device, dtype=given.dtype)
+        return replace(
+            prepared,
+            strength=settings.strength,
+            want_masks=settings.want_masks,
+            want_weights=settings.want_weights,
+        )
+
+    def _canvas(self, layouts: Layouts, height: int | None, width: int | None) -> Canvas:
+        return shared_canvas(
+            layouts,
+            height=height,
+            width=width,
+            default=self.config.default_size,
+            pixels_per_token=self.vae_scale_factor * 2,
+        )
+
+    def _readings(
+        self, texts: TextInputs, unwanted: TextInputs | None, layouts: Layouts, max_sequence_length: int
+    ) -> list[Reading]:
+        sides = [texts, unwanted] if unwanted is not None and unwanted.given else [texts]
+        return [
+            clip_reading(self.tokenizer, self.tokenizer_max_length, sides, layouts),
+            t5_reading(self.tokenizer_2, max_sequence_length, sides),
+        ]
 
     def _check_texts(
         self,
@@ -269,7 +325,7 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         callback_tensor_inputs: Sequence[str],
         max_sequence_length: int,
     ) -> None:
-        """FluxPipeline's own checks."""
+        """FluxPipeline's own checks, before anything is encoded."""
         self.check_inputs(
             texts.prompt,
             texts.prompt_2,
@@ -284,72 +340,6 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             callback_on_step_end_tensor_inputs=callback_tensor_inputs,
             max_sequence_length=max_sequence_length,
         )
-
-    def _begin(self, guidance_scale: float, joint_attention_kwargs: dict[str, Any] | None) -> None:
-        """What FluxPipeline's properties report during a call."""
-        self._guidance_scale = guidance_scale
-        self._joint_attention_kwargs = joint_attention_kwargs or {}
-        self._current_timestep = None
-        self._interrupt = False
-
-    def _guidance_embedding(self) -> Tensor | None:
-        if not self.transformer.config.guidance_embeds:
-            return None
-        return torch.full([1], self._guidance_scale, device=self._execution_device, dtype=torch.float32)
-
-    def _place_layouts(
-        self, layouts: Layouts, pooled_NP: Tensor | None, grid: TokenGrid, strength: float
-    ) -> PlacedLayouts | None:
-        if pooled_NP is None:
-            return None
-        check_group_offload(self.transformer, self.branch)
-        check_dtype(self.branch, pooled_NP)
-        drawn = {index: layout for index, layout in enumerate(layouts) if layout is not None and layout.instances}
-        others = [index for index in range(len(layouts)) if index not in drawn]
-        device = pooled_NP.device
-        return PlacedLayouts(
-            condition=self.prepare_layout(list(drawn.values()), pooled_NP, grid=grid),
-            pictures=torch.tensor(list(drawn), dtype=torch.long, device=device),
-            others=torch.tensor(others, dtype=torch.long, device=device),
-            strength=strength,
-        )
-
-    def _denoise(
-        self,
-        state: DenoisingState,
-        conditions: Conditions,
-        timesteps: Tensor,
-        settings: LayoutSettings,
-        on_step_end: StepEnd,
-    ) -> None:
-        """Run the state from noise to picture; the layout acts on the first steps, the plain backbone on the rest."""
-        predictor = VelocityPredictor(
-            LayoutFlux(self.transformer, self.branch), conditions, self.config.prediction_type
-        )
-        active_steps = settings.active_steps(len(timesteps))
-        with self.progress_bar(total=len(timesteps)) as progress_bar:
-            for step, timestep in enumerate(timesteps):
-                if self.interrupt:
-                    break
-                self._current_timestep = timestep
-                state.velocity = predictor.predict(
-                    state,
-                    timestep,
-                    layout_active=step < active_steps,
-                    report=settings if step == active_steps - 1 else None,
-                )
-                stepped = self.scheduler.step(state.velocity, timestep, state.latents, return_dict=False)[0]
-                state.latents = stepped.to(state.latents.dtype)
-                on_step_end.run(self, step, timestep, state)
-                progress_bar.update()
-        self._current_timestep = None
-
-    def _decode(self, latents: Tensor, canvas: Canvas, output_type: str) -> Any:
-        if output_type == "latent":
-            return latents
-        latents = self._unpack_latents(latents, canvas.height, canvas.width, self.vae_scale_factor)
-        latents = latents / self.vae.config.scaling_factor + self.vae.config.shift_factor
-        return self.image_processor.postprocess(self.vae.decode(latents, return_dict=False)[0], output_type=output_type)
 
 
 def _chosen(value: Any, default: Any) -> Any:

@@ -64,7 +64,11 @@ class Previews:
 
     @torch.no_grad()
     def _decode(self, canvas: Canvas, latents: Tensor) -> list[Image.Image]:
-        images: list[Image.Image] = self._pipeline._decode(latents, canvas, "pil")
+        pipeline = self._pipeline
+        latents = pipeline._unpack_latents(latents, canvas.height, canvas.width, pipeline.vae_scale_factor)
+        latents = latents / pipeline.vae.config.scaling_factor + pipeline.vae.config.shift_factor
+        pixels = pipeline.vae.decode(latents, return_dict=False)[0]
+        images: list[Image.Image] = pipeline.image_processor.postprocess(pixels, output_type="pil")
         return images
 
     def _colour(self, canvas: Canvas, latents: Tensor) -> list[Image.Image]:

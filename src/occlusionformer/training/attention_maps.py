@@ -5,15 +5,14 @@ Legend: N instances, T (instance, pixel) pairs, L tokens, H heads, E channels of
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from occlusionformer.model import OcclusionBranch
+from occlusionformer.methods.occlusionformer import OcclusionFormer
 from occlusionformer.model.attention import QueryKeyValue
-from occlusionformer.model.block import BranchStep, Composed, DualLayoutBlock, Layers, LayoutBlock, SingleLayoutBlock
+from occlusionformer.model.block import BranchStep, Composition, DualLayoutBlock, LayoutBlock, SingleLayoutBlock
 from occlusionformer.tensors.alignment import instance_maps
 from occlusionformer.tensors.packing import PackedInstances
 
@@ -37,17 +36,27 @@ def attention_probability(joint: QueryKeyValue, packed: PackedInstances) -> Tens
     return mean_T / greatest_N[owner_T]
 
 
+class AttentionComposition(Composition):
+    """Composites as ever; its masks are the layout tokens' attention."""
+
+    def __init__(self, block: LayoutBlock, step: BranchStep, joint: QueryKeyValue) -> None:
+        super().__init__(block, step, joint)
+        self.joint = joint if step.return_masks else None
+
+    @property
+    def mask_logits(self) -> Tensor | None:
+        if self.joint is None:
+            return None
+        map_NL = instance_maps(attention_probability(self.joint, self.packed), self.packed).flatten(1)
+        map_NL = map_NL.clamp(LEAST, 1 - LEAST)
+        return torch.stack([torch.log1p(-map_NL), map_NL.log()], -1)
+
+
 class AttentionMaps(LayoutBlock):
     """A layout block whose masks are its layout tokens' attention."""
 
-    def composed(self, joint: QueryKeyValue, layers: Layers, step: BranchStep) -> tuple[Tensor, Composed]:
-        out_ND, composed = super().composed(joint, layers, step)
-        if not step.return_masks:
-            return out_ND, composed
-        map_NL = instance_maps(attention_probability(joint, step.packed), step.packed).flatten(1)
-        map_NL = map_NL.clamp(LEAST, 1 - LEAST)
-        logits_NL2 = torch.stack([torch.log1p(-map_NL), map_NL.log()], -1)
-        return out_ND, replace(composed, mask_logits=logits_NL2)
+    def composition(self, step: BranchStep, joint: QueryKeyValue) -> Composition:
+        return AttentionComposition(self, step, joint)
 
 
 class AttentionMapDualBlock(AttentionMaps, DualLayoutBlock):
@@ -58,7 +67,7 @@ class AttentionMapSingleBlock(AttentionMaps, SingleLayoutBlock):
     """After a single-stream block."""
 
 
-class AttentionMapBranch(OcclusionBranch):
+class AttentionMapBranch(OcclusionFormer):
     """The branch without a mask head; its weights are those of an OcclusionBranch without one."""
 
     def __init__(self, branch: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from occlusionformer.model import LayoutCondition
+from occlusionformer.model import InstanceTexts, PreparedLayouts
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.training.examples import Batch
 from occlusionformer.training.objective import Conditions
@@ -77,12 +77,19 @@ class Encoder:
             prompt = torch.stack([item.prompt_SE for item in batch.encoded]).to(self.device)
             pooled = torch.stack([item.pooled_P for item in batch.encoded]).to(self.device)
             text_NP = torch.cat([item.captions_KP for item in batch.encoded]).to(self.device)
-        count, grid = len(batch.draws), batch.packed.grid
+        count, grid = len(batch.draws), batch.grid
         guidance = self.guidance if self.pipeline.transformer.config.guidance_embeds else None
         return Conditions(
             prompt_BSE=prompt.float(),
             pooled_BP=pooled.float(),
-            layout=LayoutCondition(packed=batch.packed.to(self.device, torch.float32), text_NP=text_NP.float()),
+            layout=PreparedLayouts(
+                method=self.pipeline.branch,
+                condition=batch.condition.to(self.device, torch.float32),
+                layouts=batch.layouts,
+                texts=InstanceTexts(pooled_NP=text_NP.float()),
+                grid=grid,
+                dtype=torch.float32,
+            ),
             image_ids=self.pipeline._prepare_latent_image_ids(
                 count, grid.height, grid.width, self.device, torch.float32
             ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,9 +17,9 @@ from torch.utils.data import Dataset
 
 from occlusionformer.data.samples import Sample, SampleSource, sample_layout
 from occlusionformer.generation import compose_prompt, instance_text
-from occlusionformer.model import BranchConfig
+from occlusionformer.layout import Layout
+from occlusionformer.model.method import Packer
 from occlusionformer.tensors.grid import TokenGrid
-from occlusionformer.tensors.packing import InstanceGeometry, PackedInstances, layout_geometry, pack
 from occlusionformer.training.config import DataConfig
 from occlusionformer.training.sampler import Draw
 
@@ -34,8 +34,7 @@ class Example:
     draw: Draw
     pixels_CHW: Tensor
     """uint8."""
-    geometry: InstanceGeometry
-    captions: tuple[str, ...]
+    layout: Layout
     prompt: str
     mask_KL: Tensor
     """Share (0..1) of every token that the instance's mask fills."""
@@ -50,12 +49,25 @@ class Batch:
 
     draws: tuple[Draw, ...]
     pixels_BCHW: Tensor
-    packed: PackedInstances
-    captions: tuple[str, ...]
+    layouts: tuple[Layout, ...]
+    condition: Any
+    """What the method has packed of them."""
+    grid: TokenGrid
     prompts: tuple[str, ...]
     mask_NL: Tensor
     seen_NL: Tensor
     encoded: tuple[Encoded, ...] | None
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """The text of every instance."""
+        return tuple(instance_text(instance) for layout in self.layouts for instance in layout.instances)
+
+    @property
+    def sample_N(self) -> Tensor:
+        """The sample of every instance."""
+        counts = torch.tensor([len(layout.instances) for layout in self.layouts])
+        return torch.repeat_interleave(torch.arange(len(self.layouts)), counts)
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class Examples(Dataset):
 
     source: SampleSource
     data: DataConfig
-    branch: BranchConfig
+    packer: Packer
     pixels_per_token: int
     captions_in_prompt: bool
     """Whether prompts name the instances, as the pipeline composes them."""
@@ -81,7 +93,6 @@ class Examples(Dataset):
         return example(
             sample,
             draw,
-            self.branch,
             pixels_per_token=self.pixels_per_token,
             captions_in_prompt=self.captions_in_prompt,
             encoded=encoded,
@@ -96,15 +107,14 @@ class Examples(Dataset):
         """Join the examples of a part; index tensors are built here, in the worker."""
         height, width = examples[0].draw.canvas
         grid = TokenGrid.from_pixels(height, width, self.pixels_per_token)
-        share_rows = not self.branch.instance_modulation
+        layouts = tuple(item.layout for item in examples)
         encoded = tuple(item.encoded for item in examples if item.encoded is not None)
         return Batch(
             draws=tuple(item.draw for item in examples),
             pixels_BCHW=torch.stack([item.pixels_CHW for item in examples]),
-            packed=pack(
-                [item.geometry for item in examples], grid, hybrid=self.branch.hybrid, share_rows=share_rows
-            ).to("cpu", torch.float32),
-            captions=tuple(caption for item in examples for caption in item.captions),
+            layouts=layouts,
+            condition=self.packer(layouts, grid).to("cpu", torch.float32),
+            grid=grid,
             prompts=tuple(item.prompt for item in examples),
             mask_NL=torch.cat([item.mask_KL for item in examples]),
             seen_NL=torch.cat([item.seen_KL for item in examples]),
@@ -123,13 +133,12 @@ def prepared(sample: Sample, canvas: tuple[int, int], data: DataConfig) -> Sampl
 def example(
     sample: Sample,
     draw: Draw,
-    branch: BranchConfig,
     *,
     pixels_per_token: int,
     captions_in_prompt: bool,
     encoded: Encoded | None = None,
 ) -> Example:
-    """Geometry by the same functions that read a user's layout."""
+    """The layout of a sample is one as a user writes it."""
     if sample.amodal is None:
         raise ValueError(f"{sample.key}: expected masks to learn from, got none")
     grid = TokenGrid.from_pixels(*draw.canvas, pixels_per_token)
@@ -138,8 +147,7 @@ def example(
     return Example(
         draw=draw,
         pixels_CHW=torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1))),
-        geometry=layout_geometry(layout, grid, branch.rasteriser),
-        captions=tuple(instance_text(instance) for instance in layout.instances),
+        layout=layout,
         prompt=compose_prompt(layout, captions=captions_in_prompt),
         mask_KL=token_share(sample.amodal, grid),
         seen_KL=token_share(visible, grid),

@@ -5,13 +5,12 @@ Legend: B samples, L tokens, C channels of a token, N instances, S text tokens, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from occlusionformer.model import FluxInputs, LayoutCondition, LayoutFlux, LayoutFluxOutput, OcclusionBranch
-from occlusionformer.model.backbone import FluxTransformer2DModel
+from occlusionformer.model import LayoutFluxTransformer2DModel, LayoutReport, Method, PreparedLayouts
 from occlusionformer.tensors import flow
 from occlusionformer.tensors.alignment import mask_cross_entropy
 from occlusionformer.training.config import ObjectiveConfig
@@ -23,7 +22,7 @@ class Conditions:
 
     prompt_BSE: Tensor
     pooled_BP: Tensor
-    layout: LayoutCondition
+    layout: PreparedLayouts
     image_ids: Tensor
     guidance_B: Tensor | None
 
@@ -39,33 +38,37 @@ class Inputs:
     conditions: Conditions
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """The velocity (B, L, C), and what was asked for beside it: mask logits (N, L, 2), weights (N, L) by block."""
+
+    velocity_BLC: Tensor
+    mask_logits: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]
+
+
 class Objective(nn.Module):
     """Backbone and branch with their loss, so that processes that share gradients see one forward."""
 
-    def __init__(
-        self,
-        backbone: FluxTransformer2DModel,
-        branch: OcclusionBranch,
-        settings: ObjectiveConfig,
-        *,
-        predicts_sample: bool,
-    ) -> None:
+    def __init__(self, backbone: LayoutFluxTransformer2DModel, branch: Method, settings: ObjectiveConfig) -> None:
         super().__init__()
-        self.backbone, self.branch = backbone, branch
-        self.flux = LayoutFlux(backbone, branch)
-        self.settings, self.predicts_sample = settings, predicts_sample
+        self.backbone, self.branch, self.settings = backbone, branch, settings
+
+    @property
+    def predicts_sample(self) -> bool:
+        """Whether the weights predict the clean picture, which the transformer turns into a velocity."""
+        return bool(self.backbone.config.prediction_type == "sample")
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Unreduced losses: flow of every sample (B,), alignment of every instance (N,), zero where switched off."""
         aligned = self.settings.align != "none"
         noisy = flow.interpolate(inputs.clean_BLC, inputs.noise_BLC, inputs.time_B)
         output = self.predict(noisy, inputs.time_B, inputs.conditions, masks=aligned)
+        target = flow.velocity_target(inputs.clean_BLC, inputs.noise_BLC)
+        flow_B = (output.velocity_BLC.float() - target).square().mean((1, 2))
         if self.predicts_sample:
-            weight_B = inputs.time_B.clamp_min(self.settings.time_floor) ** -2
-            flow_B = (output.sample.float() - inputs.clean_BLC).square().mean((1, 2)) * weight_B
-        else:
-            target = flow.velocity_target(inputs.clean_BLC, inputs.noise_BLC)
-            flow_B = (output.sample.float() - target).square().mean((1, 2))
+            # An error of the picture is t times one of the velocity; below the floor it weighs no more than there.
+            flow_B = flow_B * (inputs.time_B / inputs.time_B.clamp_min(self.settings.time_floor)) ** 2
         if not output.mask_logits:
             return flow_B, flow_B.new_zeros(len(inputs.mask_NL))
         align = [mask_cross_entropy(logits, inputs.mask_NL).mean(1) for logits in output.mask_logits]
@@ -73,10 +76,13 @@ class Objective(nn.Module):
 
     def predict(
         self, noisy_BLC: Tensor, time_B: Tensor, conditions: Conditions, *, masks: bool = False, weights: bool = False
-    ) -> LayoutFluxOutput:
-        """The model's own prediction, velocity or sample."""
+    ) -> Prediction:
+        """One forward of the model."""
         prompt = conditions.prompt_BSE
-        inputs = FluxInputs(
+        layout = replace(
+            conditions.layout, method=self.branch, want_masks=masks, want_weights=weights, report=LayoutReport()
+        )
+        velocity_BLC = self.backbone(
             hidden_states=noisy_BLC,
             encoder_hidden_states=prompt,
             pooled_projections=conditions.pooled_BP,
@@ -84,5 +90,9 @@ class Objective(nn.Module):
             guidance=conditions.guidance_B,
             img_ids=conditions.image_ids,
             txt_ids=prompt.new_zeros(prompt.shape[1], 3),
+            joint_attention_kwargs={"layout": layout},
+            return_dict=False,
+        )[0]
+        return Prediction(
+            velocity_BLC=velocity_BLC, mask_logits=layout.report.mask_logits, weights=layout.report.weights
         )
-        return self.flux(inputs, conditions.layout, return_masks=masks, return_weights=weights)

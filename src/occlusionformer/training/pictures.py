@@ -40,7 +40,7 @@ def draw_samples(pipeline: OcclusionFormerPipeline, samples: Sequence[Sample], *
 
 
 def _drawn(pipeline: OcclusionFormerPipeline, layout: Layout, steps: int) -> Drawn:
-    wants_masks = pipeline.branch.shape.mask_head
+    wants_masks = pipeline.branch.predicts_masks
     output = pipeline(
         layout=[layout, reversed_layout(layout)],
         num_inference_steps=steps,

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from occlusionformer.model import OcclusionBranch
-from occlusionformer.model.backbone import time_embedding
+from occlusionformer.model import Method, OcclusionBranch
 from occlusionformer.model.delta import LowRankDelta
 from occlusionformer.model.density import Density
 from occlusionformer.tensors import flow
 from occlusionformer.training.encoder import Encoder
 from occlusionformer.training.examples import Batch, Example, Examples
 from occlusionformer.training.objective import Conditions, Objective
+from occlusionformer.training.pictures import reversed_layout
 
 SEED = 7
 SEEN = 0.99
@@ -82,12 +82,12 @@ class Probe:
 
 def reversed_order(item: Example) -> Example:
     """The same example with every relation turned round."""
-    return replace(item, geometry=replace(item.geometry, in_front_KK=item.geometry.in_front_KK.T.contiguous()))
+    return replace(item, layout=reversed_layout(item.layout))
 
 
 def filled(batch: Batch) -> Tensor:
     """Tokens that one instance fills by itself, (B, L)."""
-    sample_N = batch.packed.sample_N
+    sample_N = batch.sample_N
     best = batch.seen_NL.new_zeros(len(batch.draws), batch.seen_NL.shape[1])
     return best.scatter_reduce(0, sample_N[:, None].expand_as(batch.seen_NL), batch.seen_NL, "amax") > SEEN
 
@@ -95,8 +95,8 @@ def filled(batch: Batch) -> Tensor:
 def predicted_sample(objective: Objective, noisy_BLC: Tensor, time: float, conditions: Conditions) -> Tensor:
     """The picture predicted in one step, (B, L, C)."""
     time_B = noisy_BLC.new_full((len(noisy_BLC),), time)
-    prediction = objective.predict(noisy_BLC, time_B, conditions).sample.float()
-    return prediction if objective.predicts_sample else flow.sample_from_velocity(noisy_BLC, prediction, time_B)
+    velocity = objective.predict(noisy_BLC, time_B, conditions).velocity_BLC.float()
+    return flow.sample_from_velocity(noisy_BLC, velocity, time_B)
 
 
 def predicted_iou(
@@ -125,7 +125,7 @@ def mask_iou(logits: tuple[Tensor, ...] | None, mask_NL: Tensor) -> Tensor:
 def order_wins(batch: Batch, declared_BL: Tensor, reversed_BL: Tensor) -> Tensor:
     """For each pair whose masks share a token: is the error there less with the declared order? (pairs,)"""
     true_NL = (batch.mask_NL >= 0.5).to(declared_BL.device)
-    sample_N = batch.packed.sample_N.to(declared_BL.device)
+    sample_N = batch.sample_N.to(declared_BL.device)
     first, second = torch.triu_indices(len(sample_N), len(sample_N), 1, device=declared_BL.device)
     same = sample_N[first] == sample_N[second]
     first, second = first[same], second[same]
@@ -137,18 +137,21 @@ def order_wins(batch: Batch, declared_BL: Tensor, reversed_BL: Tensor) -> Tensor
 
 def densities_of(objective: Objective, conditions: Conditions) -> Tensor:
     """Mean density of every instance in every layout block at half noise, flat."""
-    layout, branch = conditions.layout, objective.branch
-    count = len(layout.text_NP)
-    guidance = None if conditions.guidance_B is None else conditions.guidance_B[layout.packed.sample_N]
-    if guidance is not None and branch.shape.layout_guidance is not None:
-        guidance = torch.full_like(guidance, branch.shape.layout_guidance)
-    time_N = layout.text_NP.new_full((count,), HALF_NOISE)
-    embedding = time_embedding(objective.backbone, time_N, guidance, layout.text_NP)
+    branch, text_NP = objective.branch, conditions.layout.texts.pooled_NP
+    if not isinstance(branch, OcclusionBranch) or text_NP is None:
+        return torch.zeros(0)
+    guidance = conditions.guidance_B
+    if guidance is not None:
+        layout_guidance = branch.shape.layout_guidance
+        guidance = guidance[conditions.layout.condition.packed.sample_N]
+        guidance = guidance if layout_guidance is None else torch.full_like(guidance, layout_guidance)
+    time_N = text_NP.new_full((len(text_NP),), HALF_NOISE)
+    embedding = objective.backbone.time_embedding(time_N, guidance, text_NP)
     found = [module(embedding).mean(1) for module in branch.modules() if isinstance(module, Density)]
     return torch.cat(found) if found else embedding.new_zeros(0)
 
 
-def lora_norm(branch: OcclusionBranch) -> Tensor:
+def lora_norm(branch: Method) -> Tensor:
     """Frobenius norm of all low-rank deltas together, without forming them."""
     squares = [
         ((delta.up.weight.T @ delta.up.weight) * (delta.down.weight @ delta.down.weight.T)).sum() * delta.scale**2

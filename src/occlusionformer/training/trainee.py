@@ -15,8 +15,8 @@ from occlusionformer.embedded.build import WEIGHTS
 from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.config import BACKBONE, SHIFT, STEPS, TEXT_TOKENS, TEXT_WIDTH, embedded_branch
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
-from occlusionformer.model import BranchConfig, OcclusionBranch, backbone_shape, paper
-from occlusionformer.model.backbone import FluxTransformer2DModel, new_backbone
+from occlusionformer.methods.occlusionformer import OcclusionFormer
+from occlusionformer.model import BranchConfig, LayoutFluxTransformer2DModel, OcclusionBranch, backbone_shape, paper
 from occlusionformer.model.block import LayoutBlock
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import cast
@@ -114,7 +114,7 @@ def _branch(config: RunConfig, shape: BranchConfig) -> OcclusionBranch:
         density=config.model.density,
         mask_head=config.objective.align == "query",
     )
-    return (AttentionMapBranch if config.objective.align == "attention" else OcclusionBranch).build(shape)
+    return (AttentionMapBranch if config.objective.align == "attention" else OcclusionFormer).build(shape)
 
 
 def _flux(config: RunConfig) -> OcclusionFormerPipeline:
@@ -129,7 +129,9 @@ def _flux(config: RunConfig) -> OcclusionFormerPipeline:
 
 def _small(config: RunConfig) -> OcclusionFormerPipeline:
     tiny = config.model.family == "tiny"
-    transformer = new_backbone(TINY_BACKBONE if tiny else BACKBONE)
+    transformer = LayoutFluxTransformer2DModel(
+        **(TINY_BACKBONE if tiny else BACKBONE), prediction_type="velocity" if tiny else "sample"
+    )
     branch = _branch(config, paper(backbone_shape(transformer)) if tiny else embedded_branch())
     if not tiny:
         initialise(transformer, branch)
@@ -143,7 +145,6 @@ def _small(config: RunConfig) -> OcclusionFormerPipeline:
         tokenizer_2=tokenizer,
         transformer=transformer,
         branch=branch,
-        prediction_type="velocity" if tiny else "sample",
         max_sequence_length=TINY_TEXT_TOKENS if tiny else TEXT_TOKENS,
         default_steps=STEPS,
         default_guidance=1.0,
@@ -153,7 +154,7 @@ def _small(config: RunConfig) -> OcclusionFormerPipeline:
     )
 
 
-def initialise(backbone: FluxTransformer2DModel, branch: OcclusionBranch) -> None:
+def initialise(backbone: LayoutFluxTransformer2DModel, branch: OcclusionBranch) -> None:
     """Start the backbone's modulation and output near zero; let the branch, which carries the work, speak early."""
     for block in [*backbone.transformer_blocks, *backbone.single_transformer_blocks]:
         for name, module in block.named_modules():

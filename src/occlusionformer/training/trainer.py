@@ -112,12 +112,7 @@ class Trainer:
 
     def _build_optimisation(self) -> None:
         pipeline, config = self.pipeline, self.config
-        objective = Objective(
-            pipeline.transformer,
-            pipeline.branch,
-            config.objective,
-            predicts_sample=pipeline.config.prediction_type == "sample",
-        )
+        objective = Objective(pipeline.transformer, pipeline.branch, config.objective)
         trainable = {name: p for name, p in objective.named_parameters() if p.requires_grad}
         optimizers = build_optimizers(trainable, config.optimizer)
         self.objective = objective
@@ -131,7 +126,7 @@ class Trainer:
         plain = Examples(
             source=self.material.source,
             data=config.data,
-            branch=pipeline.branch.shape,
+            packer=pipeline.branch.packer(),
             pixels_per_token=self.encoder.pixels_per_token,
             captions_in_prompt=pipeline.config.captions_in_prompt,
         )

@@ -92,21 +92,31 @@ class LayoutFluxTransformer2DModel(FluxTransformer2DModel, metaclass=_DropIn):
         self._take_blocks(self)
 
     @classmethod
-    def adopt(cls, stock: FluxTransformer2DModel, *, prediction_type: str = "velocity") -> LayoutFluxTransformer2DModel:
+    def adopt(
+        cls, stock: FluxTransformer2DModel, *, prediction_type: str | None = None
+    ) -> LayoutFluxTransformer2DModel:
         """A drop-in that shares every weight, layer and setting with a stock transformer, which stays as it is.
 
         What acts on a layer inside a block (LoRA, quantisation, `to`) acts on both; what replaces an outer layer, such
         as `proj_out`, acts on the one it is done to. Raises TypeError for another class, ValueError for a transformer
         with caches, group offloading or compiled blocks: those belong to one object, so they come after adoption.
+        A drop-in is returned as it is, unless another prediction_type is asked of it; None is "velocity".
         """
+        if prediction_type not in (None, *PREDICTIONS):
+            raise ValueError(f"prediction_type: expected 'velocity' or 'sample', got {prediction_type!r}")
         if isinstance(stock, cls):
+            has = stock.config.prediction_type
+            if prediction_type not in (None, has):
+                raise ValueError(
+                    f"prediction_type: expected {has!r} as the transformer has it, got {prediction_type!r}"
+                )
             return stock
         check_adoptable(stock)
         adopted = cls.__new__(cls)
         adopted.__dict__ = shared(stock)
         adopted.__dict__["_modules"] = dict(stock._modules)
         adopted._take_blocks(stock)
-        config = {**stock.config, "prediction_type": prediction_type, "_class_name": cls.__name__}
+        config = {**stock.config, "prediction_type": prediction_type or "velocity", "_class_name": cls.__name__}
         adopted._internal_dict = FrozenDict(config)
         hook_again(stock, adopted)
         return adopted
