@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -138,4 +139,5 @@ def prepared(
     method: Method | None = None,
 ) -> PreparedLayouts:
     layouts = [None if picture is None else picture.layout(grid) for picture in pictures]
-    return (method or Marker(hook)).prepare(layouts, InstanceTexts(), grid, device="cpu", dtype=dtype)
+    ready = (method or Marker(hook)).prepare(layouts, InstanceTexts(), grid, device="cpu", dtype=dtype)
+    return replace(ready, want_masks=True)

@@ -325,7 +325,7 @@ def test_control_residuals_land_where_the_backbone_puts_them():
 
 @pytest.mark.parametrize("boxes", [BOXES, (*BOXES, (0.0, 0.0, 1.0, 1.0), (0.05, 0.0, 1.0, 1.0))])
 def test_a_lora_of_the_users_acts_on_the_backbone_as_if_fused(boxes):
-    """More pairs than twice the width fold weights; both ways must see the user's LoRA."""
+    """A wrapped layer is called, a plain one may be read: both ways must see the user's LoRA."""
     from peft import LoraConfig
 
     flux = model("published", torch.float32)

@@ -47,7 +47,7 @@ def test_defaults_are_those_of_flux_dev(pipeline):
     [
         {"layout": two_overlapping(), "strength": 0.0},
         {"layout": two_overlapping(), "grounding_ratio": 0.0},
-        {"layout": two_overlapping(), "grounding_ratio": 0.3},
+        {"layout": two_overlapping(), "grounding_ratio": 0.3, "truncate_grounding": True},
         {"layout": Layout(prompt="a garden", width=96, height=64)},
         {"layout": [None]},
     ],

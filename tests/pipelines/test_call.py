@@ -235,7 +235,7 @@ def test_sample_prediction_follows_the_velocity_it_implies():
 
     arguments = {"layout": two_overlapping(), "output_type": "latent", "latents": noise}
     landed = pipeline(**arguments, num_inference_steps=1, sigmas=[1.0]).images
-    pipeline.register_to_config(prediction_type="velocity")
+    pipeline.transformer.register_to_config(prediction_type="velocity")
     raw = noise - pipeline(**arguments, num_inference_steps=1, sigmas=[1.0], callback_on_step_end=record).images
     torch.testing.assert_close(landed, raw, atol=1e-5, rtol=1e-5)
     assert seen[0][0] == 1000

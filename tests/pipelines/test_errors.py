@@ -37,7 +37,7 @@ REFUSED = {
         "output_instance_masks: expected a layout with instances, active on at least one step",
     ),
     "weights of an idle layout": (
-        {"layout": two_overlapping(), "output_weights": True, "num_inference_steps": 1},
+        {"layout": two_overlapping(), "output_weights": True, "num_inference_steps": 1, "truncate_grounding": True},
         "output_weights: expected a layout with instances, active on at least one step; "
         "got grounding_ratio 0.5 of 1 steps",
     ),

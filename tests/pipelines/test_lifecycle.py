@@ -110,13 +110,13 @@ def test_many_captions_are_encoded_in_parts(pipeline, monkeypatch):
 
 def test_layout_is_prepared_once_a_call(pipeline, monkeypatch):
     calls = []
-    prepare = type(pipeline).prepare_layout
+    prepare = type(pipeline.branch).prepare
 
-    def counted(self, layouts, pooled_NP, *, grid):
+    def counted(self, layouts, *arguments, **keywords):
         calls.append(len(layouts))
-        return prepare(self, layouts, pooled_NP, grid=grid)
+        return prepare(self, layouts, *arguments, **keywords)
 
-    monkeypatch.setattr(type(pipeline), "prepare_layout", counted)
+    monkeypatch.setattr(type(pipeline.branch), "prepare", counted)
     pipeline(layout=[two_overlapping(), three_apart()], num_inference_steps=4, grounding_ratio=1.0)
     assert calls == [2]
 

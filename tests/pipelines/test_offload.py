@@ -28,7 +28,7 @@ def test_model_offload_brings_in_one_after_the_other(monkeypatch):
     monkeypatch.setattr(CpuOffload, "pre_forward", recorded)
     assert torch.equal(picture(pipeline, output_instance_masks=True), expected)
     order = list(dict.fromkeys(brought_in))
-    assert order == ["CLIPTextModel", "T5EncoderModel", "FluxTransformer2DModel", "AutoencoderKL"]
+    assert order == ["CLIPTextModel", "T5EncoderModel", "LayoutFluxTransformer2DModel", "AutoencoderKL"]
     assert torch.equal(picture(pipeline), expected)
 
 
@@ -74,21 +74,20 @@ class TestGroupOffload:
         )
         torch.testing.assert_close(picture(pipeline), expected, atol=1e-5, rtol=0)
 
-    def test_whole_blocks_are_refused_where_they_are_enabled(self):
+    @pytest.mark.parametrize("alone", [False, True], ids=["pipeline", "transformer alone"])
+    def test_whole_blocks_draw_the_same(self, alone):
+        """The layout's part of a block runs while the block is there."""
         pipeline = tiny_pipeline()
-        wanted = r"^enable_group_offload: offload_type: expected 'leaf_level', got 'block_level'$"
-        with pytest.raises(ValueError, match=wanted):
-            pipeline.enable_group_offload(torch.device("cpu"), num_blocks_per_group=1)
-        assert torch.isfinite(picture(pipeline)).all()
-
-    def test_whole_blocks_of_the_transformer_alone_cannot_lend_their_layers(self):
-        pipeline = tiny_pipeline()
-        pipeline.transformer.enable_group_offload(
-            onload_device=torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1
-        )
-        with pytest.raises(ValueError, match="expected offload_type='leaf_level', got 'block_level'"):
-            picture(pipeline)
-        assert torch.isfinite(picture(pipeline, strength=0.0)).all()
+        expected = picture(pipeline, output_instance_masks=True)
+        part = pipeline.transformer if alone else pipeline
+        part.enable_group_offload(torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1)
+        onloaded = []
+        for block in (*pipeline.transformer.transformer_blocks, *pipeline.transformer.single_transformer_blocks):
+            hook = block._diffusers_hook.get_hook("group_offloading")
+            onload = hook.group.onload_
+            hook.group.onload_ = lambda onload=onload: onloaded.append(1) or onload()
+        torch.testing.assert_close(picture(pipeline, output_instance_masks=True), expected, atol=1e-5, rtol=0)
+        assert len(onloaded) >= 16
 
     @pytest.mark.parametrize("excluded", [None, "vae", ["vae", "branch"]])
     def test_the_branch_is_left_out(self, excluded):
@@ -100,6 +99,6 @@ class TestGroupOffload:
 
     def test_a_branch_offloaded_by_itself_is_refused(self):
         pipeline = tiny_pipeline()
-        pipeline.branch.enable_group_offload(torch.device("cpu"), offload_type="leaf_level")
-        with pytest.raises(ValueError, match="expected exclude_modules to name 'branch'"):
-            picture(pipeline)
+        with pytest.raises(ValueError, match="branch: expected to stay on the accelerator, got enable_group_offload"):
+            pipeline.branch.enable_group_offload(torch.device("cpu"), offload_type="leaf_level")
+        assert torch.isfinite(picture(pipeline)).all()

@@ -84,8 +84,8 @@ def test_an_offloaded_decoder_is_left_alone(pipeline, monkeypatch):
     monkeypatch.setattr(pipeline.vae, "_hf_hook", object(), raising=False)
     generator = PipelineGenerator(pipeline, model="tiny")
     decodings = []
-    decode = pipeline._decode
-    monkeypatch.setattr(pipeline, "_decode", lambda *arguments: decodings.append(1) or decode(*arguments))
+    decode = pipeline.vae.decode
+    monkeypatch.setattr(pipeline.vae, "decode", lambda *given, **named: decodings.append(1) or decode(*given, **named))
     _, seen = watched(generator, [request()])
     assert seen == []
     [picture], seen = watched(generator, [request(6)])

@@ -35,7 +35,7 @@ WITHOUT_NUMBERS = {"layout", "generation"}
 
 NUMERIC = {"numpy", "torch", "diffusers", "transformers"}
 
-KNOW_FLUX = ("model/backbone.py", "model/backbones/", "pipelines/")
+KNOW_FLUX = ("model/backbones/", "pipelines/")
 """Where diffusers' Flux classes may be named."""
 
 

@@ -43,7 +43,7 @@ def test_flow_is_the_squared_error_of_the_velocity_and_align_the_mean_cross_entr
     noisy = (1 - time) * inputs.clean_BLC + time * inputs.noise_BLC
     output = trainer.objective.predict(noisy, inputs.time_B, inputs.conditions, masks=True)
     velocity = inputs.noise_BLC - inputs.clean_BLC
-    torch.testing.assert_close(flow_B, (output.sample - velocity).square().mean((1, 2)))
+    torch.testing.assert_close(flow_B, (output.velocity_BLC - velocity).square().mean((1, 2)))
     losses = [mask_cross_entropy(logits, inputs.mask_NL) for logits in output.mask_logits]
     torch.testing.assert_close(align_N, sum(losses).mean(1) / len(losses))
 
@@ -52,13 +52,12 @@ def test_a_model_of_pictures_is_weighed_by_the_time(tmp_path: Path):
     trainer = tiny_trainer(tmp_path, "objective.time_floor=0.4")
     objective, inputs = trainer.objective, trainer.inputs(part_of(trainer))
     inputs = replace(inputs, time_B=torch.tensor([0.2, 0.4, 0.7, 1.0]))
-    objective.predicts_sample = True
-    flow_B, _ = objective(inputs)
     time = inputs.time_B[:, None, None]
     noisy = (1 - time) * inputs.clean_BLC + time * inputs.noise_BLC
-    error_B = (
-        (objective.predict(noisy, inputs.time_B, inputs.conditions).sample - inputs.clean_BLC).square().mean((1, 2))
-    )
+    sample = objective.predict(noisy, inputs.time_B, inputs.conditions).velocity_BLC
+    error_B = (sample - inputs.clean_BLC).square().mean((1, 2))
+    objective.backbone.register_to_config(prediction_type="sample")
+    flow_B, _ = objective(inputs)
     torch.testing.assert_close(flow_B / error_B, torch.tensor([0.4, 0.4, 0.7, 1.0]) ** -2)
 
 
@@ -104,7 +103,7 @@ def test_attention_maps_can_be_aligned_instead_of_queries(tmp_path: Path):
 
 def test_attention_maps_are_softmaxes_over_an_instances_own_pixels(tmp_path: Path):
     trainer = tiny_trainer(tmp_path)
-    packed = part_of(trainer).packed
+    packed = part_of(trainer).condition.packed
     first_row = packed.num_instances
     torch.manual_seed(0)
     joint = QueryKeyValue(*(torch.randn(first_row + int(packed.row_T.max()) + 1, 2, 5) for _ in range(3)))
@@ -121,7 +120,10 @@ def test_visible_masks_only_hides_what_cannot_be_seen(tmp_path: Path):
     visible = part_of(tiny_trainer(tmp_path / "b", "data.extent=visible"), 8)
     assert visible.mask_NL.sum() < amodal.mask_NL.sum()
     assert torch.equal(visible.mask_NL, visible.seen_NL)
-    areas = [(box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (visible.packed.box_N4, amodal.packed.box_N4)]
+    areas = [
+        (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+        for box in (visible.condition.packed.box_N4, amodal.condition.packed.box_N4)
+    ]
     assert (areas[0] <= areas[1] + 1e-6).all()
     assert (areas[0] < areas[1] - 1e-6).any()
 

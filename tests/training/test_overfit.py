@@ -23,7 +23,7 @@ def everything(trainer: Trainer) -> tuple[float, float]:
         flow_B, align_N = trainer.objective(inputs)
         noisy = torch.lerp(inputs.clean_BLC, inputs.noise_BLC, inputs.time_B[:, None, None])
         output = trainer.objective.predict(noisy, inputs.time_B, inputs.conditions, masks=True)
-    objects = (part.packed.box_N4 != torch.tensor([0.0, 0.0, 1.0, 1.0])).any(1)
+    objects = (part.condition.packed.box_N4 != torch.tensor([0.0, 0.0, 1.0, 1.0])).any(1)
     iou = mask_iou(tuple(logits[objects] for logits in output.mask_logits), part.mask_NL[objects])
     loss = flow_B.mean() + trainer.config.objective.align_weight * align_N.mean()
     return float(loss), float(iou.mean())

@@ -39,8 +39,8 @@ def test_a_record_is_trained_on_as_its_scene_is(tmp_path: Path):
     assert torch.equal(one.pixels_BCHW, other.pixels_BCHW)
     assert torch.equal(one.mask_NL, other.mask_NL)
     # A record relates instances of which one hides part of the other; a scene relates all that it holds.
-    assert (one.packed.depth_TM <= other.packed.depth_TM + 1e-6).all()
-    assert one.packed.depth_TM[:, :-1].any()
+    assert (one.condition.packed.depth_TM <= other.condition.packed.depth_TM + 1e-6).all()
+    assert one.condition.packed.depth_TM[:, :-1].any()
     kept = {draw.index for draw in records.material.probe_draws}
     shown = {draw.index for step in range(10) for draw in records.material.plan.draws(step)}
     assert kept

@@ -15,14 +15,18 @@ from occlusionformer.model.config import BranchConfig
 def box_features(box_N4: Tensor, config: BranchConfig) -> Tensor:
     """Fourier features of a square lattice of points on each normalised xyxy box, (N, box_features).
 
-    Lattice: x outer, y inner, corners included; features ordered frequency, then sine and cosine, then coordinate.
+    Ordered by frequency, then sine and cosine, then coordinate.
     """
-    step = torch.linspace(0, 1, config.grid_points, dtype=box_N4.dtype, device=box_N4.device)
+    return fourier(box_points(box_N4, config.grid_points), config)
+
+
+def box_points(box_N4: Tensor, points: int) -> Tensor:
+    """A lattice of `points` a side on each box, (N, 2 * points ** 2): x outer, y inner, corners included."""
+    step = torch.linspace(0, 1, points, dtype=box_N4.dtype, device=box_N4.device)
     x_NG = torch.lerp(box_N4[:, 0:1], box_N4[:, 2:3], step)
     y_NG = torch.lerp(box_N4[:, 1:2], box_N4[:, 3:4], step)
-    points = config.grid_points
     lattice = torch.stack([x_NG[:, :, None].expand(-1, -1, points), y_NG[:, None, :].expand(-1, points, -1)], -1)
-    return fourier(lattice.flatten(1), config)
+    return lattice.flatten(1)
 
 
 def fourier(values_NC: Tensor, config: BranchConfig) -> Tensor:

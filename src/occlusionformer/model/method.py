@@ -6,6 +6,7 @@ instance's text sequence, E its width, C channels of a token.
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -125,6 +126,8 @@ class PreparedLayouts:
     want_masks: bool = False
     want_weights: bool = False
     level: Callable[[], float] | None = None
+    report_from: float | None = None
+    """Noise level from which on masks and weights are told: that of the last step with the layout. None: always."""
     check_ids: bool = False
     """Compare the position ids of the first forward with the grid: for hosts that are told the canvas apart."""
     report: LayoutReport = field(default_factory=LayoutReport)
@@ -171,6 +174,12 @@ class PreparedLayouts:
         if lowest <= self.until < highest:
             raise ValueError(f"timestep: expected all above or all at most {self.until}, got {lowest} to {highest}")
         return lowest > self.until
+
+    @property
+    def reports(self) -> bool:
+        """Whether this forward tells masks and weights."""
+        wanted = self.want_masks or self.want_weights
+        return wanted and (self.report_from is None or self.level is None or self.level() <= self.report_from)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,6 +272,20 @@ class Method(ModelMixin, ConfigMixin):
     name: ClassVar[str]
     texts: TextNeeds = TextNeeds()
     negative: Literal["none", "null", "same"] = "none"
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        # diffusers loads a pipeline's component only if the module that defines it names the base class too.
+        super().__init_subclass__(**keywords)
+        vars(sys.modules[cls.__module__]).setdefault("ModelMixin", ModelMixin)
+
+    def enable_group_offload(self, *arguments: Any, **keywords: Any) -> None:
+        """Refused: a method acts inside the transformer's blocks, outside any forward of its own.
+
+        A pipeline's enable_group_offload leaves it where it is.
+        """
+        raise ValueError(
+            "branch: expected to stay on the accelerator, got enable_group_offload; offload the pipeline's other parts"
+        )
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **arguments: Any) -> Any:

@@ -193,8 +193,13 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             prepared = self._prepared(
                 layouts, canvas.grid, settings, instance_embeds, (max_sequence_length, extra.get("scale"))
             ).repeat(num_images_per_prompt)
-            until = level_between(levels, settings.active_steps(len(levels)))
-            prepared = replace(prepared, until=until, level=level_of_step(self.scheduler, levels))
+            active = settings.active_steps(len(levels))
+            prepared = replace(
+                prepared,
+                until=level_between(levels, active),
+                level=level_of_step(self.scheduler, levels),
+                report_from=levels[active - 1],
+            )
             extra["layout"] = prepared
         result = super().__call__(
             prompt=texts.prompt,

@@ -42,6 +42,11 @@ class Example:
     """The same for what is in sight; the mask itself where nobody knows."""
     encoded: Encoded | None
 
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """The text of every instance."""
+        return tuple(instance_text(instance) for instance in self.layout.instances)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from diffusers.configuration_utils import FrozenDict, register_to_config
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 (diffusers looks for it beside a class it loads)
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from diffusers.utils.peft_utils import scale_lora_layers, unscale_lora_layers
 from torch import Tensor, nn
@@ -180,6 +181,9 @@ class LayoutFluxTransformer2DModel(FluxTransformer2DModel, metaclass=_DropIn):
 
     def _with_layout(self, prepared: PreparedLayouts, call: _Call, side: Side, extra: dict[str, Any] | None) -> Tensor:
         onload(prepared.method)
+        reports = side == "cond" and prepared.reports
+        if not reports:
+            prepared = replace(prepared, want_masks=False, want_weights=False)
         with _lora_scaled(self, extra) as rest:
             state = prepared.method.open(prepared, self._step_inputs(call, side))
             if state.encoder_hidden_states is not None:
@@ -191,7 +195,7 @@ class LayoutFluxTransformer2DModel(FluxTransformer2DModel, metaclass=_DropIn):
             sample: Tensor = super().forward(
                 **vars(call), joint_attention_kwargs={**rest, LAYOUT: state}, return_dict=False
             )[0]
-        if side == "cond":
+        if reports:
             state.tell(prepared.report)
         return sample
 
