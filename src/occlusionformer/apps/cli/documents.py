@@ -16,17 +16,19 @@ from occlusionformer.apps.cli.sources import Reading, located
 from occlusionformer.layout import Layout, LayoutError, write_atomic, write_layout, write_layouts
 
 
-def validate(
+def validate(  # noqa: PLR0913 - a parameter for every option
     layouts: Annotated[list[Path], typer.Argument(metavar="LAYOUT...", help="Layout files.", show_default=False)],
     format: options.FormatOption = "native",
     prompt: options.PromptOption = None,
     canvas: options.CanvasOption = None,
     cycles: options.CyclesOption = None,
+    image: options.ImageOption = None,
+    no_regions: options.NoRegionsOption = False,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
     as_json: options.JsonOption = False,
 ) -> None:
     """Check layout files and list everything that is wrong with them."""
-    reading = Reading(format=format, prompt=prompt, canvas=canvas, cycles=cycles, max_instances=max_instances)
+    reading = Reading(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
     with ending(as_json) as outcome:
         problems: list[str] = []
         found: list[dict[str, Any]] = []
@@ -49,11 +51,13 @@ def convert(  # noqa: PLR0913 - a parameter for every option
     prompt: options.PromptOption = None,
     canvas: options.CanvasOption = None,
     cycles: options.CyclesOption = None,
+    image: options.ImageOption = None,
+    no_regions: options.NoRegionsOption = False,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
     as_json: options.JsonOption = False,
 ) -> None:
     """Write a layout file in another format. What would get lost is listed and refused, unless --lossy."""
-    reading = Reading(format=from_, prompt=prompt, canvas=canvas, cycles=cycles, max_instances=max_instances)
+    reading = Reading(from_, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
     with ending(as_json) as outcome:
         problems = folder_problems("OUT", target)
         layouts: list[Layout] = []

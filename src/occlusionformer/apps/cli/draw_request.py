@@ -63,7 +63,7 @@ def draw_request_for(
     """Read and check everything. Raises ValueError with all problems found."""
     problems = picture_problems("output", output)
     try:
-        read = reading.read(source)
+        read = reading.read(source, one=True)
         record = read.record
         request = GenerationRequest(layout=read.layout()) if record is None else request_to_repeat(record)
         request = settings.applied_to(request)

@@ -46,11 +46,13 @@ def generate(  # noqa: PLR0913 - a parameter for every option
     prompt: options.PromptOption = None,
     canvas: options.CanvasOption = None,
     cycles: options.CyclesOption = None,
+    image: options.ImageOption = None,
+    no_regions: options.NoRegionsOption = False,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw a layout. From a PNG that this command wrote, draw the same picture again."""
-    reading = Reading(format=format, prompt=prompt, canvas=canvas, cycles=cycles, max_instances=max_instances)
+    reading = Reading(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
     settings = Settings(
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )

@@ -25,6 +25,13 @@ CanvasOption = Annotated[
     str | None,
     typer.Option(metavar="WxH", help="The canvas in pixels, for formats whose documents may have none (gligen)."),
 ]
+ImageOption = Annotated[
+    str | None,
+    typer.Option(metavar="ID_OR_FILE", help="Which image of a document with several: its id or its file name (coco)."),
+]
+NoRegionsOption = Annotated[
+    bool, typer.Option("--no-regions", help="Leave masks and polygons unread: boxes alone (coco, sa-z).")
+]
 CyclesOption = Annotated[
     str | None,
     typer.Option(metavar="error|allow|break", help="What to do about loops, for formats that cannot say it."),

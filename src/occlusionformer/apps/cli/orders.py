@@ -38,6 +38,8 @@ def orders(  # noqa: PLR0913 - a parameter for every option
     prompt: options.PromptOption = None,
     canvas: options.CanvasOption = None,
     cycles: options.CyclesOption = None,
+    image: options.ImageOption = None,
+    no_regions: options.NoRegionsOption = False,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -46,7 +48,7 @@ def orders(  # noqa: PLR0913 - a parameter for every option
     First the declared order; then every other order of up to three instances, or each pair of overlapping instances
     swapped in turn.
     """
-    reading = Reading(format=format, prompt=prompt, canvas=canvas, cycles=cycles, max_instances=max_instances)
+    reading = Reading(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
     settings = Settings(
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )

@@ -16,8 +16,10 @@ from occlusionformer.generation import Provenance, request_to_repeat
 from occlusionformer.generation.png_text import SIGNATURE
 from occlusionformer.generation.provenance import provenance_in
 from occlusionformer.layout import Layout, LayoutError, read_layouts
+from occlusionformer.layout.formats.coco import image_names, listed
 from occlusionformer.layout.limits import LAYOUTS
 from occlusionformer.layout.schema import CyclePolicy
+from occlusionformer.layout.text import parse_json, text_of
 
 STANDARD_INPUT = Path("-")
 """Stands for what is piped in."""
@@ -40,7 +42,7 @@ class Source:
         return self.layouts[0]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Reading:
     """How files are to be read: the options of a command as they were given."""
 
@@ -48,11 +50,17 @@ class Reading:
     prompt: str | None = None
     canvas: str | None = None
     cycles: str | None = None
-    max_instances: int | None
-    """None for any number."""
+    most: int | None = None
+    """Instances; None for any number."""
+    image: str | None = None
+    """The id or the file name of the only image to read."""
+    boxes_only: bool = False
+    """Leave masks and polygons unread."""
 
-    def read(self, path: Path) -> Source:
+    def read(self, path: Path, *, one: bool = False) -> Source:
         """A document, or a picture with the layout that it was drawn from; `-` is standard input.
+
+        With `one`, a document of several images is refused at once, with the choice there is.
 
         Raises ValueError with all problems; those that no field is to blame for begin with the name of the file.
         """
@@ -62,35 +70,43 @@ class Reading:
             if start == SIGNATURE:
                 source = _source_of_picture(file, str(path))
             else:
-                source = Source(layouts=self._read(file, str(path)), record=None)
+                source = Source(layouts=self._read(file, str(path), one=one), record=None)
         self.check_limit(source.layouts)
         return source
 
     def check_limit(self, layouts: Sequence[Layout]) -> None:
         """Refuse layouts with more instances than the user allows."""
-        if self.max_instances is None:
+        if self.most is None:
             return
         counts = [
             (f"[{place}]." if len(layouts) > 1 else "", len(each.instances)) for place, each in enumerate(layouts)
         ]
         too_many = [
-            f"{where}instances: expected at most {self.max_instances} (--max-instances), got {count}"
+            f"{where}instances: expected at most {self.most} (--max-instances), got {count}"
             for where, count in counts
-            if count > self.max_instances
+            if count > self.most
         ]
         if too_many:
             raise RefusedError(too_many)
 
-    def _read(self, file: BinaryIO, name: str) -> list[Layout]:
+    def _read(self, file: BinaryIO, name: str, *, one: bool) -> list[Layout]:
         width, height = size_of("canvas", self.canvas)
+        content = file.read(LAYOUTS.bytes + 1)
         try:
+            if one and self.format == "coco" and self.image is None:
+                names = image_names(parse_json(text_of(content), LAYOUTS))
+                if len(names) > 1:
+                    text = f"--image: expected one of the {len(names)} images of {name}, {listed(names)}, got nothing"
+                    raise RefusedError([text])
             return read_layouts(
-                file.read(LAYOUTS.bytes + 1),
+                content,
                 self.format,
                 prompt=self.prompt,
                 width=width,
                 height=height,
                 cycles=cast("CyclePolicy | None", self.cycles),  # the layout checks it
+                regions=False if self.boxes_only else None,
+                image=self.image,
             )
         except LayoutError as error:
             raise RefusedError([str(each) if each.path else f"{name}: {each}" for each in error.details]) from None

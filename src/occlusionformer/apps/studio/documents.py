@@ -74,6 +74,7 @@ def convert(body: ConvertBody, limits: Limits) -> dict[str, Any]:
             height=options.height,
             cycles=options.cycles,
             regions=options.regions,
+            image=options.image,
         )
     except LayoutError as error:
         raise ApiError("invalid", problems_under(error, ("document",))) from None

@@ -71,6 +71,7 @@ class ConvertOptions(Document):
     height: Whole | None = None
     cycles: CyclePolicy | None = None
     regions: Flag | None = None
+    image: str | None = None
 
 
 class ConvertBody(Document):

@@ -27,7 +27,7 @@ Source = str | bytes | Path | Mapping[str, object] | Sequence[object]
 """A document: its text, its bytes, the path of its file (a str is never a path), or its value, parsed already."""
 
 
-def read_layouts(
+def read_layouts(  # noqa: PLR0913 - a parameter for every option of a format
     source: Source,
     format: str = "native",
     *,
@@ -36,13 +36,14 @@ def read_layouts(
     height: int | None = None,
     cycles: CyclePolicy | None = None,
     regions: bool | None = None,
+    image: str | None = None,
 ) -> list[Layout]:
     """All layouts of a document in one of FORMATS.
 
     `prompt`, `width` and `height` are for documents that hold only boxes (gligen), `prompt` also for images
     without a caption (coco). `cycles` is what the layouts do about loops in their order, where the document
-    cannot say; `regions=False` leaves masks unread (coco, sa-z). An option that means nothing to the
-    format is refused.
+    cannot say; `regions=False` leaves masks unread (coco, sa-z); `image` is the id or the file name of the only image
+    to read (coco). An option that means nothing to the format is refused.
 
     A document beyond the limits of `layout.limits` is refused before anything is made of it. Numbers may be numpy's.
 
@@ -50,7 +51,7 @@ def read_layouts(
     for a file that cannot be read.
     """
     form = _format(format)
-    options = ReadOptions(prompt=prompt, width=width, height=height, cycles=cycles, regions=regions)
+    options = ReadOptions(prompt=prompt, width=width, height=height, cycles=cycles, regions=regions, image=image)
     form.check(options)
     document = form.from_text(text_of(source), LAYOUTS) if isinstance(source, str | bytes | Path) else source
     unfit = unfit_parts(document, LAYOUTS)
@@ -69,7 +70,7 @@ def read_layouts(
     return layouts
 
 
-def read_layout(
+def read_layout(  # noqa: PLR0913 - a parameter for every option of a format
     source: Source,
     format: str = "native",
     *,
@@ -78,9 +79,12 @@ def read_layout(
     height: int | None = None,
     cycles: CyclePolicy | None = None,
     regions: bool | None = None,
+    image: str | None = None,
 ) -> Layout:
     """The layout of a document that holds exactly one; otherwise like `read_layouts`."""
-    layouts = read_layouts(source, format, prompt=prompt, width=width, height=height, cycles=cycles, regions=regions)
+    layouts = read_layouts(
+        source, format, prompt=prompt, width=width, height=height, cycles=cycles, regions=regions, image=image
+    )
     if len(layouts) != 1:
         raise LayoutError([f"expected a document with one layout, got {len(layouts)}"])
     return layouts[0]

@@ -19,6 +19,7 @@ class ReadOptions:
     height: int | None = None
     cycles: CyclePolicy | None = None
     regions: bool | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
 
 from occlusionformer.layout.box import is_finite, is_number
 from occlusionformer.layout.formats.draft import Draft, Fields
@@ -11,19 +12,19 @@ from occlusionformer.layout.problems import Path, shown
 from occlusionformer.layout.schema import Depths, FrontToBack, Layout
 
 
-def read_occludes(draft: Draft, rows: Sequence[Fields], places: Mapping[int, int], what: str) -> None:
+def read_occludes(draft: Draft, rows: Sequence[Fields], places: Mapping[Any, int], what: str) -> None:
     """Relations of rows by the numbers of other rows: a list of numbers, or text with commas between them.
 
-    `places` are the places of rows by number. A row without the field is in front of nobody, and a
-    document in which no row has it declares no order.
+    `places` are the places of rows by number, or by name where rows have names. A row without the field is in front
+    of nobody, and a document in which no row has it declares no order.
     """
     if not any("occludes" in row for row in rows):
         return
     draft.pairs = []
     for place, row in enumerate(rows):
         path = (*draft.origins["instances", place], "occludes")
-        seen: set[int] = set()
-        for number in _numbers(draft, row.get("occludes", ()), path):
+        seen: set[int | str] = set()
+        for number in _numbers(draft, row.get("occludes", ()), path, places):
             if number not in places:
                 draft.report(path, f"no {what} {number} in this picture")
             elif places[number] == place:
@@ -35,7 +36,7 @@ def read_occludes(draft: Draft, rows: Sequence[Fields], places: Mapping[int, int
             seen.add(number)
 
 
-def read_order(draft: Draft, rows: Sequence[Fields], places: Mapping[int, int], what: str) -> None:
+def read_order(draft: Draft, rows: Sequence[Fields], places: Mapping[Any, int], what: str) -> None:
     """Relations or depths of rows: `occludes`, or `z`, in one document never both."""
     read_occludes(draft, rows, places, what)
     if not any("z" in row for row in rows):
@@ -79,14 +80,14 @@ def order_fields(layout: Layout, numbers: Sequence[int]) -> list[dict[str, objec
     return [{"z": heights[i.id]} if i.id in heights else {} for i in layout.instances]
 
 
-def _numbers(draft: Draft, value: object, path: Path) -> Iterator[int]:
+def _numbers(draft: Draft, value: object, path: Path, names: Container[object]) -> Iterator[int | str]:
     if isinstance(value, str):
         value = value.split(",") if value.strip() else []
     if not isinstance(value, list | tuple):
         draft.report(path, f'expected a list of numbers or text like "2,3", got {shown(value)}')
         return
     for item in value:
-        if isinstance(item, int) and not isinstance(item, bool):
+        if (isinstance(item, str) and item in names) or (isinstance(item, int) and not isinstance(item, bool)):
             yield item
         elif isinstance(item, str) and re.fullmatch(r"\s*[0-9]{1,18}\s*", item):
             yield int(item)
