@@ -115,3 +115,16 @@ def test_a_file_that_is_cut_off(tmp_path):
 )
 def test_phrases(caption, phrase):
     assert head_phrase(caption) == phrase
+
+
+def test_boxes_slightly_outside_are_cut_off_and_counted(tmp_path):
+    reaching = record(HELD_OUT[0])
+    reaching["mask_annotation"][1]["bbox"] = [50, 50, 255, 151.5]
+    benchmark = load(tmp_path, [reaching])
+    (item,) = benchmark.items
+    assert tuple(item.layout.boxes[1]) == pytest.approx((1 / 6, 1 / 4, 1, 1))
+    assert item.truth.boxes[1] == (50, 50, 305, 201.5), "metrics take the box as it is given"
+    assert benchmark.settings["clipped boxes"]["first"] == [f"{HELD_OUT[0]}: mask_annotation[1]"]
+    reaching["mask_annotation"][1]["bbox"] = [50, 50, 400, 100]
+    with pytest.raises(BenchmarkError, match=r"mask_annotation\[1\]\.bbox: expected x2 from 0 to 300, got 450"):
+        load(tmp_path, [reaching])

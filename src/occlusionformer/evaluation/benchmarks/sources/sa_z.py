@@ -12,6 +12,7 @@ from pydantic import Field
 from occlusionformer.data.converters.json_stream import JsonStream
 from occlusionformer.data.held_out import Candidate, evaluation_images, is_held_out_image
 from occlusionformer.evaluation.benchmark import BenchmarkItem, ItemTruth
+from occlusionformer.evaluation.benchmarks.clipping import clipped_pixels
 from occlusionformer.evaluation.benchmarks.phrases import head_phrase
 from occlusionformer.evaluation.benchmarks.source import (
     BenchmarkError,
@@ -24,9 +25,13 @@ from occlusionformer.evaluation.benchmarks.sources.layouts import open_picture
 from occlusionformer.evaluation.benchmarks.truths import counted_pairs, pixels
 from occlusionformer.generation import nearest_size
 from occlusionformer.layout import Layout, LayoutError, overlap, read_layout
+from occlusionformer.layout.box import is_number
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import shown
 from occlusionformer.layout.schema import Pixels
+
+GIVEN = "corners as given"
+"""Added to rows whose box was cut off: x1, y1, x2, y2 in pixels."""
 
 
 class SaZSettings(Document):
@@ -43,12 +48,15 @@ def read(settings: SaZSettings, folder: Path) -> LoadedItems:
         with loaded.row(place):
             if not isinstance(record, Mapping):
                 raise LayoutError([f"expected an object, got {shown(record)}"])
-            light = _without_masks(record)
+            light = _light(record)
             records[checked_key(image_id)] = light, read_layout(light, "sa-z", regions=False)
     chosen = evaluation_images(_candidate(image_id, *found) for image_id, found in records.items())
     for image_id in sorted(chosen):
         with loaded.row(image_id):
-            loaded.items.append(_item(image_id, *records[image_id], settings=settings, folder=folder))
+            held, layout = records[image_id]
+            loaded.items.append(_item(image_id, held, layout, settings=settings, folder=folder))
+            rows = enumerate(held["mask_annotation"])
+            loaded.clipped += [f"{image_id}: mask_annotation[{place}]" for place, row in rows if GIVEN in row]
     return loaded
 
 
@@ -65,16 +73,28 @@ def _held_out(files: list[Path]) -> Iterator[tuple[str, str, Any]]:
             raise BenchmarkError([str(error)]) from None
 
 
-def _without_masks(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with the sizes of its masks alone: run lengths are most of it, and nothing here needs them."""
+def _light(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record without run lengths, which are most of it, and with boxes cut off where they leave the canvas."""
     rows = record.get("mask_annotation")
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         return dict(record)
-    light = []
-    for row in rows:
-        mask = row.get("segmentation")
-        light.append({**row, "segmentation": {"size": mask.get("size")}} if isinstance(mask, Mapping) else row)
-    return {**record, "mask_annotation": light}
+    return {**record, "mask_annotation": [_light_row(row) for row in rows]}
+
+
+def _light_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A box that reaches slightly beyond its mask's canvas is cut off, and kept as it was under GIVEN."""
+    mask, box = row.get("segmentation"), row.get("bbox")
+    if not isinstance(mask, Mapping):
+        return row
+    light = {**row, "segmentation": {"size": mask.get("size")}}
+    numbers = isinstance(box, list) and len(box) == 4 and all(is_number(edge) for edge in box)
+    size = mask.get("size")
+    if isinstance(box, list) and numbers and isinstance(size, list) and list(map(type, size)) == [int, int]:
+        corners = [box[0], box[1], box[0] + box[2], box[1] + box[3]]
+        x1, y1, x2, y2 = clipped_pixels(corners, size[1], size[0])
+        if [x1, y1, x2, y2] != corners:
+            light |= {"bbox": [x1, y1, x2 - x1, y2 - y1], GIVEN: corners}
+    return light
 
 
 def _candidate(image_id: str, record: Mapping[str, Any], layout: Layout) -> Candidate:
@@ -87,7 +107,10 @@ def _item(
 ) -> BenchmarkItem:
     hides = set(layout.zorder.edges) if layout.zorder else set()
     truth = ItemTruth(
-        boxes=tuple(pixels(box, layout.width, layout.height) for box in layout.boxes),
+        boxes=tuple(
+            tuple(row[GIVEN]) if GIVEN in row else pixels(box, layout.width, layout.height)
+            for row, box in zip(record["mask_annotation"], layout.boxes, strict=True)
+        ),
         frame=(layout.width, layout.height),
         names=tuple(instance.id for instance in layout.instances),
         categories=tuple(head_phrase(instance.caption) for instance in layout.instances),
