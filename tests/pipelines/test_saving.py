@@ -81,8 +81,11 @@ def test_both_spellings_of_dtype(saved, keyword):
 
 
 def test_half_precision_is_near_full(saved):
-    half = picture(OcclusionFormerPipeline.from_pretrained(saved, **{DTYPE_KEYWORD: torch.float16}))
-    full = picture(OcclusionFormerPipeline.from_pretrained(saved))
+    noise = torch.randn(1, 24, 16, generator=seeded(0)[0])  # torch 2.6 draws other numbers in other formats
+    half = picture(
+        OcclusionFormerPipeline.from_pretrained(saved, **{DTYPE_KEYWORD: torch.float16}), latents=noise.half()
+    )
+    full = picture(OcclusionFormerPipeline.from_pretrained(saved), latents=noise)
     assert torch.isfinite(half).all()
     assert (half.float() - full).abs().mean() < 0.02
 
