@@ -105,5 +105,5 @@ def test_saved_lora_loads_again(styled, tmp_path):
     layers = {key.removeprefix("transformer."): value for key, value in state.items()}
     type(styled).save_lora_weights(tmp_path, transformer_lora_layers=layers)
     other = tiny_pipeline()
-    other.load_lora_weights(tmp_path, weight_name=WEIGHTS, adapter_name="style")
+    other.load_lora_weights(tmp_path, weight_name="pytorch_lora_weights.safetensors", adapter_name="style")
     assert torch.equal(layout_picture(other), layout_picture(styled))

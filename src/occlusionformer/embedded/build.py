@@ -6,8 +6,6 @@ from pathlib import Path
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from occlusionformer.embedded.codec import PixelCodec
@@ -23,18 +21,17 @@ from occlusionformer.embedded.text import packaged_text_model, packaged_tokenize
 from occlusionformer.methods.occlusionformer import OcclusionFormer
 from occlusionformer.model import LayoutFluxTransformer2DModel
 from occlusionformer.pipelines import OcclusionFormerPipeline
+from occlusionformer.tensors.files import check_tensors, read_tensors
 
 WEIGHTS = Path(__file__).with_name("weights")
 BACKBONE_FILE, BRANCH_FILE = "backbone.safetensors", "branch.safetensors"
-MOST_SHOWN = 5
-"""Names of weights that a message lists."""
 
 
 def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
     """A ready pipeline in float32 on the CPU; nothing is downloaded.
 
     weights: a folder with `backbone.safetensors` and `branch.safetensors`, stored in any float format.
-    Raises ValueError for files that hold the weights of another model.
+    Raises CheckpointError for files that are damaged or hold the weights of another model.
     """
     with torch.device("meta"):
         transformer = LayoutFluxTransformer2DModel(**BACKBONE, prediction_type="sample")
@@ -62,25 +59,8 @@ def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
 
 def _fill(module: nn.Module, path: Path) -> None:
     """Assign the weights of a file, all of them and no others; copies, so that alignment does not change rounding."""
-    try:
-        stored = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: expected a file of safetensors: {error}") from error
-    shapes = {name: value.shape for name, value in module.state_dict().items()}
-    found = {name: value.shape for name, value in stored.items()}
-    if shapes != found:
-        wrong = {
-            "missing": sorted(shapes.keys() - found.keys()),
-            "unknown": sorted(found.keys() - shapes.keys()),
-            "of another shape": sorted(name for name in shapes.keys() & found.keys() if shapes[name] != found[name]),
-        }
-        lines = [f"{path}: {kind}: {_first(names)}" for kind, names in wrong.items() if names]
-        raise ValueError("\n".join(lines))
+    stored, _ = read_tensors(path)
+    check_tensors(path, stored, {name: value.shape for name, value in module.state_dict().items()})
     module.load_state_dict({name: value.to(torch.float32, copy=True) for name, value in stored.items()}, assign=True)
     module.requires_grad_(False)
     module.eval()
-
-
-def _first(names: list[str]) -> str:
-    rest = len(names) - MOST_SHOWN
-    return ", ".join([*names[:MOST_SHOWN], *([f"and {rest} more"] if rest > 0 else [])])

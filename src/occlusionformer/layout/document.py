@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -16,7 +16,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
-from typing_extensions import Self
 
 from occlusionformer.layout.problems import MOST_PROBLEMS, Findings, LayoutError, Problem, one_of, problems_of, shown
 from occlusionformer.layout.text import parse_json, text_of

@@ -7,13 +7,12 @@ import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from diffusers.pipelines import pipeline_utils
 from diffusers.pipelines.flux.pipeline_flux import FluxPipeline
 from torch import nn
-from typing_extensions import Self
 
 from occlusionformer.model import BranchConfig, published
 from occlusionformer.model.checkpoint import load_published

@@ -76,7 +76,7 @@ def read_header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
         tensors = tensors_in(path, read_pickle(path, map_location="meta"))
         return {key: (tuple(value.shape), _name(value.dtype)) for key, value in tensors.items()}
     _check_is_file(path)
-    with _opened(path) as file:
+    with open_safetensors(path) as file:
         parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - no mapping
         return {key: (tuple(part.get_shape()), str(part.get_dtype()).lower()) for key, part in parts.items()}
 
@@ -89,6 +89,25 @@ def tensors_in(path: Path, content: object) -> dict[str, Tensor]:
     if problems:
         raise CheckpointError(path, problems)
     return {key: value.detach() for key, value in content.items()}
+
+
+def open_safetensors(path: Path) -> Any:
+    """The open file, whose tensors are read when asked for.
+
+    The length of its header is looked at first, because the library reads it whole. Raises CheckpointError.
+    """
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if length > LONGEST_HEADER:
+        raise CheckpointError(
+            path, [f"not a safetensors file: expected a header of at most {LONGEST_HEADER} bytes, got {length}"]
+        )
+    try:
+        return safe_open(path, framework="pt")
+    except OSError:
+        raise
+    except Exception as error:
+        raise CheckpointError(path, [f"not a safetensors file: {first_line(error)}"]) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -150,28 +169,12 @@ def first_line(error: BaseException) -> str:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    with _opened(path) as file:
+    with open_safetensors(path) as file:
         try:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
             return tensors, dict(file.metadata() or {})
         except Exception as error:
             raise CheckpointError(path, [f"not a safetensors file: {first_line(error)}"]) from error
-
-
-def _opened(path: Path) -> Any:
-    """The open file; the length of its header is looked at first, because the library reads it whole."""
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-    if length > LONGEST_HEADER:
-        raise CheckpointError(
-            path, [f"not a safetensors file: expected a header of at most {LONGEST_HEADER} bytes, got {length}"]
-        )
-    try:
-        return safe_open(path, framework="pt")
-    except OSError:
-        raise
-    except Exception as error:
-        raise CheckpointError(path, [f"not a safetensors file: {first_line(error)}"]) from error
 
 
 def _check_is_file(path: Path) -> None:

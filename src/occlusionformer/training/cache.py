@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from occlusionformer.layout import write_atomic
+from occlusionformer.tensors.files import CheckpointError, open_safetensors
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.encoder import Encoder
 from occlusionformer.training.examples import Examples
@@ -49,13 +50,17 @@ class EncodedSamples:
         return self.folder / f"{shard:06}.safetensors"
 
     def __getitem__(self, draw: Draw) -> Encoded:
-        """ValueError if the shard was made from other samples or by other encoders."""
-        file = self._shard(shard_of(draw))
-        return Encoded(**{name: file.get_tensor(f"{draw.index}.{name}") for name in Encoded.__slots__})
+        """ValueError if the shard was made from other samples or by other encoders, CheckpointError if damaged."""
+        shard = shard_of(draw)
+        file = self._shard(shard)
+        try:
+            return Encoded(**{name: file.get_tensor(f"{draw.index}.{name}") for name in Encoded.__slots__})
+        except SafetensorError as error:
+            raise CheckpointError(self.path(shard), [f"{draw.index}: {error}"]) from error
 
     def _shard(self, shard: int) -> Any:
         if shard not in self._open:
-            file = safe_open(self.path(shard), framework="pt")
+            file = open_safetensors(self.path(shard))
             found = (file.metadata() or {}).get("origin")
             if found != self.origin:
                 raise ValueError(f"data.cache: {self.path(shard)}: expected encodings for these settings, got others")

@@ -23,14 +23,13 @@ from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_t
 from occlusionformer.layout import write_atomic
 from occlusionformer.training.checkpoint import (
     Checkpoint,
-    load_checkpoint,
-    newest_checkpoint,
     optimizer_tensors,
     restore_optimizers,
     save_checkpoint,
+    set_aside,
 )
 from occlusionformer.training.config import CodecConfig
-from occlusionformer.training.resuming import RunResult, check_folder
+from occlusionformer.training.resuming import RunResult, find_checkpoint
 
 LATENT_SAMPLES = 40
 """Batches of crops by which the mean and the deviation of latents are measured."""
@@ -47,8 +46,7 @@ class CodecTrainer:
 
     def __init__(self, config: CodecConfig, folder: Path, *, resume: bool = False) -> None:
         self.config, self.folder, self.step = config, folder, 0
-        check_folder(folder, config, resume=resume)
-        found = newest_checkpoint(folder / "checkpoints")
+        found = find_checkpoint(folder, config, resume=resume)
         torch.manual_seed(config.seed)
         self.model = SceneAutoencoder().to(memory_format=torch.channels_last)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -57,7 +55,9 @@ class CodecTrainer:
         self.art, self.stopping = world_art(), False
         self.spec = WorldSpec(max_instances=config.max_instances, pairs="any", wordings="any", colours="any")
         if found is not None:
-            self._restore(load_checkpoint(found))
+            self._restore(found.checkpoint)
+            for path in found.damaged:
+                set_aside(path)
         write_atomic(folder / "run.json", config.model_dump_json(indent=1) + "\n")
 
     def run(self, on_report: OnReport) -> RunResult:

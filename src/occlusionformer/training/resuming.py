@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from occlusionformer.training.checkpoint import STATE, newest_checkpoint
+from occlusionformer.tensors.files import CheckpointError
+from occlusionformer.training.checkpoint import DAMAGED, Found, newest_checkpoint, newest_whole_checkpoint
 from occlusionformer.training.config import Settings
 from occlusionformer.training.overrides import SettingsError
 
@@ -25,18 +27,44 @@ FREE = ("execution.", "saving.", "logging.", "recipe", "data.cache")
 """Settings that may change between two parts of a run."""
 
 
-def check_folder(folder: Path, config: Settings, *, resume: bool) -> None:
-    """SettingsError if the folder holds a run that this one would overwrite or cannot continue; makes the folder."""
+CHECKPOINTS = "checkpoints"
+"""The folder of them in that of the run."""
+
+
+class DamagedCheckpointWarning(UserWarning):
+    """A run goes on from an older checkpoint than it could have."""
+
+
+def find_checkpoint(folder: Path, config: Settings, *, resume: bool) -> Found | None:
+    """What a run goes on from: the newest whole checkpoint, None where there is none; makes the folder of the run.
+
+    Warns of newer ones that are damaged. SettingsError if the folder holds a run that this one would overwrite or
+    cannot continue, CheckpointError if it holds damaged checkpoints alone.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    newest = newest_checkpoint(folder / "checkpoints")
+    checkpoints = folder / CHECKPOINTS
+    newest = newest_checkpoint(checkpoints)
     if newest is None:
-        return
+        return None
     if not resume:
         raise SettingsError([f"out: expected a folder without checkpoints, or resume; got {folder} with {newest.name}"])
-    before = json.loads((newest / STATE).read_text(encoding="utf-8"))["config"]
+    found = newest_whole_checkpoint(checkpoints)
+    assert found is not None
+    before = found.checkpoint.state.get("config")
+    if not isinstance(before, dict):
+        raise CheckpointError(newest, ["config: expected the settings of the run, got none"])
     problems = list(_differences(before, config.model_dump(mode="json")))
     if problems:
         raise SettingsError(problems)
+    if found.damaged:
+        reasons = "; ".join(error.problems[0] for error in found.damaged.values())
+        warnings.warn(
+            f"damaged: {reasons}; going on from {found.checkpoint.path}, the newest that is whole. "
+            f"What is damaged is renamed, with {DAMAGED} before its name.",
+            DamagedCheckpointWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[str]:

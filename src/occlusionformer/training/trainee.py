@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from occlusionformer.embedded.build import WEIGHTS
@@ -20,6 +19,7 @@ from occlusionformer.model import BranchConfig, LayoutFluxTransformer2DModel, Oc
 from occlusionformer.model.block import LayoutBlock
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import cast
+from occlusionformer.tensors.files import CheckpointError, check_tensors, read_pickle, read_tensors, tensors_in
 from occlusionformer.training.attention_maps import AttentionMapBranch
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.overrides import SettingsError
@@ -73,11 +73,13 @@ def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
     problems = []
     for name in PARTS if config.model.train_backbone else ("branch",):
         module = parts_of(pipeline)[name]
-        stored = stored_part(source, name)
-        found = [f"model.init_from: {problem}" for problem in _misfits(stored, module.state_dict(), name)]
-        if not found:
+        try:
+            stored = stored_part(source, name)
+            check_tensors(f"{source}: {name}", stored, {key: value.shape for key, value in module.state_dict().items()})
+        except CheckpointError as error:
+            problems += [f"model.init_from: {problem}" for problem in error.problems]
+        else:
             module.load_state_dict(stored)
-        problems += found
     if problems:
         raise SettingsError(problems)
 
@@ -85,26 +87,12 @@ def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
 def stored_part(source: Path, name: str) -> dict[str, Tensor]:
     """The tensors of one part in a folder, or the averages in a plain loop's `checkpoint.pt`, which runs no code."""
     if source.suffix != ".pt":
-        file = source / f"{name}.safetensors"
-        if not file.is_file():
-            raise SettingsError([f"model.init_from: expected a file {file}, got none"])
-        return load_file(file)
-    state = torch.load(source, weights_only=True, map_location="cpu")
+        return read_tensors(source / f"{name}.safetensors")[0]
+    state = read_pickle(source)
     if not isinstance(state, dict) or not isinstance(state.get("ema"), dict):
-        raise SettingsError([f"model.init_from: {source}: expected averaged weights under 'ema'"])
-    own = {key: value for key, value in state["ema"].items() if key.startswith(f"{name}.")}
+        raise CheckpointError(source, ["expected averaged weights under 'ema'"])
+    own = {key: value for key, value in tensors_in(source, state["ema"]).items() if key.startswith(f"{name}.")}
     return {key.removeprefix(f"{name}."): value for key, value in own.items()}
-
-
-def _misfits(stored: dict[str, Tensor], own: dict[str, Tensor], part: str) -> list[str]:
-    problems = [f"{part}: expected a tensor {name}" for name in own if name not in stored]
-    problems += [f"{part}: unexpected tensor {name}" for name in stored if name not in own]
-    problems += [
-        f"{part}: {name}: expected {tuple(own[name].shape)}, got {tuple(value.shape)}"
-        for name, value in stored.items()
-        if name in own and value.shape != own[name].shape
-    ]
-    return problems
 
 
 def _branch(config: RunConfig, shape: BranchConfig) -> OcclusionBranch:

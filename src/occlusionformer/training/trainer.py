@@ -17,18 +17,18 @@ from torch.utils.data import DataLoader
 
 from occlusionformer.layout import write_atomic
 from occlusionformer.pipelines import OcclusionFormerPipeline
+from occlusionformer.tensors.files import CheckpointError, check_tensors
 from occlusionformer.training.cache import EncodedSamples, fill, origin_of
 from occlusionformer.training.checkpoint import (
     Checkpoint,
     gathered,
-    load_checkpoint,
-    newest_checkpoint,
     optimizer_tensors,
     random_state,
     restore_optimizers,
     restore_random_state,
     save_checkpoint,
     scattered,
+    set_aside,
 )
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.encoder import Encoder
@@ -41,12 +41,11 @@ from occlusionformer.training.overrides import SettingsError
 from occlusionformer.training.pictures import draw_samples, sheet
 from occlusionformer.training.probe import Probe
 from occlusionformer.training.randomness import Randomness
-from occlusionformer.training.resuming import RunResult, check_folder
+from occlusionformer.training.resuming import CHECKPOINTS, RunResult, find_checkpoint
 from occlusionformer.training.sampler import Division, Parts
 from occlusionformer.training.sources import material
 from occlusionformer.training.trainee import build_pipeline
 
-CHECKPOINTS = "checkpoints"
 CONFIG = "run.json"
 
 OnReport = Callable[[int, dict[str, float]], None]
@@ -88,7 +87,7 @@ class Trainer:
             parts=config.execution.accumulate,
         )
         check_run(config, self.division)
-        check_folder(folder, config, resume=resume)
+        found = find_checkpoint(folder, config, resume=resume)
         self.pipeline = build_pipeline(config) if pipeline is None else pipeline
         self.pipeline.to(self.accelerator.device)
         if config.execution.gradient_checkpointing:
@@ -103,8 +102,11 @@ class Trainer:
         """Somebody asked this process to stop; asked for again at the next step, where all processes agree."""
         self.ending = False
         self._probe: Probe | None = None
-        if resume:
-            self._restore()
+        if found is not None:
+            self._restore(found.checkpoint)
+            self.accelerator.wait_for_everyone()
+            for path in found.damaged if self.accelerator.is_main_process else ():
+                set_aside(path)
 
     @property
     def is_main_process(self) -> bool:
@@ -286,23 +288,25 @@ class Trainer:
             write_atomic(self.folder / CONFIG, self.config.model_dump_json(indent=2) + "\n")
         self.accelerator.wait_for_everyone()
 
-    def _restore(self) -> None:
-        path = newest_checkpoint(self.folder / CHECKPOINTS)
-        if path is None:
-            return
-        found = load_checkpoint(path)
-        if found.state["sampler"]["count"] != self.material.count:
-            raise SettingsError(
-                [f"data: expected {found.state['sampler']['count']} samples as before, got {self.material.count}"]
-            )
+    def _restore(self, found: Checkpoint) -> None:
+        """CheckpointError for a checkpoint of another model; SettingsError for one of other data."""
+        count = found.state.get("sampler", {}).get("count")
+        if count != self.material.count:
+            raise SettingsError([f"data: expected {count} samples as before, got {self.material.count}"])
+        shapes = {name: parameter.shape for name, parameter in self.parameters.items()}
+        for group in ("weights", "averages"):
+            check_tensors(f"{found.path}: {group}", found.tensors.get(group, {}), shapes)
+        try:
+            restore_optimizers(self.optimizers, self._names(), found.tensors["optimizer"])
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(found.state["scaler"])
+            restore_random_state(found.tensors["random"])
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(found.path or self.folder, str(error).splitlines() or [repr(error)]) from error
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(scattered(found.tensors["weights"][name], parameter))
                 self.average.values[name].copy_(scattered(found.tensors["averages"][name], parameter))
-        restore_optimizers(self.optimizers, self._names(), found.tensors["optimizer"])
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(found.state["scaler"])
-        restore_random_state(found.tensors["random"])
         self.step = found.step
 
     def _names(self) -> dict[int, str]:

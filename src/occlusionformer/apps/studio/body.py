@@ -32,7 +32,7 @@ async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes
         raise _too_large(limits)
     try:
         return await asyncio.wait_for(_collect(receive, limits), limits.body_seconds)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         raise ApiError("slow", f"expected the whole body within {limits.body_seconds:g} seconds") from None
 
 
@@ -62,7 +62,7 @@ async def drop_rest(receive: Receive) -> None:
     while more and size < DROPPED_BYTES:
         try:
             message = await asyncio.wait_for(receive(), deadline - asyncio.get_running_loop().time())
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return
         size += len(message.get("body", b""))
         more = message.get("more_body", False)

@@ -35,7 +35,7 @@ async def follow(queue: JobQueue, job: Job, *, grace: float) -> AsyncIterator[Jo
             while not changed.is_set():
                 try:
                     await asyncio.wait_for(changed.wait(), KEEP_ALIVE_SECONDS)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     yield None
     finally:
         if queue.leave(job, listener) == 0 and not job.state.ended and not _kept(job):

@@ -5,7 +5,6 @@ The network sees every pair in both orders, and the two predictions are averaged
 
 from __future__ import annotations
 
-import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, islice
@@ -31,6 +30,7 @@ from occlusionformer.evaluation.judges.resnet import ResNet
 from occlusionformer.evaluation.judges.weights import best_device, revision
 from occlusionformer.evaluation.masks import decode_mask
 from occlusionformer.pictures import as_rgb
+from occlusionformer.tensors.files import CheckpointError, read_pickle
 
 CHANNELS = 5
 """Mask A, mask B, red, green, blue."""
@@ -163,9 +163,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     Reads tensors and plain values alone; raises JudgeUnavailableError for a file that holds anything else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise JudgeUnavailableError(f"{path}: expected a checkpoint of tensors: {error}") from error
+        content = read_pickle(Path(path))
+    except CheckpointError as error:
+        raise JudgeUnavailableError(str(error)) from error
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise JudgeUnavailableError(f"{path}: expected weights by name, or under 'state_dict'")

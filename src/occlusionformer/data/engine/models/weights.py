@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
+from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load
 
 from occlusionformer.data.engine.models.patches import PatchConfig, PatchNetwork
+from occlusionformer.tensors.files import check_tensors, read_tensors
 
 AT_ONCE = 32
 """Windows that the network gets together."""
@@ -40,20 +41,24 @@ class TrainedNetwork:
 
 
 def trained(kind: str, path: str | None, config: PatchConfig) -> TrainedNetwork:
-    """The packaged network of a kind, or the weights of a safetensors file."""
+    """The packaged network of a kind, or the weights of a safetensors file. CheckpointError for what does not fit."""
     network = PatchNetwork(config)
-    network.load_state_dict({name: tensor.float() for name, tensor in load(_content(kind, path)).items()})
+    with as_file(_packaged(kind)) as packaged:
+        file = packaged if path is None else Path(path)
+        weights, _ = read_tensors(file)
+    check_tensors(file, weights, {name: value.shape for name, value in network.state_dict().items()})
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
     return TrainedNetwork(network, weights_revision(kind, path))
 
 
 def weights_revision(kind: str, path: str | None) -> str:
     """Of the file that `trained` reads."""
-    return hashlib.sha256(_content(kind, path)).hexdigest()[:12]
+    content = _packaged(kind).read_bytes() if path is None else Path(path).read_bytes()
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _content(kind: str, path: str | None) -> bytes:
-    packaged = files("occlusionformer.data.engine.models") / "packaged" / f"{kind}.safetensors"
-    return packaged.read_bytes() if path is None else Path(path).read_bytes()
+def _packaged(kind: str) -> Traversable:
+    return files("occlusionformer.data.engine.models") / "packaged" / f"{kind}.safetensors"
 
 
 @contextmanager
