@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,11 +65,13 @@ def read_pickle(path: Path, *, map_location: str = "cpu") -> Any:
     _check_is_file(path)
     _check_archive(path)
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other formats, which are refused below where they cannot be read
+            return torch.load(path, map_location=map_location, weights_only=True)
     except MemoryError as error:
         raise CheckpointError(path, ["asks for more memory than there is"]) from error
     except Exception as error:  # what a damaged pickle raises depends on the byte
-        raise CheckpointError(path, [f"not a plain tensor file, refused: {first_line(error)}"]) from error
+        raise CheckpointError(path, [f"not a plain tensor file, refused: {_pickle_reason(error)}"]) from error
 
 
 def read_header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -209,6 +213,15 @@ def _no_tensor(key: object, value: object) -> str | None:
     if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided:
         return f"expected a dense tensor with its numbers, got {_kind(value)} ({value.layout})"
     return None
+
+
+def _pickle_reason(error: Exception) -> str:
+    """What torch met, without its advice to load the file all the same."""
+    text = str(error)
+    found = re.search(r"WeightsUnpickler error: *([^\n]+?)(\. |\n|$)", text)
+    if found is not None:
+        return shown(found[1])
+    return "it needs code to be read" if "weights_only" in text else shown(first_line(error).partition(". ")[0])
 
 
 def _kind(value: object) -> str:
