@@ -177,6 +177,17 @@ def test_published_figures_are_marked_with_what_keeps_them_from_being_compared(
     assert f"looker ({model})" in ours
 
 
+def test_a_served_model_is_known_by_what_it_was_loaded_from(tmp_path: Path):
+    (tmp_path / "toy").mkdir()
+    write_overlaybench(tmp_path / "toy", 4)
+    (tmp_path / "toy" / "toy.json").write_text(json.dumps({**DEFINITION, "reported_with": STATED}))
+    looker = Looker()
+    looker.identity = {**looker.identity, "model": "judge", "revision": "Qwen/Qwen2.5-VL-32B-Instruct"}
+    plan = Plan(benchmark=load_benchmark(tmp_path / "toy" / "toy.json"), method=ShiftedPainter(), judges=(looker,))
+    result = evaluate(plan, tmp_path / "run")
+    assert reasons_against(result, result.scores[0]) == []
+
+
 def test_packaged_figures_state_their_source_judges_and_number_of_pictures():
     from occlusionformer.evaluation.benchmarks.definition import Definition
     from tests.evaluation.benchmarks.test_definition import definitions

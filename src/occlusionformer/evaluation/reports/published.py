@@ -81,7 +81,7 @@ def _judge_difference(question: str, identity: Json, published: str | None) -> s
         return f"the published judge for {question} is not stated"
     if identity is None:
         return f"nobody judged {question}"
-    if _short(identity["model"]) == _short(published):
+    if _short(published) in (_short(identity["model"]), _short(identity["revision"])):  # servers give models new names
         return None
     return f"judged by {identity['name']} ({identity['model']}), published with {published}"
 
