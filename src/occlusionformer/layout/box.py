@@ -194,7 +194,8 @@ def is_number(value: object) -> TypeGuard[float]:
 
 def is_finite(number: float) -> bool:
     """Whether floating point can hold a number: not NaN, not infinity, no integer beyond its range."""
-    return abs(plain_number(number)) <= sys.float_info.max
+    plain: float = plain_number(number)
+    return abs(plain) <= sys.float_info.max
 
 
 def _whole(low: float, high: float, length: int) -> tuple[int, int]:

@@ -160,7 +160,7 @@ def test_denselayout_without_an_id_is_named_by_its_row(tmp_path):
         ({"bbox": [0, 0, 2000, 10]}, "annos[0].bbox: expected x2 from 0 to 1024, got 2000"),
         ({"bbox": [0, 0, 10]}, "annos[0].bbox: expected four numbers x1, y1, x2, y2, got [0, 0, 10]"),
         ({"bbox": None}, "annos[0].bbox: expected a value, got nothing"),
-        ({"caption": ""}, "annos[0].caption: expected some text, got ''"),
+        ({"caption": "", "category_name": ""}, "annos[0].caption: expected some text, got ''"),
     ],
 )
 def test_denselayout_problems_of_a_row(tmp_path, change, problem):

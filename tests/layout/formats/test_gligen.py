@@ -116,3 +116,38 @@ def test_what_is_written():
         "  ]\n"
         "}\n"
     )
+
+
+@pytest.mark.parametrize("names", [("phrases", "locations"), ("gligen_phrases", "gligen_boxes")])
+def test_texts_and_boxes_in_lists_of_their_own(names):
+    phrases, locations = names
+    document = {
+        "prompt": "a room",
+        phrases: ["a cat", "a dog"],
+        locations: [[0, 0, 0.5, 1], [0.25, 0, 1, 1]],
+        "alpha_type": [1, 0],
+    }
+    layout = read_layout(document, "gligen", width=512, height=512)
+    assert [(i.id, i.caption, list(i.box)) for i in layout.instances] == [
+        ("1", "a cat", [0, 0, 0.5, 1]),
+        ("2", "a dog", [0.25, 0, 1, 1]),
+    ]
+    assert (layout.prompt, layout.width, layout.order) == ("a room", 512, None)
+    assert len(read_layouts([document, document], "gligen", width=512, height=512)) == 2
+    assert read_layout({**document, "width": 64, "height": 32}, "gligen").height == 32
+
+
+def test_lists_that_do_not_belong_together():
+    document = {"prompt": "a", "phrases": ["a cat", 5, "x"], "locations": [[0, 0, 2, 1], "here"], "images": []}
+    with pytest.raises(LayoutError) as caught:
+        read_layout(document, "gligen", width=64, height=64)
+    assert caught.value.problems == [
+        "images: unknown field; expected prompt, width, height, seed, phrases, locations, alpha_type, ckpt, "
+        "save_folder_name, gligen_scheduled_sampling_beta or num_inference_steps",
+        "locations: expected 3 boxes, one for each of phrases, got 2",
+        "locations[0]: expected x2 from 0 to 1, got 2",
+        "locations[1]: expected four numbers x1, y1, x2, y2, got 'here'",
+        "phrases[1]: expected text, got 5",
+    ]
+    with pytest.raises(LayoutError, match="phrases: expected a list, got nothing"):
+        read_layout({"prompt": "a", "locations": []}, "gligen", width=64, height=64)

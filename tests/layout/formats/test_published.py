@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from occlusionformer.generation import instance_text
 from occlusionformer.layout import Box, Layout, LayoutError, Pairs, read_layout, read_layouts, write_layout
 
 
@@ -47,12 +48,12 @@ def test_a_document():
     assert layout.cycles == "error"
 
 
-@pytest.mark.parametrize("occludes", ["2", " 2 ", [2], ["2"]])
+@pytest.mark.parametrize("occludes", ["2", " 2 ", [2], ["2"], 2, "2,", ",2", "2, ,"])
 def test_the_row_that_occludes_is_in_front(occludes):
     assert occluders(read_layout(document(row(occludes), row()), "published")) == [[], [0]]
 
 
-@pytest.mark.parametrize("occludes", ["2,3", "3, 2", [2, 3], ["3", 2]])
+@pytest.mark.parametrize("occludes", ["2,3", "3, 2", [2, 3], ["3", 2], "2,3,"])
 def test_a_row_may_occlude_several(occludes):
     assert occluders(read_layout(document(row(occludes), row(""), row([])), "published")) == [[], [0], [0]]
 
@@ -77,6 +78,32 @@ def test_a_caption_may_stand_for_the_prompt_and_an_empty_category_is_none():
     assert layout.instances[0].category is None
 
 
+@pytest.mark.parametrize("caption", ["", " ", None])
+def test_a_row_without_a_caption_is_its_category(caption):
+    for fields in (
+        {"category": "cat"},
+        {"category_name": "cat", "category": ""},
+        {"category": "cat", "category_name": "cat"},
+    ):
+        [instance] = read_layout(document(row(caption=caption, **fields)), "published").instances
+        assert (instance.caption, instance.category, instance_text(instance)) == ("cat", None, "cat")
+    bare = {"bbox": [0, 0, 512, 512], "category": "cat"}
+    assert read_layout(document(bare), "published").instances[0].caption == "cat"
+    assert problems(document(row(caption=""))) == ["annos[0].caption: expected some text, got ''"]
+
+
+def test_the_prompt_wins_over_a_caption_and_says_so():
+    with pytest.warns(
+        UserWarning, match="^caption: left unread, because prompt says something else: 'a dog and a cat'$"
+    ):
+        assert read_layout(document(row(), caption="another"), "published").prompt == "a dog and a cat"
+    with pytest.warns(UserWarning, match=r"^\[1\]\.caption: left unread"):
+        read_layouts([document(row()), document(row(), caption="another")], "published")
+    for fields in ({"caption": "a dog and a cat"}, {"caption": ""}, {"prompt": "", "caption": "a dog and a cat"}):
+        assert read_layout(document(row(), **fields), "published").prompt == "a dog and a cat"
+    assert problems(document(row(), prompt="", caption="")) == ["prompt: expected some text, got ''"]
+
+
 def test_every_malformed_row_is_named_and_none_dropped():
     fields = document(
         5,
@@ -84,11 +111,9 @@ def test_every_malformed_row_is_named_and_none_dropped():
         {"bbox": [600, 0, 500, 600], "caption": "", "occludes": [2, 2, 3, True]},
         {"caption": "a cat", "category": "cat", "category_name": "dog", "occlude": "1"},
         row({"2": 1}, bbox=["0", 0, 1, 1]),
-        caption="two dogs",
         width=1024.0,
     )
     assert problems(fields) == [
-        "caption: expected one of prompt and caption, got both",
         "annos[0]: expected an object, got 5",
         "annos[1].bbox: expected four numbers x1, y1, x2, y2, got [0, 0, 100]",
         "annos[2].bbox: expected x1 < x2, got 600 and 500",

@@ -275,3 +275,19 @@ def test_an_array_of_our_own_tells_problems_of_all_its_layouts():
         "[1]: expected an object, got 5",
         "[2].prompt: expected some text, got ''",
     ]
+
+
+def test_a_document_of_another_format_is_told_so():
+    document = {"prompt": "a", "width": 64, "height": 64, "annos": []}
+    with pytest.raises(LayoutError) as caught:
+        read_layouts(document)
+    assert caught.value.problems == [
+        "annos: unknown field; expected version, prompt, width, height, seed, instances, order, cycles or closure",
+        "expected a document of the native format, got fields of published",
+    ]
+    for form in FORMATS:
+        for other in set(FORMATS) - {form}:
+            fields = dict.fromkeys(sorted(FORMATS[other].marks))
+            with pytest.raises(LayoutError) as caught:
+                read_layouts([fields], form)
+            assert caught.value.problems[-1] == f"expected a document of the {form} format, got fields of {other}"

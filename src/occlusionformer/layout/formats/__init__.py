@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from occlusionformer.layout.formats.coco import COCO
@@ -66,7 +66,7 @@ def read_layouts(  # noqa: PLR0913 - a parameter for every option of a format
     told = frozenset(problem.path for problem in found)
     numbers = [problem for problem in unfit.numbers if not is_told(problem, told)]
     if problems := [*unfit.names, *numbers, *found]:
-        raise LayoutError(problems)
+        raise LayoutError([*problems, *_other_format(document, form)])
     return layouts
 
 
@@ -110,6 +110,15 @@ def _text(layouts: Sequence[Layout], document: object, form: Format, lossy: bool
     if not lossy and (problems := losses(layouts, document, form)):
         raise LayoutError(problems)
     return form.to_text(document) + "\n"
+
+
+def _other_format(document: object, form: Format) -> Iterator[Problem]:
+    """That a document has fields of other formats and none of its own."""
+    first = document[0] if isinstance(document, list | tuple) and document else document
+    if isinstance(first, Mapping) and not any(name in form.marks for name in first):
+        others = [other.name for other in FORMATS.values() if any(name in other.marks for name in first)]
+        if others:
+            yield Problem((), f"expected a document of the {form.name} format, got fields of {one_of(others, 'and')}")
 
 
 def _format(name: str) -> Format:

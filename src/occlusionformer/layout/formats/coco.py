@@ -280,5 +280,6 @@ COCO = Format(
     write_one=write_one,
     write_all=write_all,
     to_text=tidy_json,
+    marks=frozenset({"images", "categories"}),
     options=frozenset({"prompt", "cycles", "regions", "image"}),
 )

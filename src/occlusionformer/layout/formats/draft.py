@@ -6,6 +6,7 @@ is told with the paths of the document they came from.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
@@ -52,6 +53,10 @@ class Draft:
         """Raises LayoutError once more problems are found than are listed."""
         self.findings.add([Problem((*self.path, *path), text)])
 
+    def note(self, path: Path, text: str) -> None:
+        """Tell the caller, as a warning, what was done about a field that can be read in more than one way."""
+        warnings.warn(str(Problem((*self.path, *path), text)), stacklevel=2)
+
     def put(self, name: str, value: object, path: Path) -> None:
         """A field of the layout, found at `path`."""
         self.fields[name] = value
@@ -86,6 +91,13 @@ class Draft:
         if chosen in source:
             self.instances[place][name] = source[chosen]
 
+    def listed(self, value: object, path: Path) -> Sequence[object]:
+        """The items of a list; anything else is reported, and has none."""
+        if isinstance(value, list | tuple):
+            return value
+        self.report(path, f"expected a list, got {shown(value)}")
+        return ()
+
     def rows(self, value: object, path: Path, stand_in: Fields) -> list[Fields]:
         """The objects of a list; one that is none is reported, and `stand_in` keeps its place."""
         if not isinstance(value, list | tuple):
@@ -110,13 +122,20 @@ class Draft:
         self, place: int, row: Fields, name: str, read: Callable[[object, Canvas], Box], canvas: Canvas | None
     ) -> None:
         """The box of an instance from a field of its row; on a canvas that is not known, the largest there may be."""
-        self.instances[place]["box"] = _ANY_BOX
         path = (*self.origins["instances", place], name)
-        if name not in row:
+        if name in row:
+            self.put_box_at(place, row[name], path, read, canvas)
+        else:
+            self.instances[place]["box"] = _ANY_BOX
             self.report(path, "expected a value, got nothing")
-            return
+
+    def put_box_at(
+        self, place: int, value: object, path: Path, read: Callable[[object, Canvas], Box], canvas: Canvas | None
+    ) -> None:
+        """The box of an instance from a value found at `path`; otherwise like `put_box`."""
+        self.instances[place]["box"] = _ANY_BOX
         try:
-            self.instances[place]["box"] = read(row[name], canvas or LARGEST_CANVAS)
+            self.instances[place]["box"] = read(value, canvas or LARGEST_CANVAS)
         except LayoutError as error:
             for problem in error.details:
                 self.report(path, problem.text)

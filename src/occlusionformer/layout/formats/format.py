@@ -39,6 +39,8 @@ class Format:
     """The plain value of any number of layouts."""
     to_text: Callable[[object], str]
     """The text of a plain value."""
+    marks: frozenset[str]
+    """Fields of a document that tell this format from the others; only for messages, nothing is guessed."""
     options: frozenset[str] = frozenset()
     """The ReadOptions that mean something here."""
     cycles: CyclePolicy = "error"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
 from occlusionformer.layout.box import Box
-from occlusionformer.layout.formats.draft import Draft, Fields
+from occlusionformer.layout.formats.draft import NOTHING, Draft, Fields
 from occlusionformer.layout.formats.format import Format, ReadOptions, read_each
 from occlusionformer.layout.formats.occlusion import order_fields, read_order
 from occlusionformer.layout.formats.pixels import Canvas
@@ -17,6 +17,10 @@ from occlusionformer.layout.text import parse_json, parse_json_lines, tidy_json
 
 FIELDS = ("prompt", "width", "height", "seed", "boxes")
 ROW_FIELDS = ("bbox", "label", "caption", "text", "z", "occludes", "id")
+LISTS = (("phrases", "locations"), ("gligen_phrases", "gligen_boxes"))
+"""Names of a list of texts and of one of boxes."""
+UNREAD = ("alpha_type", "ckpt", "save_folder_name", "gligen_scheduled_sampling_beta", "num_inference_steps")
+"""What stands beside those lists in a call, and is no part of a layout."""
 STAND_IN = {"bbox": [0, 0, 1, 1], "label": "-"}
 
 
@@ -30,7 +34,9 @@ def parse(text: str, limits: DocumentLimits) -> object:
 def read(document: object, options: ReadOptions) -> list[Layout]:
     """The layout of a list of boxes, or of an object with `prompt`, `width`, `height` and `boxes`; or a list of those.
 
-    What the document does not say about prompt and canvas the options must. `z` is the higher the nearer,
+    Instead of `boxes`, an object may have lists of texts and boxes as the released script of GLIGEN and its pipelines
+    take them: `phrases` and `locations`, or `gligen_phrases` and `gligen_boxes`. What the document does not say about
+    prompt and canvas the options must. `z` is the higher the nearer,
     `occludes` the numbers, from 1, of the boxes that a box is in front of.
     """
     if isinstance(document, Mapping) and "bbox" in document:
@@ -62,20 +68,31 @@ def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
     if not _has_boxes(document):
         raise LayoutError([Problem(path, f"expected a list of boxes or an object with boxes, got {shown(document)}")])
     draft = Draft(path)
-    draft.refuse_others(document, FIELDS)
+    names = next((names for names in LISTS if any(name in document for name in names)), None)
+    known = FIELDS if names is None else (*FIELDS[:-1], *names, *UNREAD)
+    draft.refuse_others(document, known)
     draft.take("seed", document)
-    return _read_boxes(draft, document, ("boxes",), options)
+    if names is None:
+        return _read_boxes(draft, document, ("boxes",), options)
+    _take_outside(draft, document, options)
+    _take_lists(draft, document, *names)
+    return draft.build(options.cycles or GLIGEN.cycles)
+
+
+def _take_lists(draft: Draft, source: Fields, phrases: str, locations: str) -> None:
+    """Instances from a list of texts and a list of boxes."""
+    texts, boxes = (draft.listed(source.get(name, NOTHING), (name,)) for name in (phrases, locations))
+    if len(texts) != len(boxes):
+        draft.report((locations,), f"expected {len(texts)} boxes, one for each of {phrases}, got {len(boxes)}")
+    for number, (text, box) in enumerate(zip(texts, boxes, strict=False)):
+        place = draft.add((locations, number), str(number + 1))
+        draft.put_for(place, "caption", text, (phrases, number))
+        draft.put_box_at(place, box, (locations, number), _fractions, (1, 1))
 
 
 def _read_boxes(draft: Draft, source: Fields, path: Path, options: ReadOptions) -> Layout:
     """The layout of the boxes of an object; `path` leads to them in the document."""
-    for name in ("prompt", "width", "height"):
-        draft.take(name, source)
-        given = getattr(options, name)
-        if given is not None and name in source:
-            draft.report((name,), "expected a value in the document or from the caller, got both")
-        elif given is not None:
-            draft.put(name, given, (name,))
+    _take_outside(draft, source, options)
     rows = draft.rows(source["boxes"], path, STAND_IN)
     for number, row in enumerate(rows, start=1):
         row_path = (*path, number - 1)
@@ -89,8 +106,21 @@ def _read_boxes(draft: Draft, source: Fields, path: Path, options: ReadOptions) 
     return draft.build(options.cycles or GLIGEN.cycles)
 
 
+def _take_outside(draft: Draft, source: Fields, options: ReadOptions) -> None:
+    """Prompt and canvas, from the document or from the caller."""
+    for name in ("prompt", "width", "height"):
+        draft.take(name, source)
+        given = getattr(options, name)
+        if given is not None and name in source:
+            draft.report((name,), "expected a value in the document or from the caller, got both")
+        elif given is not None:
+            draft.put(name, given, (name,))
+
+
 def _has_boxes(document: object) -> TypeGuard[Fields]:
-    return isinstance(document, Mapping) and "boxes" in document
+    return isinstance(document, Mapping) and any(
+        name in document for name in ("boxes", *(each for names in LISTS for each in names))
+    )
 
 
 def _fractions(value: object, canvas: Canvas) -> Box:
@@ -105,5 +135,6 @@ GLIGEN = Format(
     write_one=write_one,
     write_all=write_all,
     to_text=tidy_json,
+    marks=frozenset({"boxes", *(name for names in LISTS for name in names)}),
     options=frozenset({"prompt", "width", "height", "cycles"}),
 )

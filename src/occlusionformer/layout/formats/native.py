@@ -41,4 +41,5 @@ NATIVE = Format(
     write_one=write_one,
     write_all=write_all,
     to_text=tidy_json,
+    marks=frozenset({"instances"}),
 )

@@ -13,7 +13,7 @@ from occlusionformer.layout.schema import Depths, FrontToBack, Layout
 
 
 def read_occludes(draft: Draft, rows: Sequence[Fields], places: Mapping[Any, int], what: str) -> None:
-    """Relations of rows by the numbers of other rows: a list of numbers, or text with commas between them.
+    """Relations of rows by the numbers of other rows: a number, a list of them, or text with commas between them.
 
     `places` are the places of rows by number, or by name where rows have names. A row without the field is in front
     of nobody, and a document in which no row has it declares no order.
@@ -81,8 +81,11 @@ def order_fields(layout: Layout, numbers: Sequence[int]) -> list[dict[str, objec
 
 
 def _numbers(draft: Draft, value: object, path: Path, names: Container[object]) -> Iterator[int | str]:
+    """The numbers of a field: one, a list of them, or text with commas between and perhaps behind them."""
     if isinstance(value, str):
-        value = value.split(",") if value.strip() else []
+        value = [part for part in value.split(",") if part.strip()]
+    elif isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
     if not isinstance(value, list | tuple):
         draft.report(path, f'expected a list of numbers or text like "2,3", got {shown(value)}')
         return

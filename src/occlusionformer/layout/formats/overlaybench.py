@@ -72,4 +72,5 @@ OVERLAYBENCH = Format(
     write_one=write_one,
     write_all=write_all,
     to_text=repr,
+    marks=frozenset({"valid_overlap", "relations"}),
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from occlusionformer.layout.formats.draft import NOTHING, Draft, an_object
+from occlusionformer.layout.formats.draft import NOTHING, Draft, Fields, an_object
 from occlusionformer.layout.formats.format import Format, ReadOptions, read_each
 from occlusionformer.layout.formats.occlusion import occludes, read_occludes
 from occlusionformer.layout.formats.pixels import corners, read_corners
-from occlusionformer.layout.problems import Path
+from occlusionformer.layout.problems import Path, shown
 from occlusionformer.layout.schema import Layout
 from occlusionformer.layout.text import parse_json, tidy_json
 
@@ -20,7 +20,8 @@ STAND_IN = {"bbox": [0, 0, 1, 1], "caption": "-"}
 def read(document: object, options: ReadOptions) -> list[Layout]:
     """The layouts of a document; rows are numbered from 1 and keep their number as id unless they have one.
 
-    An `id` of the document itself, which data sets in this format have, is left unread.
+    An `id` of the document itself, which data sets in this format have, is left unread. As in the released script,
+    `prompt` wins over a `caption` that differs, which a warning tells, and a row without a caption is its category.
     """
     return read_each(document, _read_one, options)
 
@@ -52,7 +53,7 @@ def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
     source = an_object(document, path)
     draft = Draft(path)
     draft.refuse_others(source, FIELDS)
-    draft.take("prompt", source, "prompt", "caption")
+    _take_prompt(draft, source)
     for name in ("width", "height", "seed"):
         draft.take(name, source)
     rows = draft.rows(source.get("annos", NOTHING), ("annos",), STAND_IN)
@@ -62,13 +63,38 @@ def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
         draft.refuse_others(row, ROW_FIELDS, row_path)
         place = draft.add(row_path, str(number))
         draft.take_for(place, "id", row)
-        draft.take_for(place, "caption", row)
-        if any(row.get(name) != "" for name in ("category", "category_name") if name in row):
-            draft.take_for(place, "category", row, "category_name", "category")
+        _take_texts(draft, place, row)
         draft.put_box(place, row, "bbox", read_corners, canvas)
     draft.origins["order",] = ("annos",)
     read_occludes(draft, rows, {place + 1: place for place in range(len(rows))}, "row")
     return draft.build(options.cycles or PUBLISHED.cycles)
+
+
+def _take_prompt(draft: Draft, source: Fields) -> None:
+    prompt, caption = source.get("prompt", NOTHING), source.get("caption", NOTHING)
+    if caption is NOTHING or _is_blank(caption):
+        draft.take("prompt", source)
+    elif prompt is NOTHING or _is_blank(prompt):
+        draft.take("prompt", source, "caption")
+    else:
+        draft.take("prompt", source)
+        if caption != prompt:
+            draft.note(("caption",), f"left unread, because prompt says something else: {shown(prompt)}")
+
+
+def _take_texts(draft: Draft, place: int, row: Fields) -> None:
+    """Caption and category. The released script reads "category, caption", and a category without a caption alone."""
+    named = [name for name in ("category_name", "category") if name in row and not _is_blank(row[name])]
+    if named and _is_blank(row.get("caption", "")):
+        draft.take_for(place, "caption", row, *named)
+        return
+    draft.take_for(place, "caption", row)
+    if named:
+        draft.take_for(place, "category", row, *named)
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 PUBLISHED = Format(
@@ -79,5 +105,6 @@ PUBLISHED = Format(
     write_one=write_one,
     write_all=write_all,
     to_text=tidy_json,
+    marks=frozenset({"annos"}),
     options=frozenset({"cycles"}),
 )

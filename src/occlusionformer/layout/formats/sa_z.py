@@ -151,6 +151,7 @@ SA_Z = Format(
     write_one=write_one,
     write_all=write_all,
     to_text=tidy_json,
+    marks=frozenset({"mask_annotation"}),
     options=frozenset({"cycles", "regions"}),
     cycles="allow",
 )
