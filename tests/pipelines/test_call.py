@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from occlusionformer.generation import compose_prompt
+from occlusionformer.generation import compose_prompt, instance_text
 from occlusionformer.layout import Box, Instance, Layout
+from occlusionformer.model import InstanceTexts
 from occlusionformer.tensors.flow import velocity_from_sample
-from tests.pipelines.tiny import seeded, three_apart, tiny_pipeline, two_overlapping
+from tests.pipelines.tiny import flux_components, seeded, three_apart, tiny_pipeline, two_overlapping
 
 PIXEL_TOLERANCE = 1e-5
 """Batched matrix products round differently from single ones; pixels run from 0 to 1."""
@@ -294,3 +295,44 @@ def test_masks_are_those_of_the_last_step_with_the_layout(pipeline):
     )
     np.testing.assert_array_equal(whole.instance_masks[0], stopped.instance_masks[0])
     assert not torch.equal(whole.images, stopped.images)
+
+
+def test_instances_encoded_earlier_need_no_text_encoder():
+    pipeline = tiny_pipeline()
+    layout = two_overlapping()
+    expected = draw(pipeline, layout=layout, num_images_per_prompt=2, generator=seeded(0, 1))
+    embeds, pooled, _ = pipeline.encode_prompt(compose_prompt(layout), max_sequence_length=24)
+    instances = pipeline.encode_instances([instance_text(instance) for instance in layout.instances])
+    pipeline.text_encoder = pipeline.text_encoder_2 = pipeline.tokenizer = pipeline.tokenizer_2 = None
+    given = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled, "num_images_per_prompt": 2}
+    for instance_embeds in (instances, InstanceTexts(pooled_NP=instances)):
+        drawn = draw(pipeline, layout=layout, **given, instance_embeds=instance_embeds, generator=seeded(0, 1))
+        torch.testing.assert_close(drawn, expected, atol=PIXEL_TOLERANCE, rtol=0)
+    with pytest.raises(ValueError, match=r"pooled text: expected one row per instance, \(2, 32\), got \(1, 32\)"):
+        draw(pipeline, layout=layout, **given, instance_embeds=instances[:1])
+
+
+def test_joint_attention_kwargs_stay_as_they_are(pipeline):
+    extra = {"scale": 1.0}
+    draw(pipeline, layout=two_overlapping(), joint_attention_kwargs=extra)
+    assert extra == {"scale": 1.0}
+
+
+def test_a_layout_made_ready_earlier_may_be_given_to_the_transformer(pipeline):
+    layout = two_overlapping()
+    expected = draw(pipeline, prompt="a garden", layout=layout)
+    ready = pipeline.prepare(layout, num_inference_steps=4)
+    extra = {"layout": ready}
+    given = draw(pipeline, prompt="a garden", height=64, width=96, joint_attention_kwargs=extra)
+    assert torch.equal(given, expected)
+    with pytest.raises(
+        ValueError, match=r"joint_attention_kwargs\['layout'\]: expected none beside the layout argument"
+    ):
+        draw(pipeline, layout=layout, joint_attention_kwargs=extra)
+
+
+def test_a_stock_transformer_put_in_later_obeys_layouts():
+    pipeline, other = tiny_pipeline(), tiny_pipeline()
+    expected = draw(pipeline, layout=two_overlapping())
+    other.transformer = flux_components()["transformer"]
+    assert torch.equal(draw(other, layout=two_overlapping()), expected)

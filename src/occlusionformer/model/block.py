@@ -64,14 +64,18 @@ class LayoutBlockOutput:
 
 
 def spread(vector_CX: Tensor, index: Tensor | None) -> Tensor:
+    """One vector for each row; None broadcasts the only one there is."""
     return vector_CX if index is None else vector_CX[index]
 
 
 class Composition:
-    """Takes the layers of a block bucket by bucket: composites them, and keeps what masks are made of."""
+    """Takes the layers of a block bucket by bucket: composites them, and keeps what masks are made of.
+
+    joint: queries, keys and values of [layout tokens; rows].
+    """
 
     def __init__(self, block: LayoutBlock, step: BranchStep, joint: QueryKeyValue) -> None:
-        self.packed = step.packed
+        self.packed, self.return_weights = step.packed, step.return_weights
         self.density_ND = None if block.density is None else block.density(step.time_ND)
         self.composite = Composite(self.density_ND, step.packed, like=joint.value.flatten(1))
         self.head = block.mask_head if step.return_masks else None
@@ -99,9 +103,15 @@ class Composition:
     def mask_logits(self) -> Tensor | None:
         return None if self.head is None else self.head(torch.cat(self.cosine_parts), self.packed)
 
+    @property
+    def weights(self) -> Tensor | None:
+        return weight_maps(self.density_ND, self.packed) if self.return_weights else None
+
 
 class LayoutBlock(nn.Module):
     """What dual and single layout blocks have in common: deltas, density, mask head, output projection, composition."""
+
+    composes = Composition
 
     def __init__(self, config: BranchConfig, sizes: dict[str, tuple[int, int]]) -> None:
         super().__init__()
@@ -131,18 +141,6 @@ class LayoutBlock(nn.Module):
         heads = (self.config.num_heads, self.config.head_dim)
         query, key, value = (self.deltas[names + part](getattr(layers, names + part), x_RD) for part in "qkv")
         return query.unflatten(-1, heads), key.unflatten(-1, heads), value.unflatten(-1, heads)
-
-    def composition(self, step: BranchStep, joint: QueryKeyValue) -> Composition:
-        """The composition of this block's layers, from the queries, keys and values of [layout tokens; rows]."""
-        return Composition(self, step, joint)
-
-    def output(
-        self, image_BLD: Tensor, tokens_ND: Tensor, composition: Composition, step: BranchStep
-    ) -> LayoutBlockOutput:
-        weights = weight_maps(composition.density_ND, step.packed) if step.return_weights else None
-        return LayoutBlockOutput(
-            image=image_BLD, tokens=tokens_ND, mask_logits=composition.mask_logits, weights=weights
-        )
 
 
 class DualLayoutBlock(LayoutBlock):
@@ -186,7 +184,7 @@ class DualLayoutBlock(LayoutBlock):
             torch.cat([token_value, value]),
         )
         # Every instance attends alone and becomes a layer; the layers are composited in their order.
-        composition = self.composition(step, joint)
+        composition = self.composes(self, step, joint)
         for bucket, token_nD, attended_tD in attend(joint, packed):
             layers_tD = self.project(deltas["out"](layers.out, attended_tD))
             if self.instance_mlp is not None:
@@ -200,7 +198,9 @@ class DualLayoutBlock(LayoutBlock):
         tokens_ND = tokens_ND + t_gate * deltas["context_out"](layers.context_out, composition.tokens_ND)
         hidden = layers.context_ff_in(torch.addcmul(t_ff_shift, layers.context_ff_norm(tokens_ND), 1 + t_ff_scale))
         tokens_ND = tokens_ND + t_ff_gate * deltas["context_ff_out"](layers.context_ff_out, hidden)
-        return self.output(image_BLD, tokens_ND, composition, step)
+        return LayoutBlockOutput(
+            image=image_BLD, tokens=tokens_ND, mask_logits=composition.mask_logits, weights=composition.weights
+        )
 
     def fed_forward(
         self, layers: BorrowedDual, image_BLD: Tensor, modulation: tuple[Tensor, ...], step: BranchStep
@@ -246,7 +246,7 @@ class SingleLayoutBlock(LayoutBlock):
         halves = readable(layers.out, mlp_RH)
         shared_RD = delta_out.part(layers.out, mlp_RH, slice(width, None), bias=True) if halves else None
         # Every instance attends alone and becomes a layer; the layers are composited in their order.
-        composition = self.composition(step, joint)
+        composition = self.composes(self, step, joint)
         for bucket, token_nD, attended_tD in attend(joint, packed):
             row_t = packed.row_T[bucket.pairs]
             if shared_RD is not None:
@@ -257,4 +257,7 @@ class SingleLayoutBlock(LayoutBlock):
             composition.add(bucket, self.project(gate_tD * out_tD), token_nD)
         image_BLD = torch.add(image_BLD, composition.update_BLD, alpha=step.strength)
         update_ND = delta_out(layers.out, torch.cat([composition.tokens_ND, mlp_NH], -1))
-        return self.output(image_BLD, tokens_ND + t_gate * update_ND, composition, step)
+        tokens_ND = tokens_ND + t_gate * update_ND
+        return LayoutBlockOutput(
+            image=image_BLD, tokens=tokens_ND, mask_logits=composition.mask_logits, weights=composition.weights
+        )

@@ -288,6 +288,7 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         reading: tuple[int, float | None],
     ) -> PreparedLayouts:
         """The layouts with their texts; `reading`: the prompt's tokens and the scale of the user's LoRAs."""
+        self._adopt_transformer()
         if isinstance(instance_embeds, Tensor):
             instance_embeds = InstanceTexts(pooled_NP=instance_embeds)
         if instance_embeds is None:
@@ -303,6 +304,15 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             want_masks=settings.want_masks,
             want_weights=settings.want_weights,
         )
+
+    def _adopt_transformer(self) -> None:
+        """Take in a stock transformer that was put in the place of ours."""
+        transformer: Any = self.components["transformer"]
+        inner = getattr(transformer, "_orig_mod", transformer)  # what torch.compile wraps
+        if not isinstance(inner, LayoutFluxTransformer2DModel):
+            prediction_type = self.config.prediction_type
+            adopted = LayoutFluxTransformer2DModel.adopt(inner, prediction_type=prediction_type)
+            self.register_modules(transformer=adopted)
 
     def _canvas(self, layouts: Layouts, height: int | None, width: int | None) -> Canvas:
         return shared_canvas(

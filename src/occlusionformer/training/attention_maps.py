@@ -55,8 +55,7 @@ class AttentionComposition(Composition):
 class AttentionMaps(LayoutBlock):
     """A layout block whose masks are its layout tokens' attention."""
 
-    def composition(self, step: BranchStep, joint: QueryKeyValue) -> Composition:
-        return AttentionComposition(self, step, joint)
+    composes = AttentionComposition
 
 
 class AttentionMapDualBlock(AttentionMaps, DualLayoutBlock):
