@@ -218,7 +218,7 @@ def _no_tensor(key: object, value: object) -> str | None:
 def _pickle_reason(error: Exception) -> str:
     """What torch met, without its advice to load the file all the same."""
     text = str(error)
-    found = re.search(r"WeightsUnpickler error: *([^\n]+?)(\. |\n|$)", text)
+    found = re.search(r"WeightsUnpickler error:\s*(\S[^\n]*?)(\. |\n|$)", text)
     if found is not None:
         return shown(found[1])
     return "it needs code to be read" if "weights_only" in text else shown(first_line(error).partition(". ")[0])
