@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from occlusionformer.generation import read_provenance
+from occlusionformer.generation import read_provenance, registry
 from occlusionformer.layout import read_layout
 from tests.apps.conftest import Command
 from tests.apps.examples import DRAWABLE, TWO_FRUITS, format_of
@@ -48,7 +48,10 @@ def test_the_embedded_model_and_the_seed_of_the_layout_are_the_defaults(run: Com
     assert painter.requests[0].want_masks is False
 
 
-def test_a_picture_is_drawn_again_from_its_own_record(run: Command, painter: Painter, folder: Path):
+def test_a_picture_is_drawn_again_from_its_own_record(
+    run: Command, painter: Painter, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(registry, "_installed", lambda: {"embedded": [], "other": []})
     run(
         "generate",
         TWO_FRUITS,

@@ -31,10 +31,14 @@ def test_a_picture_is_repeated_bit_for_bit(model: Path, run: Command, folder: Pa
     )
     assert first.code == 0, first.err
     assert read_provenance("first.png")["model"] == str(model)
-    again = run("generate", "first.png", "--output", "again.png")
+    refused = run("generate", "first.png", "--output", "again.png")
+    wanted = f"model: the picture names {str(model)!r}, which is used only when you name it too, with --model\n"
+    assert (refused.code, refused.err) == (2, wanted)
+    assert not Path("again.png").exists()
+    again = run("generate", "first.png", "--model", model, "--output", "again.png")
     assert (again.code, "pixels may differ" in again.err) == (0, False)
     assert Path("again.png").read_bytes() == Path("first.png").read_bytes()
-    other = run("generate", "first.png", "--output", "other.png", "--seed", 8)
+    other = run("generate", "first.png", "--model", model, "--output", "other.png", "--seed", 8)
     assert other.code == 0
     assert Path("other.png").read_bytes() != Path("first.png").read_bytes()
     assert Image.open("first-mask-1-apple.png").size == (64, 64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import io
 import json
 import pickle
 import struct
@@ -142,8 +141,8 @@ def test_a_file_that_is_named_itself(folder: Path):
     (folder / "link").symlink_to(folder / "nowhere")
     assert reasons(folder / "link") == ["expected a checkpoint, got no file or folder"]
     assert reasons(Path("/dev/null")) == ["expected a file, got something else"]
+    (folder / "other.safetensors").mkdir()
     with pytest.raises(CheckpointError, match=r"other\.safetensors: expected a file, got a folder$"):
-        (folder / "other.safetensors").mkdir()
         load_published(folder / "occ.pth", CONFIG, lora=folder / "other.safetensors")
 
 
@@ -169,9 +168,6 @@ def test_a_pickle_that_would_run_code(protocol: int, folder: Path):
 
 def test_a_pickle_as_deep_as_a_stack(folder: Path):
     deep: object = torch.zeros(1)
-    data = io.BytesIO()
-    pickler = pickle.Pickler(data, protocol=2)
-    pickler.fast = True
     for _ in range(200):
         deep = [deep]
     torch.save({KEY: deep}, folder / "occ.pth")
@@ -189,7 +185,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(folder: Path):
         for entry, content in entries.items():
             archive.writestr(entry, bytes(10_000_000) if entry == name else content)
     [found] = reasons(folder)
-    assert found == f"{min(entries)}: expected an entry stored without compression" or "without compression" in found
+    assert found == f"{next(iter(entries))}: expected an entry stored without compression"
 
 
 def test_a_header_longer_than_any_is_not_read(folder: Path):

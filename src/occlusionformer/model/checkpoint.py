@@ -264,7 +264,7 @@ def _recorded_alphas(path: Path, text: str) -> dict[str, float]:
     if not isinstance(found, dict):
         raise CheckpointError(path, [f"{ALPHAS}: expected an object, got {type(found).__name__}"])
     problems = [
-        f"{ALPHAS}.{shown(key)}: expected a finite number, got {shown(value)}"
+        f"{ALPHAS}.{shown(key)}: expected a finite number, got {value!r:.80}"
         for key, value in found.items()
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
     ]

@@ -17,6 +17,7 @@ from occlusionformer.generation import (
     GeneratedImage,
     GenerationRequest,
     Provenance,
+    generator_names,
     load_generator,
     request_to_repeat,
 )
@@ -71,8 +72,20 @@ def draw_request_for(
         problems += problems_of(error)
     if problems:
         raise RefusedError(problems)
-    recorded_model = DEFAULT_MODEL if record is None else record["model"]
-    return DrawRequest(request=request, model=recorded_model if model is None else model, record=record)
+    return DrawRequest(request=request, model=_model_of(record) if model is None else model, record=record)
+
+
+def _model_of(record: Provenance | None) -> str:
+    """The model of a picture that is to be repeated.
+
+    Files and folders are not opened because a picture names them: it may come from anybody. RefusedError for those.
+    """
+    named = DEFAULT_MODEL if record is None else record["model"]
+    if named not in generator_names():
+        raise RefusedError(
+            [f"model: the picture names {named!r:.300}, which is used only when you name it too, with --model"]
+        )
+    return named
 
 
 def draw(requests: Sequence[GenerationRequest], model: str) -> list[GeneratedImage]:
