@@ -43,7 +43,25 @@ def test_every_problem_is_listed_at_once():
         assert path in text
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "expected YAML or JSON"), ("[1, 2]", "expected an object")])
+def _doubled(name: str) -> str:
+    """Eight anchors that each name the one before ten times."""
+    lines = [f"a0: &a0 [{name}]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9))]
+    return "\n".join([*lines, "stages: *a8", "source: *a8", "name: *a8"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "expected YAML or JSON"),
+        ("[1, 2]", "expected an object"),
+        ("[" * 20_000, "expected YAML or JSON of fewer levels"),
+        ("a: 2020-99-99", "expected YAML or JSON: month must be in"),
+        (f"a: {'1' * 5000}", "expected YAML or JSON: Exceeds the limit"),
+        ("a: b\n" * 20_000, "expected a plan of at most 64 kB"),
+        (_doubled("x"), r"name: expected text, got \[\[\[\[\.\.\."),
+    ],
+    ids=["cut", "list", "levels", "date", "digits", "long", "aliases"],
+)
 def test_what_is_no_plan_is_refused(tmp_path: Path, text: str, message: str):
     path = tmp_path / "plan.yaml"
     path.write_text(text)
