@@ -37,12 +37,11 @@ def new_folder(target: Path) -> Iterator[Path]:
             _put_in_place(temporary, final, target)
             flush_folder(final.parent)
     except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
         for folder in made:
             with suppress(OSError):  # somebody else has put files there
                 folder.rmdir()
         raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _put_in_place(temporary: Path, final: Path, target: Path) -> None:
