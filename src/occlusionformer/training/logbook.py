@@ -28,13 +28,14 @@ def check_trackers(names: Sequence[str]) -> list[str]:
 
 
 class Logbook:
-    """Figures and pictures of one run. Only the main process writes."""
+    """Figures and pictures of one run, whose folder it makes. Only the main process writes."""
 
     def __init__(self, folder: Path, accelerator: Accelerator, *, step: int, trackers: Sequence[str]) -> None:
         self.path, self.folder, self.accelerator = folder / LOG, folder, accelerator
         self.trackers = tuple(trackers)
         if not accelerator.is_main_process:
             return
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomic(self.path, "".join(f"{line}\n" for line in _lines_until(self.path, step)))
         if self.trackers:
             settings = {"tensorboard": {"purge_step": step + 1}} if "tensorboard" in self.trackers else {}

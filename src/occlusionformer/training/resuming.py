@@ -36,12 +36,13 @@ class DamagedCheckpointWarning(UserWarning):
 
 
 def find_checkpoint(folder: Path, config: Settings, *, resume: bool) -> Found | None:
-    """What a run goes on from: the newest whole checkpoint, None where there is none; makes the folder of the run.
+    """What a run goes on from: the newest whole checkpoint, None where there is none.
 
-    Warns of newer ones that are damaged. SettingsError if the folder holds a run that this one would overwrite or
-    cannot continue, CheckpointError if it holds damaged checkpoints alone.
+    Warns of newer ones that are damaged. SettingsError if the folder is a file, or holds a run that this one would
+    overwrite or cannot continue, CheckpointError if it holds damaged checkpoints alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError([f"out: expected a folder, got the file {folder}"])
     checkpoints = folder / CHECKPOINTS
     newest = newest_checkpoint(checkpoints)
     if newest is None:
