@@ -55,14 +55,10 @@ class CodecTrainer:
         self.art, self.stopping = world_art(), False
         self.spec = WorldSpec(max_instances=config.max_instances, pairs="any", wordings="any", colours="any")
         if found is not None:
-<<<<<<< HEAD
             self._restore(found.checkpoint)
             for path in found.damaged:
                 set_aside(path)
-=======
-            self._restore(load_checkpoint(found))
         folder.mkdir(parents=True, exist_ok=True)
->>>>>>> e85d390 (Replay odd pictures, tables and disks through the command line)
         write_atomic(folder / "run.json", config.model_dump_json(indent=1) + "\n")
 
     def run(self, on_report: OnReport) -> RunResult:
