@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from occlusionformer.training import override, recipe
-from occlusionformer.training.trainer import Tally, Trainer
+from occlusionformer.training.trainer import StepStats, Trainer
 
 aten = torch.ops.aten
 PRODUCTS: dict[object, Callable[..., Tensor]] = {
@@ -55,7 +55,7 @@ class Recorder(TorchDispatchMode):
 
 def products_of_a_step(trainer: Trainer, loader) -> Counter[Product]:
     with Recorder() as recorder:
-        trainer._take_step(loader, Tally())
+        trainer._take_step(loader, StepStats())
     return recorder.products
 
 
@@ -82,21 +82,21 @@ def measure(trainer: Trainer, steps: int) -> dict[str, float]:
     """Steps and floor by turns, so that both meet the same machine; medians."""
     loader = iter(trainer._loader())
     for _ in range(3):
-        trainer._take_step(loader, Tally())
+        trainer._take_step(loader, StepStats())
     products = products_of_a_step(trainer, loader)
     floor = Floor(products)
     floor.seconds()
-    tally, times, floors = Tally(), [], []
+    stats, times, floors = StepStats(), [], []
     for _ in range(steps):
         started = time.perf_counter()
-        trainer._take_step(loader, tally)
+        trainer._take_step(loader, stats)
         times.append(time.perf_counter() - started)
         floors.append(floor.seconds())
     step = statistics.median(times)
     return {
         "images_per_second": trainer.config.batch / step,
         "step_seconds": step,
-        "data_share": tally.waited / sum(times),
+        "data_share": stats.waited / sum(times),
         "floor_seconds": statistics.median(floors),
         "ratio_to_floor": statistics.median(alone / whole for alone, whole in zip(floors, times, strict=True)),
         "products_per_step": sum(products.values()),

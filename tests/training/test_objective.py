@@ -22,7 +22,7 @@ from .runs import tiny_config, tiny_trainer
 
 
 def part_of(trainer: Trainer, count: int = 4) -> Batch:
-    draws = trainer.material.draws[:count]
+    draws = trainer.data.draws[:count]
     return trainer.examples.collate([trainer.examples[draw] for draw in draws])
 
 
@@ -77,7 +77,7 @@ def test_the_backbone_is_frozen_and_every_part_of_the_branch_learns(tmp_path: Pa
 
 
 def test_a_static_density_is_one_vector_for_each_block(tmp_path: Path):
-    trainer = tiny_trainer(tmp_path, "model.density=static")
+    trainer = tiny_trainer(tmp_path, "model.method.density=static")
     awake(trainer)
     names = [name for name in gradients(trainer) if "density" in name]
     assert sorted(names) == ["branch.dual.0.density.level", "branch.single.0.density.level"]

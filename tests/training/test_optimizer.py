@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from occlusionformer.training import override, recipe
+from occlusionformer.training.build import build_pipeline
 from occlusionformer.training.config import OptimizerConfig
 from occlusionformer.training.muon import Muon, orthogonal
 from occlusionformer.training.optimizer import Average, build_optimizers, rate
-from occlusionformer.training.trainee import build_pipeline
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 20), (2, 20, 8), (1, 12, 12)])

@@ -16,7 +16,7 @@ from .runs import QUIET
 
 def everything(trainer: Trainer) -> tuple[float, float]:
     """Loss and mask IoU on all eight scenes, each at its fixed time and noise; IoU of objects alone."""
-    draws = trainer.material.draws
+    draws = trainer.data.draws
     part = trainer.examples.collate([trainer.examples[draw] for draw in draws])
     inputs = trainer.inputs(part)
     with torch.no_grad():

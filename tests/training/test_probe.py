@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from occlusionformer.training.pictures import reversed_layout
-from occlusionformer.training.probe import lora_norm, mask_iou, order_wins
+from occlusionformer.training.probe import mask_iou, order_wins
 
 from .runs import tiny_trainer
 from .test_objective import awake, part_of
@@ -42,7 +42,7 @@ def test_a_pair_is_won_where_the_declared_order_explains_the_overlap_better(tmp_
 
 def test_the_lora_norm_is_that_of_the_products(tmp_path: Path):
     branch = tiny_trainer(tmp_path).pipeline.branch
-    assert lora_norm(branch) == 0
+    assert branch.figures()["lora_norm"] == 0
     torch.manual_seed(0)
     for parameter in branch.parameters():
         torch.nn.init.normal_(parameter)
@@ -50,7 +50,7 @@ def test_the_lora_norm_is_that_of_the_products(tmp_path: Path):
         module.up.weight @ module.down.weight * module.scale for module in branch.modules() if hasattr(module, "down")
     ]
     expected = torch.cat([product.flatten() for product in products]).norm()
-    torch.testing.assert_close(lora_norm(branch), expected, rtol=1e-4, atol=0)
+    assert branch.figures()["lora_norm"] == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_a_run_writes_figures_pictures_and_weights_that_load(tmp_path: Path):
@@ -76,7 +76,7 @@ def test_reversing_a_layout_turns_every_relation_round(tmp_path: Path):
     trainer = tiny_trainer(tmp_path)
     from occlusionformer.data.samples import sample_layout
 
-    layout = sample_layout(trainer.material.source[0])
+    layout = sample_layout(trainer.data.source[0])
     turned = reversed_layout(layout)
     assert turned.zorder.edges == {(behind, front) for front, behind in layout.zorder.edges}
     assert reversed_layout(turned).zorder == layout.zorder

@@ -31,7 +31,7 @@ def test_a_record_is_trained_on_as_its_scene_is(tmp_path: Path):
         "data.instance_buckets=[3]",
     )  # fmt: skip
     scenes = tiny_trainer(tmp_path / "b", "data.count=10")
-    draws = records.material.draws[:4]
+    draws = records.data.draws[:4]
     assert {draw.canvas for draw in draws} == {(16, 16)}
     one, other = (trainer.examples.collate([trainer.examples[draw] for draw in draws]) for trainer in (records, scenes))
     assert one.captions == other.captions
@@ -41,8 +41,8 @@ def test_a_record_is_trained_on_as_its_scene_is(tmp_path: Path):
     # A record relates instances of which one hides part of the other; a scene relates all that it holds.
     assert (one.condition.packed.depth_TM <= other.condition.packed.depth_TM + 1e-6).all()
     assert one.condition.packed.depth_TM[:, :-1].any()
-    kept = {draw.index for draw in records.material.probe_draws}
-    shown = {draw.index for step in range(10) for draw in records.material.plan.draws(step)}
+    kept = {draw.index for draw in records.data.probe_draws}
+    shown = {draw.index for step in range(10) for draw in records.data.plan.draws(step)}
     assert kept
     assert not kept & shown
     assert kept | shown == set(range(10))
@@ -60,7 +60,7 @@ def test_pictures_of_sa_z_that_are_for_evaluation_are_never_drawn(tmp_path: Path
             )
     material = tiny_trainer(
         tmp_path / "run", "data.source=records", f"data.path={tmp_path / 'set'}", "data.count=9"
-    ).material
+    ).data
     drawn = {material.source.records[draw.index].image_id for draw in material.draws}
     assert len(drawn) == 9
     assert bool(drawn & set(held_out)) == (dataset != "SA-Z")
@@ -78,7 +78,7 @@ def test_pictures_that_nobody_described_are_trained_on(tmp_path: Path, extent: s
     trainer = tiny_trainer(
         tmp_path / "run", "data.source=records", f"data.path={tmp_path / 'set'}", f"data.extent={extent}"
     )
-    example = trainer.examples[trainer.material.draws[0]]
+    example = trainer.examples[trainer.data.draws[0]]
     assert set(example.prompt.split(", ")) == set(example.captions) == {"-"}
 
 
@@ -86,12 +86,12 @@ def test_pictures_that_nobody_described_are_trained_on(tmp_path: Path, extent: s
 def test_prompts_are_composed_as_the_pipeline_says(tmp_path: Path, named: bool):
     trainer = tiny_trainer(tmp_path, "data.count=10", "data.background=false")
     assert trainer.examples.captions_in_prompt is trainer.pipeline.config.captions_in_prompt is True
-    draw = trainer.material.draws[0]
-    sample, item = trainer.material.source[draw.index], replace(trainer.examples, captions_in_prompt=named)[draw]
+    draw = trainer.data.draws[0]
+    sample, item = trainer.data.source[draw.index], replace(trainer.examples, captions_in_prompt=named)[draw]
     assert item.prompt == (", ".join([sample.prompt, *sample.captions]) if named else sample.prompt)
 
 
 def test_the_embedded_model_is_trained_with_backgrounds_alone_as_prompts(tmp_path: Path):
     trainer = tiny_trainer(tmp_path, "data.count=10", "data.background=false", "model.family=embedded")
-    draw = trainer.material.draws[0]
-    assert trainer.examples[draw].prompt == trainer.material.source[draw.index].prompt
+    draw = trainer.data.draws[0]
+    assert trainer.examples[draw].prompt == trainer.data.source[draw.index].prompt

@@ -72,9 +72,9 @@ def test_a_folder_with_a_run_is_not_overwritten_and_not_resumed_with_other_setti
     with pytest.raises(SettingsError, match="out: expected a folder without checkpoints, or resume"):
         tiny_trainer(tmp_path, "batch=1", "steps=1")
     with pytest.raises(SettingsError) as caught:
-        tiny_trainer(tmp_path, "batch=1", "steps=1", "optimizer.lr=0.5", "model.lora_rank=2", resume=True)
+        tiny_trainer(tmp_path, "batch=1", "steps=1", "optimizer.lr=0.5", "model.method.lora_rank=2", resume=True)
     assert caught.value.problems == [
-        "model.lora_rank: expected 4 as in the checkpoint, got 2",
+        "model.method.lora_rank: expected 4 as in the checkpoint, got 2",
         "optimizer.lr: expected 0.006 as in the checkpoint, got 0.5",
     ]
     tiny_trainer(tmp_path, "batch=1", "steps=1", "execution.workers=1", "logging.every=3", resume=True)

@@ -28,7 +28,7 @@ def test_a_recipe_says_what_it_needs_and_what_to_expect(name: str):
 
 def test_the_paper_recipe_has_the_papers_numbers():
     config = recipe("paper")
-    assert (config.steps, config.batch, config.model.lora_rank) == (200_000, 16, 4)
+    assert (config.steps, config.batch, config.model.method.lora_rank) == (200_000, 16, 4)
     assert (config.optimizer.lr, config.objective.align_weight, config.model.train_backbone) == (1e-4, 0.5, False)
 
 

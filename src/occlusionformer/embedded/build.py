@@ -19,25 +19,35 @@ from occlusionformer.embedded.config import (
 )
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
 from occlusionformer.methods.occlusionformer import OcclusionFormer
-from occlusionformer.model import LayoutFluxTransformer2DModel
+from occlusionformer.methods.registry import load_method
+from occlusionformer.model import LayoutFluxTransformer2DModel, Method
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.tensors.files import check_tensors, read_tensors
 
 WEIGHTS = Path(__file__).with_name("weights")
 BACKBONE_FILE, BRANCH_FILE = "backbone.safetensors", "branch.safetensors"
+BRANCH_FOLDER = "branch"
 
 
 def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
     """A ready pipeline in float32 on the CPU; nothing is downloaded.
 
-    weights: a folder with `backbone.safetensors` and `branch.safetensors`, stored in any float format.
+    weights: a folder with `backbone.safetensors` and `branch.safetensors`, stored in any float format, or as training
+    leaves it: with `branch/`, which says what method it is; a backbone that was not trained is the packaged one.
     Raises CheckpointError for files that are damaged or hold the weights of another model.
     """
     with torch.device("meta"):
         transformer = LayoutFluxTransformer2DModel(**BACKBONE, prediction_type="sample")
-        branch = OcclusionFormer.build(embedded_branch())
-    _fill(transformer, weights / BACKBONE_FILE)
-    _fill(branch, weights / BRANCH_FILE)
+    trained = (weights / BRANCH_FOLDER).is_dir()
+    frozen = trained and not (weights / BACKBONE_FILE).is_file()
+    _fill(transformer, (WEIGHTS if frozen else weights) / BACKBONE_FILE)
+    if trained:
+        branch: Method = load_method(weights / BRANCH_FOLDER).to(torch.float32)
+        branch.requires_grad_(False)
+    else:
+        with torch.device("meta"):
+            branch = OcclusionFormer.build(embedded_branch())
+        _fill(branch, weights / BRANCH_FILE)
     text, tokenizer = packaged_text_model(), packaged_tokenizer()
     return OcclusionFormerPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from occlusionformer.embedded.build import BACKBONE_FILE, BRANCH_FILE, embedded_pipeline
+from occlusionformer.embedded.build import BACKBONE_FILE, BRANCH_FILE, BRANCH_FOLDER, embedded_pipeline
 from occlusionformer.pipelines import PipelineGenerator
 
 
@@ -18,11 +18,12 @@ def load_embedded(argument: str | None) -> PipelineGenerator:
         pipeline = embedded_pipeline()
     else:
         folder = Path(argument)
+        trained = (folder / BRANCH_FOLDER).is_dir()
         missing = [name for name in (BACKBONE_FILE, BRANCH_FILE) if not (folder / name).is_file()]
-        if missing:
+        if missing and not trained:
             raise ValueError(
-                f"model: expected embedded:FOLDER with {BACKBONE_FILE} and {BRANCH_FILE}, "
-                f"got {argument!r} without {' and '.join(missing)}"
+                f"model: expected embedded:FOLDER with {BACKBONE_FILE} and {BRANCH_FILE}, or with {BRANCH_FOLDER}/ as "
+                f"training leaves it, got {argument!r} without {' and '.join(missing)}"
             )
         pipeline = embedded_pipeline(folder)
     pipeline.set_progress_bar_config(disable=True)

@@ -10,7 +10,7 @@ L image tokens, D channels, H heads, E channels of a head, F box features.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,9 +18,8 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from occlusionformer.layout import Layout
 from occlusionformer.methods.published_weights import adapter_tensors, block_indices, fill, required
-from occlusionformer.methods.slots import Slots, check_texts, fill_slots, fourier_features
+from occlusionformer.methods.slots import Slots, fourier_features, pack_slots, sequence_problems
 from occlusionformer.model.attention import attention, rotate_batch, rotation
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
@@ -29,11 +28,11 @@ from occlusionformer.model.method import (
     ForwardState,
     InstanceTexts,
     Method,
+    Packer,
     PreparedLayouts,
     StepInputs,
     TextNeeds,
 )
-from occlusionformer.tensors.grid import TokenGrid
 
 FOURIER_FREQUENCIES, FOURIER_BASE = 8, 100.0
 BOX_FEATURES = 4 * 2 * FOURIER_FREQUENCIES
@@ -177,17 +176,6 @@ class FeedForward(nn.Module):
         return output
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CreatiLayoutCondition:
-    """Slots and the text tokens of every instance, before the backbone's context embedder (N, G, text width)."""
-
-    slots: Slots
-    text_NGE: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> CreatiLayoutCondition:
-        return CreatiLayoutCondition(slots=self.slots.to(device, dtype), text_NGE=self.text_NGE.to(device, dtype))
-
-
 class CreatiLayout(Method):
     """SiamLayout over a Flux backbone.
 
@@ -240,34 +228,21 @@ class CreatiLayout(Method):
         )
         return fill(method, tensors, path)
 
-    def prepare(
-        self,
-        layouts: Sequence[Layout | None],
-        texts: InstanceTexts,
-        grid: TokenGrid,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype,
-    ) -> PreparedLayouts:
-        """texts.sequence_NSE: at least `instance_tokens` tokens of each caption; more are left out."""
-        check_texts(texts, self.texts, layouts, 0)
-        most = max([0, *(0 if layout is None else len(layout.instances) for layout in layouts)])
-        if self.config.null_slots and most > self.config.null_slots:
-            raise ValueError(f"instances: expected at most {self.config.null_slots} (null_slots), got {most}")
-        assert texts.sequence_NSE is not None
-        condition = CreatiLayoutCondition(
-            slots=fill_slots(layouts, least=self.config.null_slots),
-            text_NGE=texts.sequence_NSE[:, : self.config.instance_tokens],
-        )
-        return PreparedLayouts(
-            method=self, condition=condition, layouts=tuple(layouts), texts=texts, grid=grid, dtype=dtype
-        ).to(device)
+    def packer(self) -> Packer:
+        return partial(pack_slots, null_slots=self.config.null_slots)
+
+    def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
+        """texts.sequence_NSE holds at least `instance_tokens` tokens of each caption; more are left out."""
+        return sequence_problems(texts, count, self.config.instance_tokens)
 
     def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
         """Layout tokens, position tables and mask of one forward."""
-        condition: CreatiLayoutCondition = prepared.condition
-        slots = condition.slots.emptied() if inputs.side == "uncond" else condition.slots
-        layout_BMD = self.position_net(inputs.text_embedding(condition.text_NGE), slots)
+        slots, text_NGE = prepared.condition, prepared.texts.sequence_NSE
+        assert isinstance(slots, Slots)
+        assert text_NGE is not None
+        slots = slots.emptied() if inputs.side == "uncond" else slots
+        text_NGE = text_NGE[:, : self.config.instance_tokens]
+        layout_BMD = self.position_net(inputs.text_embedding(text_NGE), slots)
         grid, tokens = prepared.grid, self.config.instance_tokens
         if self.config.fixed_ids:
             place_M = torch.full((layout_BMD.shape[1],), -1.0, device=layout_BMD.device)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,10 +23,18 @@ from torch import Tensor, nn
 from occlusionformer.layout import Layout
 from occlusionformer.methods.eligen_weights import read_lora
 from occlusionformer.methods.published_weights import fill
-from occlusionformer.methods.slots import Slots, check_texts, fill_slots
+from occlusionformer.methods.slots import Slots, fill_slots, sequence_problems
 from occlusionformer.model.backbones.flux import DUAL_PATHS, SINGLE_PATHS, DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Linear, Streams, call
-from occlusionformer.model.method import ForwardState, InstanceTexts, Method, PreparedLayouts, StepInputs, TextNeeds
+from occlusionformer.model.method import (
+    ForwardState,
+    InstanceTexts,
+    Method,
+    Packer,
+    PreparedLayouts,
+    StepInputs,
+    TextNeeds,
+)
 from occlusionformer.tensors.grid import TokenGrid
 from occlusionformer.tensors.packing import layout_geometry
 from occlusionformer.tensors.sampling import region_at
@@ -64,18 +73,13 @@ def layer_sizes(width: int) -> dict[str, dict[str, tuple[int, int]]]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EligenCondition:
-    """Segments: their slots, their texts (N, G, text width), and the image tokens of each (B, K, L)."""
+    """Segments: their slots, and the image tokens of each (B, K, L)."""
 
     slots: Slots
-    text_NGE: Tensor
     covers_BKL: Tensor
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> EligenCondition:
-        return EligenCondition(
-            slots=self.slots.to(device, dtype),
-            text_NGE=self.text_NGE.to(device, dtype),
-            covers_BKL=self.covers_BKL.to(device),
-        )
+        return EligenCondition(slots=self.slots.to(device, dtype), covers_BKL=self.covers_BKL.to(device))
 
 
 class Eligen(Method):
@@ -133,43 +137,22 @@ class Eligen(Method):
         )
         return fill(method, _by_key(tensors), path)
 
-    def prepare(
-        self,
-        layouts: Sequence[Layout | None],
-        texts: InstanceTexts,
-        grid: TokenGrid,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype,
-    ) -> PreparedLayouts:
-        """texts.sequence_NSE: each caption as the global prompt is encoded, with as many tokens or fewer."""
-        check_texts(texts, self.texts, layouts, 0)
-        assert texts.sequence_NSE is not None
-        slots = fill_slots(layouts)
-        rows = [self._covers(layout, grid) for layout in layouts if layout is not None and layout.instances]
-        covers_NL = torch.cat([*rows, torch.zeros(0, grid.num_tokens, dtype=torch.bool)])
-        condition = EligenCondition(
-            slots=slots,
-            text_NGE=texts.sequence_NSE,
-            covers_BKL=slots.spread(covers_NL, covers_NL.new_zeros(grid.num_tokens)),
-        )
-        return PreparedLayouts(
-            method=self, condition=condition, layouts=tuple(layouts), texts=texts, grid=grid, dtype=dtype
-        ).to(device, dtype)
+    def packer(self) -> Packer:
+        return partial(pack_segments, rasteriser=self.config.rasteriser)
 
-    def _covers(self, layout: Layout, grid: TokenGrid) -> Tensor:
-        """Image tokens of every instance, (K, L) bool."""
-        if self.config.rasteriser == "area":
-            return layout_geometry(layout, grid, "area").attends_KL
-        return sampled_tokens(layout, grid)
+    def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
+        """texts.sequence_NSE holds each caption as the global prompt is encoded, with as many tokens or fewer."""
+        return sequence_problems(texts, count, 1)
 
     def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
         """The longer text sequence, its ids, and the mask."""
-        condition: EligenCondition = prepared.condition
+        condition, text_NGE = prepared.condition, prepared.texts.sequence_NSE
+        assert isinstance(condition, EligenCondition)
+        assert text_NGE is not None
         state = EligenState(self, self._delta_factor(prepared, inputs))
         if inputs.side == "uncond":
             return state
-        segments_BKGE = condition.slots.spread(condition.text_NGE, condition.text_NGE.new_zeros(()))
+        segments_BKGE = condition.slots.spread(text_NGE, text_NGE.new_zeros(()))
         prompt = inputs.encoder_hidden_states
         state.encoder_hidden_states = torch.cat([segments_BKGE.flatten(1, 2).to(prompt.dtype), prompt], 1)
         extra = segments_BKGE.shape[1] * segments_BKGE.shape[2]
@@ -254,6 +237,18 @@ def _softened(allowed_B1JJ: Tensor, segment_rows: int, prepared: PreparedLayouts
     texts = allowed_B1JJ.shape[-1] - prepared.grid.num_tokens
     mask[:, :, texts:, :segment_rows] = torch.tensor(prepared.strength).log()
     return mask.masked_fill(~allowed_B1JJ, -torch.inf)
+
+
+def pack_segments(layouts: Sequence[Layout | None], grid: TokenGrid, *, rasteriser: str) -> EligenCondition:
+    """Every instance's slot and image tokens."""
+    slots = fill_slots(layouts)
+    rows = [
+        layout_geometry(layout, grid, "area").attends_KL if rasteriser == "area" else sampled_tokens(layout, grid)
+        for layout in layouts
+        if layout is not None and layout.instances
+    ]
+    covers_NL = torch.cat([*rows, torch.zeros(0, grid.num_tokens, dtype=torch.bool)])
+    return EligenCondition(slots=slots, covers_BKL=slots.spread(covers_NL, covers_NL.new_zeros(grid.num_tokens)))
 
 
 def sampled_tokens(layout: Layout, grid: TokenGrid) -> Tensor:

@@ -10,8 +10,8 @@ text, C channels of a grounding token, F box features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,14 +19,20 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from occlusionformer.layout import Layout
-from occlusionformer.methods.slots import Slots, check_texts, fill_slots, fourier_features
+from occlusionformer.methods.slots import Slots, fourier_features, pack_slots
 from occlusionformer.model.attention import attention, rotate_batch, rotation
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
-from occlusionformer.model.method import ForwardState, InstanceTexts, Method, PreparedLayouts, StepInputs, TextNeeds
+from occlusionformer.model.method import (
+    ForwardState,
+    InstanceTexts,
+    Method,
+    Packer,
+    PreparedLayouts,
+    StepInputs,
+    TextNeeds,
+)
 from occlusionformer.tensors.files import CheckpointError, check_tensors
-from occlusionformer.tensors.grid import TokenGrid
 
 FOURIER_FREQUENCIES, FOURIER_BASE = 8, 100.0
 BOX_FEATURES = 4 * 2 * FOURIER_FREQUENCIES
@@ -121,17 +127,6 @@ class GatedSelfAttention(nn.Module):
         return image_BLD + factor * self.alpha_dense.tanh() * self.ff(self.norm2(image_BLD))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GligenCondition:
-    """Slots and the pooled text of every instance."""
-
-    slots: Slots
-    text_NP: Tensor
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> GligenCondition:
-        return GligenCondition(slots=self.slots.to(device, dtype), text_NP=self.text_NP.to(device, dtype))
-
-
 class Gligen(Method):
     """Gated self-attention over a Flux backbone.
 
@@ -166,31 +161,22 @@ class Gligen(Method):
         self.dual, self.single = layers(dual_blocks), layers(single_blocks)
         self.negative = "null" if null_slots else "none"
 
-    def prepare(
-        self,
-        layouts: Sequence[Layout | None],
-        texts: InstanceTexts,
-        grid: TokenGrid,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype,
-    ) -> PreparedLayouts:
-        """texts.pooled_NP: one vector of each caption."""
-        check_texts(texts, self.texts, layouts, self.config.pooled_dim)
-        most = max([0, *(0 if layout is None else len(layout.instances) for layout in layouts)])
-        if self.config.null_slots and most > self.config.null_slots:
-            raise ValueError(f"instances: expected at most {self.config.null_slots} (null_slots), got {most}")
-        assert texts.pooled_NP is not None
-        condition = GligenCondition(slots=fill_slots(layouts, least=self.config.null_slots), text_NP=texts.pooled_NP)
-        return PreparedLayouts(
-            method=self, condition=condition, layouts=tuple(layouts), texts=texts, grid=grid, dtype=dtype
-        ).to(device, dtype)
+    def packer(self) -> Packer:
+        return partial(pack_slots, null_slots=self.config.null_slots)
+
+    def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
+        """texts.pooled_NP holds one vector of each caption."""
+        expected = (count, self.config.pooled_dim)
+        given = None if texts.pooled_NP is None else tuple(texts.pooled_NP.shape)
+        return [] if given == expected else [f"pooled text: expected one row per instance, {expected}, got {given}"]
 
     def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
         """Grounding tokens, position tables and mask of one forward."""
-        condition: GligenCondition = prepared.condition
-        slots = condition.slots.emptied() if inputs.side == "uncond" else condition.slots
-        tokens_BKC = self.position_net(condition.text_NP, slots)
+        slots, text_NP = prepared.condition, prepared.texts.pooled_NP
+        assert isinstance(slots, Slots)
+        assert text_NP is not None
+        slots = slots.emptied() if inputs.side == "uncond" else slots
+        tokens_BKC = self.position_net(text_NP, slots)
         grid = prepared.grid
         return GligenState(
             self,

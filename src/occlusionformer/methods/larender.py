@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 import torch
@@ -25,10 +26,18 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from occlusionformer.layout import Layout
-from occlusionformer.methods.slots import Slots, check_texts, fill_slots
+from occlusionformer.methods.slots import Slots, fill_slots, sequence_problems
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Attention, Streams
-from occlusionformer.model.method import ForwardState, InstanceTexts, Method, PreparedLayouts, StepInputs, TextNeeds
+from occlusionformer.model.method import (
+    ForwardState,
+    InstanceTexts,
+    Method,
+    Packer,
+    PreparedLayouts,
+    StepInputs,
+    TextNeeds,
+)
 from occlusionformer.tensors.grid import TokenGrid
 from occlusionformer.tensors.packing import layout_geometry
 from occlusionformer.tensors.planes import Schedule, contributions, densities, normalised, stretched
@@ -39,13 +48,12 @@ QUERIES_AT_ONCE = 512
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaRenderCondition:
-    """Planes: slots, texts (N, G, text width), coverage (B, Q, L), order (B, Q, Q), alpha (B, Q), who attends to what.
+    """Planes: slots, coverage (B, Q, L), order (B, Q, Q), alpha (B, Q), who attends to what.
 
     in_front_BQQ[i, j]: plane j is in front of plane i. An empty slot covers nothing and is opaque to nobody.
     """
 
     slots: Slots
-    text_NGE: Tensor
     coverage_BQL: Tensor
     in_front_BQQ: Tensor
     alpha_BQ: Tensor
@@ -54,7 +62,6 @@ class LaRenderCondition:
         fine = torch.promote_types(dtype, torch.float32)
         return LaRenderCondition(
             slots=self.slots.to(device, dtype),
-            text_NGE=self.text_NGE.to(device, dtype),
             coverage_BQL=self.coverage_BQL.to(device, fine),
             in_front_BQQ=self.in_front_BQQ.to(device, fine),
             alpha_BQ=self.alpha_BQ.to(device, fine),
@@ -96,44 +103,20 @@ class LaRender(Method):
             raise ValueError("\n".join(problems))
         self.register_buffer("density", -torch.log1p(-torch.tensor(alpha)))
 
-    def prepare(
-        self,
-        layouts: Sequence[Layout | None],
-        texts: InstanceTexts,
-        grid: TokenGrid,
-        *,
-        device: torch.device | str,
-        dtype: torch.dtype,
-    ) -> PreparedLayouts:
-        """texts.sequence_NSE: each caption as the global prompt is encoded, with as many tokens."""
-        check_texts(texts, self.texts, layouts, 0)
-        assert texts.sequence_NSE is not None
-        slots = fill_slots(layouts)
-        batch, planes = len(layouts), slots.index_BK.shape[1] + 1
-        coverage = torch.zeros(batch, planes, grid.num_tokens, dtype=torch.float64)
-        coverage[:, -1] = 1
-        in_front = torch.zeros(batch, planes, planes, dtype=torch.bool)
-        in_front[:, -1, :-1] = slots.present_BK
-        alpha = torch.zeros(batch, planes, dtype=torch.float64)
-        alpha[:, -1] = self.config.alpha
-        for picture, layout in enumerate(layouts):
-            if layout is not None and layout.instances:
-                geometry, count = layout_geometry(layout, grid, "area"), len(layout.instances)
-                coverage[picture, :count] = geometry.coverage_KL.double()
-                in_front[picture, :count, :count] = geometry.in_front_KK
-                alpha[picture, :count] = self.config.alpha * geometry.opacity_K.double()
-        condition = LaRenderCondition(
-            slots=slots, text_NGE=texts.sequence_NSE, coverage_BQL=coverage, in_front_BQQ=in_front, alpha_BQ=alpha
-        )
-        return PreparedLayouts(
-            method=self, condition=condition, layouts=tuple(layouts), texts=texts, grid=grid, dtype=dtype
-        ).to(device, dtype)
+    def packer(self) -> Packer:
+        return partial(pack_planes, alpha=self.config.alpha)
+
+    def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
+        """texts.sequence_NSE holds each caption as the global prompt is encoded, with as many tokens."""
+        return sequence_problems(texts, count, 1)
 
     def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
         """The longer text sequence and the densities of this noise level."""
-        condition: LaRenderCondition = prepared.condition
+        condition, text_NGE = prepared.condition, prepared.texts.sequence_NSE
+        assert isinstance(condition, LaRenderCondition)
+        assert text_NGE is not None
         prompt = inputs.encoder_hidden_states
-        segments_BKGE = condition.slots.spread(condition.text_NGE, condition.text_NGE.new_zeros(()))
+        segments_BKGE = condition.slots.spread(text_NGE, text_NGE.new_zeros(()))
         if segments_BKGE.shape[2] != prompt.shape[1]:
             raise ValueError(
                 f"text sequences: expected {prompt.shape[1]} tokens as the prompt has, got {segments_BKGE.shape[2]}"
@@ -230,6 +213,25 @@ class LaRenderState(ForwardState):
         rows = weight_BQL[:, :-1, :tokens].flatten(0, 1)
         order = slots.index_BK.flatten().argsort(stable=True)
         return rows[order[: len(slots.box_N4)]]
+
+
+def pack_planes(layouts: Sequence[Layout | None], grid: TokenGrid, *, alpha: float) -> LaRenderCondition:
+    """Coverage, order and opacity of every instance's plane, and of the global prompt's behind them."""
+    slots = fill_slots(layouts)
+    batch, planes = len(layouts), slots.index_BK.shape[1] + 1
+    coverage = torch.zeros(batch, planes, grid.num_tokens, dtype=torch.float64)
+    coverage[:, -1] = 1
+    in_front = torch.zeros(batch, planes, planes, dtype=torch.bool)
+    in_front[:, -1, :-1] = slots.present_BK
+    opacity = torch.zeros(batch, planes, dtype=torch.float64)
+    opacity[:, -1] = 1
+    for picture, layout in enumerate(layouts):
+        if layout is not None and layout.instances:
+            geometry, count = layout_geometry(layout, grid, "area"), len(layout.instances)
+            coverage[picture, :count] = geometry.coverage_KL.double()
+            in_front[picture, :count, :count] = geometry.in_front_KK
+            opacity[picture, :count] = geometry.opacity_K.double()
+    return LaRenderCondition(slots=slots, coverage_BQL=coverage, in_front_BQQ=in_front, alpha_BQ=alpha * opacity)
 
 
 def split_attention(

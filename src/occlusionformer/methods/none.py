@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from diffusers.configuration_utils import register_to_config
 
 from occlusionformer.layout import Layout
@@ -19,6 +20,8 @@ class NoLayout(Method):
     @register_to_config
     def __init__(self) -> None:
         super().__init__()
+        # diffusers cannot load a module without any tensor.
+        self.register_buffer("nothing", torch.zeros(1))
 
     def packer(self) -> Packer:
         """Nothing to pack."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from occlusionformer.model.method import Method
+from occlusionformer.tensors.files import CheckpointError, read_json
 
 ENTRY_POINT_GROUP = "occlusionformer.methods"
 """An entry point names a subclass of Method; other packages may add theirs."""
@@ -46,3 +48,17 @@ def method_class(name: str) -> type[Method]:
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise TypeError(f"method: entry point {name!r} names {found!r}, which is no Method")
     return found
+
+
+def load_method(folder: Path) -> Method:
+    """A method as `save_pretrained` or a training run wrote it: its class by the name in config.json.
+
+    CheckpointError for a folder without one, for a class that no method here has, and for damaged weights.
+    """
+    name = read_json(folder / "config.json").get("_class_name")
+    for known in OURS:
+        found = method_class(known)
+        if found.__name__ == name:
+            method: Method = found.from_pretrained(folder)
+            return method
+    raise CheckpointError(folder / "config.json", [f"_class_name: expected a layout method, got {name!r}"])

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from occlusionformer.layout import Layout
-from occlusionformer.model.method import InstanceTexts, TextNeeds
+from occlusionformer.model.method import InstanceTexts
+from occlusionformer.tensors.grid import TokenGrid
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,22 +79,25 @@ def fill_slots(layouts: Sequence[Layout | None], least: int = 0) -> Slots:
     )
 
 
-def check_texts(texts: InstanceTexts, needs: TextNeeds, layouts: Sequence[Layout | None], pooled_width: int) -> None:
-    """ValueError with everything about the texts that does not fit the layouts and what a method reads."""
-    count = sum(0 if layout is None else len(layout.instances) for layout in layouts)
-    problems = []
-    if needs.pooled and (texts.pooled_NP is None or tuple(texts.pooled_NP.shape) != (count, pooled_width)):
-        got = "none" if texts.pooled_NP is None else tuple(texts.pooled_NP.shape)
-        problems.append(f"pooled text: expected one row per instance, {(count, pooled_width)}, got {got}")
-    if needs.sequence_tokens:
-        sequence = texts.sequence_NSE
-        least = needs.sequence_tokens if isinstance(needs.sequence_tokens, int) else 1
-        if sequence is None or sequence.ndim != 3 or len(sequence) != count or sequence.shape[1] < least:
-            got = "none" if sequence is None else tuple(sequence.shape)
-            wanted = f"one of at least {least} tokens per instance, ({count}, tokens, width)"
-            problems.append(f"text sequences: expected {wanted}, got {got}")
-    if problems:
-        raise ValueError("\n".join(problems))
+def pack_slots(layouts: Sequence[Layout | None], grid: TokenGrid, *, null_slots: int) -> Slots:
+    """The instances in slots, of which `null_slots` attend even when empty. ValueError for more instances than those.
+
+    null_slots 0: as many as the fullest picture needs, and none attends when empty.
+    """
+    most = max([0, *(0 if layout is None else len(layout.instances) for layout in layouts)])
+    if null_slots and most > null_slots:
+        raise ValueError(f"instances: expected at most {null_slots} (null_slots), got {most}")
+    return fill_slots(layouts, least=null_slots)
+
+
+def sequence_problems(texts: InstanceTexts, count: int, least: int) -> list[str]:
+    """What is wrong with the text sequences of so many instances, of which a method reads `least` tokens."""
+    sequence = texts.sequence_NSE
+    if sequence is not None and sequence.ndim == 3 and len(sequence) == count and sequence.shape[1] >= least:
+        return []
+    got = "none" if sequence is None else tuple(sequence.shape)
+    wanted = f"one of at least {least} tokens per instance, ({count}, tokens, width)"
+    return [f"text sequences: expected {wanted}, got {got}"]
 
 
 def fourier_features(values_NC: Tensor, frequencies: int, base: float) -> Tensor:

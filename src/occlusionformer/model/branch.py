@@ -20,6 +20,7 @@ from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
 from occlusionformer.model.block import BranchStep, DualLayoutBlock, LayoutBlockOutput, SingleLayoutBlock
 from occlusionformer.model.config import BackboneShape, BranchConfig
+from occlusionformer.model.delta import LowRankDelta
 from occlusionformer.model.embed import LayoutEmbedder, box_features, fourier
 from occlusionformer.model.method import (
     Carried,
@@ -134,6 +135,15 @@ class OcclusionBranch(Method):
             return_masks=prepared.want_masks,
             return_weights=prepared.want_weights,
         )
+
+    def figures(self) -> dict[str, float]:
+        """lora_norm: Frobenius norm of all low-rank deltas together, without forming them."""
+        squares = [
+            ((delta.up.weight.T @ delta.up.weight) * (delta.down.weight @ delta.down.weight.T)).sum() * delta.scale**2
+            for delta in self.modules()
+            if isinstance(delta, LowRankDelta)
+        ]
+        return {"lora_norm": float(torch.stack(squares).sum().clamp_min(0).sqrt())} if squares else {}
 
 
 class BranchState(ForwardState):

@@ -295,9 +295,11 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             instance_embeds = self.encode_layouts(
                 layouts, self.branch.texts, prompt_tokens=reading[0], lora_scale=reading[1]
             )
-        given = next(x for x in (instance_embeds.pooled_NP, instance_embeds.sequence_NSE) if x is not None)
-        check_dtype(self.branch, given)
-        prepared = self.branch.prepare(layouts, instance_embeds, grid, device=self._execution_device, dtype=given.dtype)
+        read = [x for x in (instance_embeds.pooled_NP, instance_embeds.sequence_NSE) if x is not None]
+        dtype = read[0].dtype if read else self.transformer.dtype
+        if read:
+            check_dtype(self.branch, read[0])
+        prepared = self.branch.prepare(layouts, instance_embeds, grid, device=self._execution_device, dtype=dtype)
         return replace(
             prepared,
             strength=settings.strength,

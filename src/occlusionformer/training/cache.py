@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from occlusionformer.layout import write_atomic
+from occlusionformer.model import InstanceTexts
 from occlusionformer.tensors.files import CheckpointError, open_safetensors
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.encoder import Encoder
@@ -35,7 +36,16 @@ class Encoded:
     tokens_LC: Tensor
     prompt_SE: Tensor
     pooled_P: Tensor
-    captions_KP: Tensor
+    texts: InstanceTexts
+    """What the method reads of the instances."""
+
+    def named(self) -> dict[str, Tensor]:
+        """The tensors there are, by name."""
+        parts = {
+            "tokens_LC": self.tokens_LC, "prompt_SE": self.prompt_SE, "pooled_P": self.pooled_P,
+            "captions_KP": self.texts.pooled_NP, "captions_KSE": self.texts.sequence_NSE,
+        }  # fmt: skip
+        return {name: value.detach().cpu().contiguous().clone() for name, value in parts.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,21 @@ class EncodedSamples:
         shard = shard_of(draw)
         file = self._shard(shard)
         try:
-            return Encoded(**{name: file.get_tensor(f"{draw.index}.{name}") for name in Encoded.__slots__})
-        except SafetensorError as error:
+            found = {name: file.get_tensor(f"{draw.index}.{name}") for name in self.held(file, draw)}
+            return Encoded(
+                tokens_LC=found["tokens_LC"],
+                prompt_SE=found["prompt_SE"],
+                pooled_P=found["pooled_P"],
+                texts=InstanceTexts(pooled_NP=found.get("captions_KP"), sequence_NSE=found.get("captions_KSE")),
+            )
+        except (SafetensorError, KeyError) as error:
             raise CheckpointError(self.path(shard), [f"{draw.index}: {error}"]) from error
+
+    @staticmethod
+    def held(file: Any, draw: Draw) -> list[str]:
+        """Names of the tensors that a shard holds of one sample."""
+        prefix = f"{draw.index}."
+        return [key.removeprefix(prefix) for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 (no mapping)
 
     def _shard(self, shard: int) -> Any:
         if shard not in self._open:
@@ -103,7 +125,7 @@ def fill(
         tensors: dict[str, Tensor] = {}
         for draw in its_draws:
             encoded = _encode(examples, encoder, draw)
-            tensors |= {f"{draw.index}.{name}": getattr(encoded, name) for name in Encoded.__slots__}
+            tensors |= {f"{draw.index}.{name}": value for name, value in encoded.named().items()}
         write_atomic(cache.path(shard), save(tensors, metadata={"origin": cache.origin}))
 
 
@@ -112,7 +134,9 @@ def _encode(examples: Examples, encoder: Encoder, draw: Draw) -> Encoded:
     batch = examples.collate([examples[draw]])
     prompt, pooled = encoder.prompts(batch.prompts)
     dtype = encoder.pipeline.vae.dtype
-    captions = encoder.captions(batch.captions) if batch.captions else pooled[:0]
-    parts = (encoder.tokens(batch.pixels_BCHW)[0].to(dtype), prompt[0], pooled[0], captions)
-    tokens, sequence, whole, single = (part.detach().cpu().contiguous().clone() for part in parts)
-    return Encoded(tokens_LC=tokens, prompt_SE=sequence, pooled_P=whole, captions_KP=single)
+    return Encoded(
+        tokens_LC=encoder.tokens(batch.pixels_BCHW)[0].to(dtype),
+        prompt_SE=prompt[0],
+        pooled_P=pooled[0],
+        texts=encoder.captions(batch.captions),
+    )

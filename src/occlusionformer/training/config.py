@@ -5,15 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from occlusionformer.data.scenes import SceneSpec
-
-
-class Settings(BaseModel):
-    """A frozen group of settings; unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from occlusionformer.training.method_settings import MethodSettings, OcclusionFormerSettings, Settings
 
 
 class ModelConfig(Settings):
@@ -25,12 +20,13 @@ class ModelConfig(Settings):
     base: str | None = None
     """Folder or hub id of the FLUX pipeline."""
     init_from: str | None = None
-    """packaged; a folder with branch.safetensors, and backbone.safetensors where the backbone is trained too; or the
-    checkpoint.pt of a plain loop."""
+    """packaged, or a folder with the parts as a run exports them: branch.safetensors, backbone.safetensors. A part that
+    is trained and stored there starts from it; a frozen backbone of the small families has to be there."""
+    init_parts: Literal["all", "backbone", "branch"] = "all"
+    """Which parts are taken from there; backbone: a fresh method over a stored backbone."""
     train_backbone: bool
-    lora_rank: int = Field(ge=0)
-    density: Literal["learned", "static"] = "learned"
-    """static: one learned vector for each layout block, the paper's ablation."""
+    method: MethodSettings = OcclusionFormerSettings()
+    """The layout method, by name; `--set model.method=gligen` takes its defaults."""
     frozen_dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the parts that are not trained; what is trained stays float32."""
     guidance: float | None = None
@@ -107,6 +103,14 @@ class ObjectiveConfig(Settings):
     """t -> s t / (1 + (s - 1) t), as samplers of large pictures do."""
     time_floor: float = Field(default=0.5, gt=0, le=1)
     """A model that predicts the picture is weighed by 1 / max(t, floor)^2; times below would take over the loss."""
+    pure_noise: float = Field(default=0.0, ge=0, le=1)
+    """Share of the pictures drawn from noise alone, as the first step of sampling does."""
+    hidden_weight: float = Field(default=0.0, ge=0)
+    """Weight, in tokens, of every object's visible part whatever its size, so that what little is seen of a hidden
+    object counts as much as a whole one; 0: every token counts the same."""
+    least_likeness: float = Field(default=1.0, ge=-1, le=1)
+    """Captions' pooled vectors are turned away, towards others of the batch and anywhere, until their cosine to what
+    they were is as low as this: a word never seen lies as far from those that were. 1: not at all."""
     fixed_noise: bool = False
     """Draw time and noise once for every sample instead of every time: what is left then can be learned by heart."""
 
@@ -155,6 +159,8 @@ class SavingConfig(Settings):
     every: int = Field(ge=1)
     """Steps."""
     keep: int = Field(default=2, ge=1)
+    last_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the last weights in what is exported; the rest are the averages."""
 
 
 class LoggingConfig(Settings):

@@ -5,12 +5,12 @@ Legend: B samples, L tokens, C channels of a token, N instances, P pooled width,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from occlusionformer.model import InstanceTexts, PreparedLayouts
+from occlusionformer.model import InstanceTexts, PreparedLayouts, TextNeeds
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.training.examples import Batch
 from occlusionformer.training.objective import Conditions
@@ -24,7 +24,7 @@ class Encoder:
 
     def __init__(self, pipeline: OcclusionFormerPipeline, guidance: float | None, device: torch.device) -> None:
         self.pipeline, self.guidance, self.device = pipeline, guidance, device
-        self._captions: dict[str, Tensor] = {}
+        self._captions: dict[str, tuple[Tensor | None, Tensor | None]] = {}
 
     @property
     def pixels_per_token(self) -> int:
@@ -51,17 +51,39 @@ class Encoder:
         return sequence, pooled
 
     @torch.no_grad()
-    def captions(self, captions: Sequence[str]) -> Tensor:
-        """Pooled texts of instances, (N, P)."""
+    def captions(self, captions: Sequence[str]) -> InstanceTexts:
+        """What the method reads of instances, one row for each; equal texts are encoded once."""
         unknown = [text for text in dict.fromkeys(captions) if text not in self._captions]
+        if len(self._captions) + len(unknown) > KNOWN_CAPTIONS:
+            self._captions.clear()
+            unknown = list(dict.fromkeys(captions))
         if unknown:
-            known = len(self._captions)
-            if known + len(unknown) > KNOWN_CAPTIONS:
-                self._captions.clear()
-                unknown = list(dict.fromkeys(captions))
-            rows = self.pipeline.encode_instances(unknown, device=self.device)
-            self._captions.update(zip(unknown, rows, strict=True))
-        return torch.stack([self._captions[text] for text in captions])
+            self._captions |= dict(zip(unknown, self._encoded(unknown), strict=True))
+        rows = [self._captions[text] for text in captions]
+        return InstanceTexts(
+            pooled_NP=self._stacked([pooled for pooled, _ in rows], self.needs.pooled),
+            sequence_NSE=self._stacked([sequence for _, sequence in rows], bool(self.needs.sequence_tokens)),
+        )
+
+    @property
+    def needs(self) -> TextNeeds:
+        """What the method reads of every instance."""
+        return self.pipeline.branch.texts
+
+    def _encoded(self, texts: list[str]) -> Iterator[tuple[Tensor | None, Tensor | None]]:
+        """Pooled vector and sequence of each text, None where the method does not read them."""
+        none = [None] * len(texts)
+        tokens = self.needs.sequence_tokens
+        tokens = self.pipeline.config.max_sequence_length if tokens == "prompt" else tokens
+        pooled = self.pipeline.encode_instances(texts, device=self.device) if self.needs.pooled else none
+        sequence = self.pipeline.encode_instance_sequences(texts, tokens, device=self.device) if tokens else none
+        return zip(pooled, sequence, strict=True)
+
+    def _stacked(self, rows: list[Tensor | None], wanted: bool) -> Tensor | None:
+        if not wanted:
+            return None
+        found = [row for row in rows if row is not None]
+        return torch.stack(found) if found else torch.zeros(0, device=self.device)
 
     def clean(self, batch: Batch) -> Tensor:
         """The pictures of a batch as tokens, read from the cache where there is one."""
@@ -72,11 +94,11 @@ class Encoder:
     def conditions(self, batch: Batch) -> Conditions:
         if batch.encoded is None:
             prompt, pooled = self.prompts(batch.prompts)
-            text_NP = self.captions(batch.captions)
+            texts = self.captions(batch.captions)
         else:
             prompt = torch.stack([item.prompt_SE for item in batch.encoded]).to(self.device)
             pooled = torch.stack([item.pooled_P for item in batch.encoded]).to(self.device)
-            text_NP = torch.cat([item.captions_KP for item in batch.encoded]).to(self.device)
+            texts = joined([item.texts for item in batch.encoded])
         count, grid = len(batch.draws), batch.grid
         guidance = self.guidance if self.pipeline.transformer.config.guidance_embeds else None
         return Conditions(
@@ -84,9 +106,9 @@ class Encoder:
             pooled_BP=pooled.float(),
             layout=PreparedLayouts(
                 method=self.pipeline.branch,
-                condition=batch.condition.to(self.device, torch.float32),
+                condition=None if batch.condition is None else batch.condition.to(self.device, torch.float32),
                 layouts=batch.layouts,
-                texts=InstanceTexts(pooled_NP=text_NP.float()),
+                texts=texts.to(self.device, torch.float32),
                 grid=grid,
                 dtype=torch.float32,
             ),
@@ -95,3 +117,12 @@ class Encoder:
             ),
             guidance_B=None if guidance is None else torch.full((count,), guidance, device=self.device),
         )
+
+
+def joined(texts: Sequence[InstanceTexts]) -> InstanceTexts:
+    """The rows of several samples, one after the other."""
+    pooled = [item.pooled_NP for item in texts if item.pooled_NP is not None]
+    sequences = [item.sequence_NSE for item in texts if item.sequence_NSE is not None]
+    return InstanceTexts(
+        pooled_NP=torch.cat(pooled) if pooled else None, sequence_NSE=torch.cat(sequences) if sequences else None
+    )

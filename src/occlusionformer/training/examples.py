@@ -118,7 +118,7 @@ class Examples(Dataset):
             draws=tuple(item.draw for item in examples),
             pixels_BCHW=torch.stack([item.pixels_CHW for item in examples]),
             layouts=layouts,
-            condition=self.packer(layouts, grid).to("cpu", torch.float32),
+            condition=None if (packed := self.packer(layouts, grid)) is None else packed.to("cpu", torch.float32),
             grid=grid,
             prompts=tuple(item.prompt for item in examples),
             mask_NL=torch.cat([item.mask_KL for item in examples]),

@@ -35,6 +35,8 @@ class Inputs:
     noise_BLC: Tensor
     time_B: Tensor
     mask_NL: Tensor
+    seen_NL: Tensor
+    sample_N: Tensor
     conditions: Conditions
 
 
@@ -65,7 +67,10 @@ class Objective(nn.Module):
         noisy = flow.interpolate(inputs.clean_BLC, inputs.noise_BLC, inputs.time_B)
         output = self.predict(noisy, inputs.time_B, inputs.conditions, masks=aligned)
         target = flow.velocity_target(inputs.clean_BLC, inputs.noise_BLC)
-        flow_B = (output.velocity_BLC.float() - target).square().mean((1, 2))
+        error_BL = (output.velocity_BLC.float() - target).square().mean(2)
+        if self.settings.hidden_weight:
+            error_BL = error_BL * token_weights(inputs, self.settings.hidden_weight)
+        flow_B = error_BL.mean(1)
         if self.predicts_sample:
             # An error of the picture is t times one of the velocity; below the floor it weighs no more than there.
             flow_B = flow_B * (inputs.time_B / inputs.time_B.clamp_min(self.settings.time_floor)) ** 2
@@ -96,3 +101,11 @@ class Objective(nn.Module):
         return Prediction(
             velocity_BLC=velocity_BLC, mask_logits=layout.report.mask_logits, weights=layout.report.weights
         )
+
+
+def token_weights(inputs: Inputs, hidden: float) -> Tensor:
+    """One for every token, and `hidden` tokens' worth for every object over what is seen of it; mean 1, (B, L)."""
+    share_NL = inputs.seen_NL / inputs.seen_NL.sum(1, keepdim=True).clamp_min(1.0)
+    weight_BL = torch.ones(inputs.clean_BLC.shape[:2], dtype=share_NL.dtype, device=share_NL.device)
+    weight_BL = weight_BL.index_add(0, inputs.sample_N, hidden * share_NL)
+    return weight_BL / weight_BL.mean(1, keepdim=True)

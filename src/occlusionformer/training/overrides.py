@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from occlusionformer.layout.problems import Problem, one_of, problems_of, shown
 from occlusionformer.training.config import RunConfig, Settings
+from occlusionformer.training.method_settings import SETTINGS_OF, defaults_of
 
 Config = TypeVar("Config", bound=Settings)
 
@@ -46,9 +47,20 @@ def _assign(values: dict[str, Any], line: str) -> str | None:
         return f"{path}: unknown setting; expected a path that starts with {one_of(values)}"
     if name not in group:
         return f"{path}: unknown setting; expected {one_of(group)}"
+    if path == "model.method":
+        return _choose_method(group, text)
     if isinstance(group[name], dict):
         return f"{path}: expected one of its settings, {one_of(f'{path}.{inner}' for inner in group[name])}"
     group[name] = _parsed(text)
+    return None
+
+
+def _choose_method(model: dict[str, Any], text: str) -> str | None:
+    """All settings of the method, at their defaults."""
+    try:
+        model["method"] = defaults_of(text.strip('"'))
+    except KeyError:
+        return f"model.method: expected {one_of(SETTINGS_OF)}, got {shown(text)}"
     return None
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from occlusionformer.model import Method, OcclusionBranch
-from occlusionformer.model.delta import LowRankDelta
+from occlusionformer.model import OcclusionBranch
 from occlusionformer.model.density import Density
 from occlusionformer.tensors import flow
 from occlusionformer.training.encoder import Encoder
@@ -55,7 +54,7 @@ class Probe:
         """error: mean squared error of the pictures predicted from pure noise, where an instance fills a token;
         mask_iou: of masks predicted at half noise, mean over instances; order_accuracy: share of overlapping pairs
         whose overlap is nearer to the picture when predicted with its order than with every order reversed (one half:
-        order means nothing); density and lora_norm: far from their first values, or not?
+        order means nothing); density: far from its first values, or not? The method's own figures follow.
         """
         generator = torch.Generator().manual_seed(SEED)
         errors, ious, wins, densities = [], [], [], []
@@ -70,7 +69,7 @@ class Probe:
             densities.append(densities_of(objective, conditions))
             ious.append(predicted_iou(objective, clean, noise, conditions, batch.mask_NL.to(clean.device)))
         density, iou, won = torch.cat(densities), torch.cat(ious), torch.cat(wins)
-        figures = {"probe_error": torch.cat(errors).mean(), "lora_norm": lora_norm(objective.branch)}
+        figures: dict[str, Tensor | float] = {"probe_error": torch.cat(errors).mean(), **objective.branch.figures()}
         if len(density):
             figures |= {"density_mean": density.mean(), "density_min": density.min(), "density_max": density.max()}
         if len(iou):
@@ -149,14 +148,3 @@ def densities_of(objective: Objective, conditions: Conditions) -> Tensor:
     embedding = objective.backbone.time_embedding(time_N, guidance, text_NP)
     found = [module(embedding).mean(1) for module in branch.modules() if isinstance(module, Density)]
     return torch.cat(found) if found else embedding.new_zeros(0)
-
-
-def lora_norm(branch: Method) -> Tensor:
-    """Frobenius norm of all low-rank deltas together, without forming them."""
-    squares = [
-        ((delta.up.weight.T @ delta.up.weight) * (delta.down.weight @ delta.down.weight.T)).sum() * delta.scale**2
-        for delta in branch.modules()
-        if isinstance(delta, LowRankDelta)
-    ]
-    total = torch.stack(squares).sum() if squares else torch.zeros(())
-    return total.clamp_min(0).sqrt()

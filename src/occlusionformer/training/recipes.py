@@ -18,6 +18,7 @@ from occlusionformer.training.config import (
     RunConfig,
     SavingConfig,
 )
+from occlusionformer.training.method_settings import OcclusionFormerSettings
 from occlusionformer.training.overrides import SettingsError
 
 EMBEDDED_CANVAS = 128
@@ -45,7 +46,6 @@ def paper() -> RunConfig:
             family="flux",
             base="black-forest-labs/FLUX.1-dev",
             train_backbone=False,
-            lora_rank=4,
             frozen_dtype="bfloat16",
             guidance=1.0,
         ),
@@ -77,7 +77,7 @@ def embedded() -> RunConfig:
         recipe="embedded",
         steps=125_000,
         batch=8,
-        model=ModelConfig(family="embedded", train_backbone=True, lora_rank=16),
+        model=ModelConfig(family="embedded", train_backbone=True, method=OcclusionFormerSettings(lora_rank=16)),
         data=DataConfig(canvas=EMBEDDED_CANVAS, scenes=SceneSpec(size=EMBEDDED_CANVAS), dropped_order=0.05),
         objective=ObjectiveConfig(align_weight=0.05, time_mean=1.5, time_floor=0.5),
         optimizer=OptimizerConfig(
@@ -118,7 +118,7 @@ def overfit() -> RunConfig:
         recipe="overfit",
         steps=160,
         batch=8,
-        model=ModelConfig(family="tiny", train_backbone=False, lora_rank=4, guidance=1.0),
+        model=ModelConfig(family="tiny", train_backbone=False, guidance=1.0),
         data=DataConfig(
             canvas=TINY_CANVAS,
             scenes=SceneSpec(size=TINY_CANVAS, min_instances=2, max_instances=3, smallest=0.5, largest=0.85),

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from occlusionformer.layout import write_atomic
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.tensors.files import CheckpointError, check_tensors
+from occlusionformer.training.build import build_pipeline
 from occlusionformer.training.cache import EncodedSamples, fill, origin_of
 from occlusionformer.training.checkpoint import (
     Checkpoint,
@@ -31,11 +32,12 @@ from occlusionformer.training.checkpoint import (
     set_aside,
 )
 from occlusionformer.training.config import RunConfig
+from occlusionformer.training.data_plan import data_plan
 from occlusionformer.training.encoder import Encoder
 from occlusionformer.training.examples import Batch, Examples
-from occlusionformer.training.export import export
+from occlusionformer.training.export import export, exported
 from occlusionformer.training.logbook import Logbook, check_trackers
-from occlusionformer.training.objective import Inputs, Objective
+from occlusionformer.training.objective import Conditions, Inputs, Objective
 from occlusionformer.training.optimizer import Average, build_optimizers, rate, set_rates
 from occlusionformer.training.overrides import SettingsError
 from occlusionformer.training.pictures import draw_samples, sheet
@@ -43,8 +45,6 @@ from occlusionformer.training.probe import Probe
 from occlusionformer.training.randomness import Randomness
 from occlusionformer.training.resuming import CHECKPOINTS, RunResult, find_checkpoint
 from occlusionformer.training.sampler import Division, Parts
-from occlusionformer.training.sources import material
-from occlusionformer.training.trainee import build_pipeline
 
 CONFIG = "run.json"
 
@@ -52,7 +52,7 @@ OnReport = Callable[[int, dict[str, float]], None]
 
 
 @dataclass
-class Tally:
+class StepStats:
     """What happened since the last report."""
 
     flow: list[Tensor] = field(default_factory=list)
@@ -92,7 +92,7 @@ class Trainer:
         self.pipeline.to(self.accelerator.device)
         if config.execution.gradient_checkpointing:
             self.pipeline.transformer.enable_gradient_checkpointing()
-        self.material = material(config)
+        self.data = data_plan(config)
         self.encoder = Encoder(self.pipeline, config.model.guidance, self.accelerator.device)
         self.examples = self._examples()
         self.randomness = Randomness(config.seed, config.objective)
@@ -116,6 +116,9 @@ class Trainer:
         pipeline, config = self.pipeline, self.config
         objective = Objective(pipeline.transformer, pipeline.branch, config.objective)
         trainable = {name: p for name, p in objective.named_parameters() if p.requires_grad}
+        if not trainable:
+            name = config.model.method.name
+            raise SettingsError([f"model: expected something to train, got method {name} over a frozen backbone"])
         optimizers = build_optimizers(trainable, config.optimizer)
         self.objective = objective
         self.model, *self.optimizers = self.accelerator.prepare(objective, *optimizers)
@@ -126,7 +129,7 @@ class Trainer:
     def _examples(self) -> Examples:
         config, pipeline = self.config, self.pipeline
         plain = Examples(
-            source=self.material.source,
+            source=self.data.source,
             data=config.data,
             packer=pipeline.branch.packer(),
             pixels_per_token=self.encoder.pixels_per_token,
@@ -137,9 +140,9 @@ class Trainer:
         settings = {"text_tokens": pipeline.config.max_sequence_length, "captions": plain.captions_in_prompt}
         origin = origin_of(config, settings)
         cache = EncodedSamples(config.data.cache, origin)
-        missing = cache.missing(self.material.draws)
+        missing = cache.missing(self.data.draws)
         share = missing[self.division.process :: self.division.processes]
-        fill(cache, plain, self.encoder, self.material.draws, share)
+        fill(cache, plain, self.encoder, self.data.draws, share)
         self.accelerator.wait_for_everyone()
         return replace(plain, cache=cache)
 
@@ -154,17 +157,17 @@ class Trainer:
         return RunResult(self.step, "finished" if self.step == self.config.steps else "stopped")
 
     def _steps(self, logbook: Logbook, on_report: OnReport | None) -> None:
-        config, tally = self.config, Tally()
+        config, stats = self.config, StepStats()
         loader = iter(self._loader())
         while self.step < config.steps and not self.ending:
-            self._take_step(loader, tally)
+            self._take_step(loader, stats)
             last = self.step == config.steps or self.ending
             if self.step % config.logging.every == 0 or last:
-                self._report(logbook, tally, on_report)
-                tally = Tally()
+                self._report(logbook, stats, on_report)
+                stats = StepStats()
             if self.step % config.logging.probe_every == 0 or self.step == config.steps:
                 self._look(logbook, on_report)
-                tally.started = time.perf_counter()
+                stats.started = time.perf_counter()
             if self.step % config.saving.every == 0 or last:
                 self.save()
 
@@ -172,7 +175,7 @@ class Trainer:
         settings = self.config.execution
         return DataLoader(
             self.examples,
-            batch_sampler=Parts(self.material.plan, self.division, range(self.step, self.config.steps)),
+            batch_sampler=Parts(self.data.plan, self.division, range(self.step, self.config.steps)),
             collate_fn=self.examples.collate,
             num_workers=settings.workers,
             prefetch_factor=settings.prefetch if settings.workers else None,
@@ -180,10 +183,10 @@ class Trainer:
             generator=torch.Generator(),  # it draws a seed, which a resumed run would draw twice from the global one
         )
 
-    def _take_step(self, loader: Iterator[Batch], tally: Tally) -> None:
+    def _take_step(self, loader: Iterator[Batch], stats: StepStats) -> None:
         waiting = time.perf_counter()
         parts = [next(loader) for _ in range(self.division.parts)]
-        tally.waited += time.perf_counter() - waiting
+        stats.waited += time.perf_counter() - waiting
         instances = self._agree(sum(len(part.mask_NL) for part in parts))
         flows, aligns = [], []
         for number, part in enumerate(parts):
@@ -204,9 +207,9 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.average.update(self.step)
-        tally.flow.append(torch.stack(flows).sum())
-        tally.align.append(torch.stack(aligns).sum())
-        tally.gradient.append(torch.as_tensor(norm).detach())
+        stats.flow.append(torch.stack(flows).sum())
+        stats.align.append(torch.stack(aligns).sum())
+        stats.gradient.append(torch.as_tensor(norm).detach())
 
     def inputs(self, part: Batch) -> Inputs:
         """A part as the objective takes it: encoded, with times and noise, on the device."""
@@ -218,8 +221,19 @@ class Trainer:
             noise_BLC=noise.to(device),
             time_B=time_B.to(device),
             mask_NL=part.mask_NL.to(device),
-            conditions=self.encoder.conditions(part),
+            seen_NL=part.seen_NL.to(device),
+            sample_N=part.sample_N.to(device),
+            conditions=self._turned(self.encoder.conditions(part), part),
         )
+
+    def _turned(self, conditions: Conditions, part: Batch) -> Conditions:
+        """With captions' pooled vectors turned away, where the objective asks for that."""
+        pooled_NP = conditions.layout.texts.pooled_NP
+        if self.config.objective.least_likeness == 1 or pooled_NP is None or not len(pooled_NP):
+            return conditions
+        counts = [len(layout.instances) for layout in part.layouts]
+        texts = replace(conditions.layout.texts, pooled_NP=self.randomness.turned_away(pooled_NP, part.draws, counts))
+        return replace(conditions, layout=replace(conditions.layout, texts=texts))
 
     def _agree(self, instances: int) -> int:
         """Instances of the whole batch; this step is every process's last if any of them was asked to stop."""
@@ -231,13 +245,13 @@ class Trainer:
         self.ending = stopping > 0
         return int(total)
 
-    def _report(self, logbook: Logbook, tally: Tally, on_report: OnReport | None) -> None:
+    def _report(self, logbook: Logbook, stats: StepStats, on_report: OnReport | None) -> None:
         config = self.config
         factor = rate(self.step - 1, config.steps, config.optimizer)
         if self.division.processes > 1:
-            for losses in (tally.flow, tally.align):
+            for losses in (stats.flow, stats.align):
                 losses[:] = self.accelerator.reduce(torch.stack(losses), "sum").unbind()
-        figures = tally.figures(len(tally.flow) * config.batch, config.optimizer.lr * factor)
+        figures = stats.figures(len(stats.flow) * config.batch, config.optimizer.lr * factor)
         logbook.figures(self.step, {"images": self.step * config.batch, **figures})
         if on_report is not None and self.accelerator.is_main_process:
             on_report(self.step, figures)
@@ -256,9 +270,9 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _draw(self, logbook: Logbook) -> None:
-        count = min(self.config.logging.pictures, len(self.material.probe_draws))
+        count = min(self.config.logging.pictures, len(self.data.probe_draws))
         if count:
-            samples = [self.material.probe_source[draw.index] for draw in self.material.probe_draws[:count]]
+            samples = [self.data.probe_source[draw.index] for draw in self.data.probe_draws[:count]]
             drawn = draw_samples(self.pipeline, samples, steps=self.config.logging.picture_steps)
             logbook.picture(self.step, "probe", sheet(samples, drawn))
 
@@ -266,8 +280,8 @@ class Trainer:
     def probe(self) -> Probe:
         if self._probe is None:
             ordered = self.examples.data.model_copy(update={"dropped_order": 0.0})
-            found = replace(self.examples, source=self.material.probe_source, data=ordered, cache=None)
-            self._probe = Probe.of(found, [found[draw] for draw in self.material.probe_draws], self.encoder)
+            found = replace(self.examples, source=self.data.probe_source, data=ordered, cache=None)
+            self._probe = Probe.of(found, [found[draw] for draw in self.data.probe_draws], self.encoder)
         return self._probe
 
     def save(self) -> None:
@@ -277,22 +291,22 @@ class Trainer:
         optimizer = optimizer_tensors(self.optimizers, self._names())
         if self.accelerator.is_main_process:
             state = {
-                "sampler": {"next_ordinal": self.step * self.config.batch, "count": self.material.count},
+                "sampler": {"next_ordinal": self.step * self.config.batch, "count": self.data.count},
                 "config": self.config.model_dump(mode="json"),
                 "scaler": None if self.accelerator.scaler is None else self.accelerator.scaler.state_dict(),
             }
             tensors = {"weights": weights, "averages": averages, "optimizer": optimizer, "random": random_state()}
             checkpoint = Checkpoint(step=self.step, tensors=tensors, state=state)
             save_checkpoint(self.folder / CHECKPOINTS, checkpoint, keep=self.config.saving.keep)
-            export(self.folder, averages, self.pipeline.branch)
+            export(self.folder, exported(averages, weights, self.config.saving.last_share), self.pipeline.branch)
             write_atomic(self.folder / CONFIG, self.config.model_dump_json(indent=2) + "\n")
         self.accelerator.wait_for_everyone()
 
     def _restore(self, found: Checkpoint) -> None:
         """CheckpointError for a checkpoint of another model; SettingsError for one of other data."""
         count = found.state.get("sampler", {}).get("count")
-        if count != self.material.count:
-            raise SettingsError([f"data: expected {count} samples as before, got {self.material.count}"])
+        if count != self.data.count:
+            raise SettingsError([f"data: expected {count} samples as before, got {self.data.count}"])
         shapes = {name: parameter.shape for name, parameter in self.parameters.items()}
         for group in ("weights", "averages"):
             check_tensors(f"{found.path}: {group}", found.tensors.get(group, {}), shapes)

@@ -14,7 +14,7 @@ ENDLESS = 2**40
 
 
 @dataclass(frozen=True)
-class Material:
+class DataPlan:
     """What is trained on, and in which order."""
 
     source: SampleSource
@@ -28,12 +28,12 @@ class Material:
     """Every sample of a finite source once, in order, as a cache needs them."""
 
 
-def material(config: RunConfig) -> Material:
+def data_plan(config: RunConfig) -> DataPlan:
     """ValueError if there are too few samples."""
     return _scenes(config) if config.data.source == "scenes" else _records(config)
 
 
-def _scenes(config: RunConfig) -> Material:
+def _scenes(config: RunConfig) -> DataPlan:
     data, canvas = config.data, (config.data.canvas, config.data.canvas)
     source = SceneSamples(SceneDataset(seed=data.seed, length=data.count or ENDLESS, spec=data.scenes))
     probes = SceneDataset(seed=config.logging.probe_seed, length=config.logging.probe_count, spec=data.scenes)
@@ -41,7 +41,7 @@ def _scenes(config: RunConfig) -> Material:
     if data.count is not None:
         members = {canvas: [list(range(data.count))]}
         plan = Shuffled(members, batch=config.batch, seed=config.seed)
-    return Material(
+    return DataPlan(
         source=source,
         plan=plan,
         count=data.count,
@@ -51,7 +51,7 @@ def _scenes(config: RunConfig) -> Material:
     )
 
 
-def _records(config: RunConfig) -> Material:
+def _records(config: RunConfig) -> DataPlan:
     data = config.data
     assert data.path is not None
     source = RecordSource(data.path, data.split, masks=data.extent, image_root=data.images)
@@ -66,7 +66,7 @@ def _records(config: RunConfig) -> Material:
     buckets = buckets_of(data)
     plan = bucketed(shapes, buckets, usable[kept:], batch=config.batch, seed=config.seed)
     draws = tuple(Draw(index, index, buckets.canvas(shape)) for index, shape in shapes.items())
-    return Material(source=source, plan=plan, count=count, probe_source=source, probe_draws=draws[:kept], draws=draws)
+    return DataPlan(source=source, plan=plan, count=count, probe_source=source, probe_draws=draws[:kept], draws=draws)
 
 
 def buckets_of(data: DataConfig) -> Buckets:

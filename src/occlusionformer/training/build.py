@@ -8,20 +8,35 @@ from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from torch import Tensor, nn
+from torch import nn
 
 from occlusionformer.embedded.build import WEIGHTS
 from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.config import BACKBONE, SHIFT, STEPS, TEXT_TOKENS, TEXT_WIDTH, embedded_branch
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
+from occlusionformer.methods.creatilayout import CreatiLayout
+from occlusionformer.methods.eligen import Eligen
+from occlusionformer.methods.gligen import Gligen
+from occlusionformer.methods.instanceassemble import InstanceAssemble
+from occlusionformer.methods.larender import LaRender
+from occlusionformer.methods.none import NoLayout
 from occlusionformer.methods.occlusionformer import OcclusionFormer
-from occlusionformer.model import BranchConfig, LayoutFluxTransformer2DModel, OcclusionBranch, backbone_shape, paper
+from occlusionformer.model import LayoutFluxTransformer2DModel, Method, backbone_shape, instance_assemble, paper
 from occlusionformer.model.block import LayoutBlock
+from occlusionformer.model.config import BackboneShape
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import cast
-from occlusionformer.tensors.files import CheckpointError, check_tensors, read_pickle, read_tensors, tensors_in
+from occlusionformer.tensors.files import CheckpointError, check_tensors, read_tensors
 from occlusionformer.training.attention_maps import AttentionMapBranch
 from occlusionformer.training.config import RunConfig
+from occlusionformer.training.method_settings import (
+    CreatiLayoutSettings,
+    EligenSettings,
+    GligenSettings,
+    InstanceAssembleSettings,
+    LaRenderSettings,
+    OcclusionFormerSettings,
+)
 from occlusionformer.training.overrides import SettingsError
 
 TINY_TEXT_TOKENS = 32
@@ -67,14 +82,24 @@ def parts_of(pipeline: OcclusionFormerPipeline) -> dict[str, nn.Module]:
 
 
 def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
-    """Fill the branch, and the backbone where it is trained, from `init_from`; SettingsError lists what misfits."""
-    assert config.model.init_from is not None
-    source = WEIGHTS if config.model.init_from == "packaged" else Path(config.model.init_from)
+    """Fill the parts that `init_from` holds; SettingsError lists what is missing there or does not fit."""
+    model = config.model
+    assert model.init_from is not None
+    source = WEIGHTS if model.init_from == "packaged" else Path(model.init_from)
+    wanted = PARTS if model.init_parts == "all" else (model.init_parts,)
+    found = [name for name in wanted if (source / f"{name}.safetensors").is_file()]
     problems = []
-    for name in PARTS if config.model.train_backbone else ("branch",):
+    if not found:
+        files = " or ".join(f"{name}.safetensors" for name in wanted)
+        problems.append(f"model.init_from: expected {files} in {source}, got neither")
+    elif model.family != "flux" and not model.train_backbone and "backbone" not in found:
+        problems.append(
+            f"model.init_from: expected backbone.safetensors in {source} for a backbone that is not trained"
+        )
+    for name in found:
         module = parts_of(pipeline)[name]
         try:
-            stored = stored_part(source, name)
+            stored, _ = read_tensors(source / f"{name}.safetensors")
             check_tensors(f"{source}: {name}", stored, {key: value.shape for key, value in module.state_dict().items()})
         except CheckpointError as error:
             problems += [f"model.init_from: {problem}" for problem in error.problems]
@@ -84,25 +109,46 @@ def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
         raise SettingsError(problems)
 
 
-def stored_part(source: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of one part in a folder, or the averages in a plain loop's `checkpoint.pt`, which runs no code."""
-    if source.suffix != ".pt":
-        return read_tensors(source / f"{name}.safetensors")[0]
-    state = read_pickle(source)
-    if not isinstance(state, dict) or not isinstance(state.get("ema"), dict):
-        raise CheckpointError(source, ["expected averaged weights under 'ema'"])
-    own = {key: value for key, value in tensors_in(source, state["ema"]).items() if key.startswith(f"{name}.")}
-    return {key.removeprefix(f"{name}."): value for key, value in own.items()}
+def new_method(config: RunConfig, shape: BackboneShape) -> Method:
+    """A fresh layout method for a backbone of this shape."""
+    chosen = config.model.method
+    sizes: dict[str, Any] = {"num_heads": shape.num_heads, "head_dim": shape.head_dim}
+    blocks = {"dual_blocks": tuple(range(shape.num_dual)), "single_blocks": tuple(range(shape.num_single))}
+    if isinstance(chosen, OcclusionFormerSettings):
+        return _occlusionformer(chosen, config, shape)
+    if isinstance(chosen, InstanceAssembleSettings):
+        return InstanceAssemble.build(replace(instance_assemble(shape), lora_rank=chosen.lora_rank))
+    settings = chosen.model_dump(exclude={"name"})
+    if isinstance(chosen, CreatiLayoutSettings):
+        return CreatiLayout(**sizes, **blocks, **settings)
+    if isinstance(chosen, GligenSettings):
+        settings["token_width"] = chosen.token_width or shape.pooled_dim
+        return Gligen(**sizes, **blocks, pooled_dim=shape.pooled_dim, **settings)
+    if isinstance(chosen, EligenSettings):
+        return Eligen(**sizes, num_dual=shape.num_dual, num_single=shape.num_single, **settings)
+    return LaRender(**settings) if isinstance(chosen, LaRenderSettings) else NoLayout()
 
 
-def _branch(config: RunConfig, shape: BranchConfig) -> OcclusionBranch:
-    shape = replace(
-        shape,
-        lora_rank=config.model.lora_rank,
-        density=config.model.density,
+def _occlusionformer(chosen: OcclusionFormerSettings, config: RunConfig, shape: BackboneShape) -> OcclusionFormer:
+    """As the family has it, with the settings that are given; the ablation on attention maps is a class of its own."""
+    branch = embedded_branch() if config.model.family == "embedded" else paper(shape)
+    given = {
+        name: value
+        for name in ("hybrid", "rasteriser", "instance_modulation")
+        if (value := getattr(chosen, name)) is not None
+    }
+    if chosen.instance_modulation is False:
+        given |= {"box_coordinates": False, "instance_mlp_ratio": 0}
+    branch = replace(
+        branch,
+        lora_rank=chosen.lora_rank,
+        density=chosen.density,
         mask_head=config.objective.align == "query",
+        **given,
     )
-    return (AttentionMapBranch if config.objective.align == "attention" else OcclusionFormer).build(shape)
+    built = (AttentionMapBranch if config.objective.align == "attention" else OcclusionFormer).build(branch)
+    assert isinstance(built, OcclusionFormer)
+    return built
 
 
 def _flux(config: RunConfig) -> OcclusionFormerPipeline:
@@ -111,7 +157,7 @@ def _flux(config: RunConfig) -> OcclusionFormerPipeline:
     assert base is not None
     dtype = getattr(torch, config.model.frozen_dtype)
     pipeline = OcclusionFormerPipeline.from_pretrained(base, branch=None, dtype=dtype)
-    pipeline.register_modules(branch=_branch(config, paper(backbone_shape(pipeline.transformer))))
+    pipeline.register_modules(branch=new_method(config, backbone_shape(pipeline.transformer)))
     return pipeline
 
 
@@ -120,7 +166,7 @@ def _small(config: RunConfig) -> OcclusionFormerPipeline:
     transformer = LayoutFluxTransformer2DModel(
         **(TINY_BACKBONE if tiny else BACKBONE), prediction_type="velocity" if tiny else "sample"
     )
-    branch = _branch(config, paper(backbone_shape(transformer)) if tiny else embedded_branch())
+    branch = new_method(config, backbone_shape(transformer))
     if not tiny:
         initialise(transformer, branch)
     text, tokenizer = packaged_text_model(), packaged_tokenizer()
@@ -142,7 +188,7 @@ def _small(config: RunConfig) -> OcclusionFormerPipeline:
     )
 
 
-def initialise(backbone: LayoutFluxTransformer2DModel, branch: OcclusionBranch) -> None:
+def initialise(backbone: LayoutFluxTransformer2DModel, branch: Method) -> None:
     """Start the backbone's modulation and output near zero; let the branch, which carries the work, speak early."""
     for block in [*backbone.transformer_blocks, *backbone.single_transformer_blocks]:
         for name, module in block.named_modules():
@@ -151,6 +197,6 @@ def initialise(backbone: LayoutFluxTransformer2DModel, branch: OcclusionBranch) 
                 nn.init.zeros_(module.bias)
     nn.init.zeros_(backbone.proj_out.weight)
     nn.init.zeros_(backbone.proj_out.bias)
-    for layout_block in [*branch.dual.values(), *branch.single.values()]:
-        assert isinstance(layout_block, LayoutBlock)
-        nn.init.normal_(layout_block.project.weight, std=0.02)
+    for layout_block in branch.modules():
+        if isinstance(layout_block, LayoutBlock):
+            nn.init.normal_(layout_block.project.weight, std=0.02)
