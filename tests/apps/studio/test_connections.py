@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from occlusionformer.apps.studio.connections import ConnectionLimits
+from occlusionformer.apps.studio.listening import ConnectionLimits
 from tests.apps.studio.fake import FakeGenerator, fruit
 
 HALF_OPEN = {

@@ -14,10 +14,7 @@ import pytest
 from occlusionformer.apps.studio.errors import ApiError
 from occlusionformer.apps.studio.gradio_calls import gradio_app
 from occlusionformer.apps.studio.gradio_sessions import GradioSessions
-from occlusionformer.apps.studio.handlers import Handlers
-from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.passwords import new_token
-from occlusionformer.apps.studio.static_files import StaticFiles
 from tests.apps.studio.conftest import UNLIMITED
 from tests.apps.studio.fake import FakeGenerator, fruit
 
@@ -108,8 +105,7 @@ def gradio_routes(routes) -> set[tuple[str, str]]:
 
 def test_no_path_of_gradio_shows_another_user_anything(two, plain):
     """All that gradio mounts, with ada's session and call wherever something can be named."""
-    handlers = Handlers(plain.studio.queue, Limits(), grace=1, static=StaticFiles())
-    routes = gradio_routes(gradio_app(handlers, "").routes)
+    routes = gradio_routes(gradio_app(plain.studio.service, "").routes)
     assert len(routes) > 60
     assert {("GET", f"{API}/queue/data"), ("POST", f"{API}/upload"), ("GET", "/config")} <= routes
     event = two.join(two.ada).json()["event_id"]

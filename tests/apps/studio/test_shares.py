@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from occlusionformer.apps.studio import handlers
+from occlusionformer.apps.studio import service
 from occlusionformer.apps.studio.errors import ApiError
 from occlusionformer.apps.studio.finished_jobs import FinishedJobs, Retention
 from occlusionformer.apps.studio.job import Job, Result
@@ -171,13 +171,13 @@ def test_a_client_waits_for_its_own_work_and_not_for_that_of_another():
 
 def test_checking_many_layouts_holds_nobody_up(crowd, monkeypatch):
     go = threading.Event()
-    check = handlers.check_layout
+    check = service.check_layout
 
     def slow_check(layout, limits):
         assert layout["prompt"] != "slow" or go.wait(20)
         return check(layout, limits)
 
-    monkeypatch.setattr(handlers, "check_layout", slow_check)
+    monkeypatch.setattr(service, "check_layout", slow_check)
     clients, _ = crowd("ada", "bob")
     with ThreadPoolExecutor(8) as pool:
         slow = [

@@ -91,7 +91,7 @@ def _model_of(record: Provenance | None) -> str:
 def draw(requests: Sequence[GenerationRequest], model: str) -> list[GeneratedImage]:
     """Load the model and draw, with a progress bar; Ctrl-C ends it within a step."""
     with drawing_progress() as progress:
-        with _nothing_collected():
+        with without_garbage_collection():
             generator = load_generator(model)
         try:
             return generator.generate(requests, on_step=progress.on_step)
@@ -102,8 +102,8 @@ def draw(requests: Sequence[GenerationRequest], model: str) -> list[GeneratedIma
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Loading makes millions of objects that stay; looking for garbage among them takes a seventh of the time."""
+def without_garbage_collection() -> Iterator[None]:
+    """For loading: it makes millions of objects that stay, and looking for garbage among them takes its time."""
     gc.disable()
     try:
         yield

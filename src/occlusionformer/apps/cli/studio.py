@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from occlusionformer.apps.cli.console import RefusedError, ending
-from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL
+from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL, without_garbage_collection
 from occlusionformer.generation import check_generator
 
 HostOption = Annotated[str, typer.Option(help="Address to listen on; others than loopback need --auth-file.")]
@@ -66,19 +66,20 @@ def studio(  # noqa: PLR0913 - a parameter for every option
         for name in models:
             check_generator(name)
 
-        from occlusionformer.apps.studio.server import StudioConfig, StudioServer, build_studio
+        with without_garbage_collection():
+            from occlusionformer.apps.studio.server import StudioConfig, StudioServer, build_studio
 
-        config = StudioConfig(
-            models=models,
-            host=host,
-            port=port,
-            auth_file=auth_file,
-            allowed_hosts=tuple(allow_host or ()),
-            root_path=root_path,
-            proxies=tuple(proxy or ()),
-            max_queue=max_queue,
-        )
-        server = StudioServer(build_studio(config))
+            config = StudioConfig(
+                models=models,
+                host=host,
+                port=port,
+                auth_file=auth_file,
+                allowed_hosts=tuple(allow_host or ()),
+                root_path=root_path,
+                proxies=tuple(proxy or ()),
+                max_queue=max_queue,
+            )
+            server = StudioServer(build_studio(config))
         outcome.note(f"the studio is at {server.url} (Ctrl-C ends it)")
     logging.getLogger("occlusionformer.apps.studio").addHandler(logging.StreamHandler())  # why a job failed
     server.run()

@@ -1,130 +1,159 @@
-"""The studio as an ASGI application: every request through the access, then to its answer or to gradio."""
+"""The studio as a FastAPI application behind its middleware: API, editor, and gradio's protocol."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Sequence
-from contextlib import ExitStack
-from urllib.parse import parse_qs
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
 
-from occlusionformer.apps.studio.access import SECURITY_HEADERS, Access
-from occlusionformer.apps.studio.body import ClientLeftError, drop_rest, parse_body, read_body
-from occlusionformer.apps.studio.errors import ApiError, FieldProblem
-from occlusionformer.apps.studio.gradio_bodies import ROUTES, check_endpoint, clean_body
-from occlusionformer.apps.studio.gradio_forward import Forwarded
-from occlusionformer.apps.studio.gradio_sessions import GradioSessions
-from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.shares import Concurrency
-from occlusionformer.apps.studio.table import PARAMETERS, Call, Route, Table
+from occlusionformer import __version__
+from occlusionformer.apps.studio.access import Access
+from occlusionformer.apps.studio.errors import ApiError, problems_of_request
+from occlusionformer.apps.studio.gradio_routes import GradioRoutes
+from occlusionformer.apps.studio.handlers import Handlers
+from occlusionformer.apps.studio.lazy_app import LazyApplication
+from occlusionformer.apps.studio.middleware import Admission, SecurityHeaders, UnderPath, add_security_headers
+from occlusionformer.apps.studio.service import Service
+from occlusionformer.apps.studio.strict_json import JsonRoute
 
-SMALL_BODY = 2**15
-"""Bytes up to which a body is parsed on the spot: others would wait for a larger one."""
-
-
-class Application:
-    """Nothing behind it sees a request that the access, the table or the limits refuse."""
-
-    def __init__(self, routes: Sequence[Route], gradio: ASGIApp | None, *, access: Access, limits: Limits) -> None:
-        self.table = Table([*routes, *(ROUTES if gradio else ())])
-        self._gradio = gradio
-        self._sessions = GradioSessions()
-        self._access = access
-        self._answering = Concurrency()
-        self._limits = limits
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await (self._gradio or _no_lifespan)(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._serve(scope, receive, _with_security_headers(send))
-        else:
-            await _refuse_socket(receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        unread = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        with ExitStack() as answering:
-            try:
-                client = await self._access.admit(scope, headers)
-                route, parameters = self.table.find(scope["method"], scope["path"])
-                self._access.check_rate(client, route.kind)
-                query = _checked_query(route, scope)
-                value = await self._body(route, headers, receive)
-                unread = False
-                answering.enter_context(self._answering.one_more(client.counted_as))
-                call = Call(parameters, query, value, client, headers)
-                response = await route.answer(call) if route.answer else self._forwarded(route, call)
-            except ApiError as refusal:
-                if unread:
-                    await drop_rest(receive)
-                response = refusal.response(close=unread)
-            except ClientLeftError:
-                return
-            await response(scope, receive, send)
-
-    def _forwarded(self, route: Route, call: Call) -> Forwarded:
-        endpoint = call.parameters.get("endpoint")
-        if endpoint is not None:
-            check_endpoint(endpoint)
-        assert self._gradio is not None
-        body = None if call.body is None else clean_body(route.path, call.body, endpoint)
-        forwarded = Forwarded(self._gradio, self._sessions, call.client, route.path)
-        forwarded.prepare(call.parameters, call.query, body)
-        return forwarded
-
-    async def _body(self, route: Route, headers: Headers, receive: Receive) -> object:
-        """What was sent as JSON; a body nobody asked for is bounded like any other, and then dropped."""
-        if route.body == "none":
-            if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-                await read_body(headers, receive, self._limits)
-            return None
-        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise ApiError("content_type", "expected Content-Type: application/json")
-        if headers.get("content-encoding", "identity") != "identity":
-            raise ApiError("content_type", "expected a body without Content-Encoding")
-        content = await read_body(headers, receive, self._limits)
-        if len(content) < SMALL_BODY:
-            return parse_body(content, self._limits)
-        return await asyncio.to_thread(parse_body, content, self._limits)
+EDITOR = Path(__file__).with_name("static")
 
 
-def _checked_query(route: Route, scope: Scope) -> dict[str, str]:
-    """Raises ApiError unless all is there that the route needs."""
-    if not route.query:
-        return {}
-    given = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    problems = [
-        FieldProblem(name, f"expected {name}={kind} in the query, once")
-        for name, kind in route.query.items()
-        if len(values := given.get(name, [])) != 1 or not re.fullmatch(PARAMETERS[kind], values[0])
+REFUSED = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+
+
+class EditorFiles(StaticFiles):
+    """Small files, read at once: each visit to a thread of FileResponse's would wait while a model is loaded."""
+
+    def file_response(self, *args: Any, **named: Any) -> Response:
+        response = super().file_response(*args, **named)
+        if not isinstance(response, FileResponse):  # not modified
+            return response
+        headers = {name: response.headers[name] for name in ("content-type", "etag", "last-modified")}
+        return Response(Path(response.path).read_bytes(), response.status_code, headers)
+
+
+class StudioApi(FastAPI):
+    """FastAPI whose description holds the schemas of our answers, and says how users show who they are.
+
+    Answers are made by hand and only described by these schemas: they are looked at when somebody asks for them.
+    """
+
+    def __init__(self, *, asks_for_user: bool, **settings: Any) -> None:
+        self._asks_for_user = asks_for_user
+        super().__init__(**settings)
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            from occlusionformer.apps.studio.response_schemas import ANSWERS
+
+            described = super().openapi()
+            _, schemas = models_json_schema(ANSWERS, ref_template="#/components/schemas/{model}")
+            described["components"]["schemas"] |= schemas["$defs"]
+            if self._asks_for_user:
+                schemes = {name: {"type": "http", "scheme": name} for name in ("basic", "bearer")}
+                described["components"]["securitySchemes"] = schemes
+                described["security"] = [{name: []} for name in schemes]
+        return super().openapi()
+
+
+def studio_application(
+    service: Service, gradio: LazyApplication | None, *, access: Access, asks_for_user: bool
+) -> FastAPI:
+    """Everything a studio answers."""
+    app = StudioApi(
+        asks_for_user=asks_for_user,
+        title="OcclusionFormer studio",
+        version=__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        servers=[{"url": service.root_path or "/"}],
+        lifespan=_lifespan(gradio),
+        responses={status: {"content": REFUSED, "description": "Refused."} for status in ("4XX", "503")},
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.limits, app.state.turns = service.limits, service.turns
+    app.router.route_class = JsonRoute
+    editor = EditorFiles(directory=EDITOR)
+    Handlers(service, editor).add_routes(app)
+    if gradio is not None:
+        GradioRoutes(gradio).add_routes(app)
+    app.mount("/static", editor)
+    app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(StarletteHTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(Exception, _answer_unexpected_error)
+    app.add_middleware(Admission, access=access, limits=service.limits)
+    app.add_middleware(UnderPath, root_path=service.root_path)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def paths_of(app: FastAPI) -> Sequence[tuple[str, str]]:
+    """Method and path of every route, in their order."""
+    return [
+        (method, route.path)
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        for method in sorted(route.methods or ())
     ]
-    if problems:
-        raise ApiError("invalid", problems)
-    return {name: given[name][0] for name in route.query}
 
 
-def _with_security_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in SECURITY_HEADERS.items():
-                headers[name] = value
-        await send(message)
+def _lifespan(gradio: LazyApplication | None) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if gradio is None:
+            yield
+        else:
+            async with gradio.running():
+                yield
 
-    return sending
-
-
-async def _refuse_socket(receive: Receive, send: Send) -> None:
-    """There are no web sockets here."""
-    await receive()
-    await send({"type": "websocket.close", "code": 1008})
+    return lifespan
 
 
-async def _no_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-    for phase in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{phase}.complete"})
+def _operation_id(route: APIRoute) -> str:
+    """`get_jobs_job_events` for GET /api/jobs/{job}/events."""
+    return "_".join([*sorted(route.methods or ()), *re.sub("[{}]", "", route.path).split("/")[2:]]).lower()
+
+
+async def _answer_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return error.response()
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    """From the router and from starlette's static files."""
+    assert isinstance(error, HTTPException | StarletteHTTPException)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return ApiError("method", f"expected {allowed}", headers={"Allow": allowed}).response()
+    if error.status_code in (401, 404):
+        return ApiError("not_found", "no such path").response()
+    return ApiError("malformed", str(error.detail)).response()
+
+
+async def _answer_validation_error(request: Request, error: Exception) -> Response:
+    """A path that does not fit its pattern does not exist; everything else is told."""
+    assert isinstance(error, RequestValidationError)
+    if any(each["loc"][0] == "path" for each in error.errors()):
+        return ApiError("not_found", "no such path").response()
+    return ApiError("invalid", problems_of_request(error.errors())).response()
+
+
+async def _answer_unexpected_error(request: Request, error: Exception) -> Response:
+    """Starlette raises it again afterwards, so that it is logged."""
+    response = ApiError("internal", "the server failed; its log says more").response(close=True)
+    add_security_headers(response.headers)
+    return response

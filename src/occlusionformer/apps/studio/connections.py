@@ -9,38 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-FILES_FOR_OTHERS = 128
-"""File descriptors left for everything that is no connection."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConnectionLimits:
-    """Numbers of connections, and times in seconds."""
-
-    most: int = 512
-    """Open at once. Beyond it, one whose client has yet to send is closed for each that comes."""
-    head_seconds: float = 10.0
-    """For the request line and headers, from the connection or their first byte on."""
-    unread_seconds: float = 30.0
-    """For a client that does not take what it is sent."""
-
-    def within_open_files(self) -> ConnectionLimits:
-        """No more connections than this process may have files open."""
-        try:
-            import resource
-        except ImportError:  # Windows
-            return self
-        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if allowed == resource.RLIM_INFINITY:
-            return self
-        return replace(self, most=max(1, min(self.most, max(allowed - FILES_FOR_OTHERS, allowed // 2))))
+from occlusionformer.apps.studio.listening import ConnectionLimits
 
 
 class ConnectionGuard:

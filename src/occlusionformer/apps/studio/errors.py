@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from occlusionformer.layout import LayoutError
-from occlusionformer.layout.problems import Path, path_text
+from occlusionformer.layout.problems import Path, path_text, shown
 
 CODES = {
     "malformed": 400,
@@ -25,6 +25,7 @@ CODES = {
     "invalid": 422,
     "rate_limited": 429,
     "queue_full": 429,
+    "internal": 500,
     "busy": 503,
     "model_failed": 503,
 }
@@ -90,6 +91,21 @@ def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] |
 def problems_under(error: LayoutError, parent: Path = ()) -> list[FieldProblem]:
     """The problems of a layout or document that was sent at `parent`."""
     return [FieldProblem(path_text(detail.path), detail.text) for detail in error.under(parent).details]
+
+
+def problems_of_request(errors: Iterable[Mapping[str, Any]]) -> list[FieldProblem]:
+    """What FastAPI found in a body or query, in our words; documents tell their own problems."""
+    found = []
+    for error in errors:
+        place, *path = error["loc"]
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, LayoutError):
+            found += problems_under(cause, tuple(path))
+        elif place == "body":
+            found.append(FieldProblem(path_text(tuple(path)), f"expected an object, got {shown(error['input'])}"))
+        else:
+            found.append(FieldProblem(str(path[0]), f"expected one {path[0]} in the {place}: {error['msg']}"))
+    return list(dict.fromkeys(found))
 
 
 def problems_of_lines(lines: Iterable[str], fields: Iterable[str]) -> list[FieldProblem]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from occlusionformer.apps.studio.job import Job, JobState
 from occlusionformer.apps.studio.job_queue import JobQueue
-from occlusionformer.apps.studio.responses import result_json, state_json
+from occlusionformer.apps.studio.service import Service
 
 KEEP_ALIVE_SECONDS = 10.0
 
 
-async def follow(queue: JobQueue, job: Job, *, grace: float) -> AsyncIterator[JobState | None]:
+async def follow(queue: JobQueue, job: Job, *, grace: float) -> AsyncGenerator[JobState | None, None]:
     """The state now and after every change, the last one ended; None where nothing has happened for a while.
 
     Changes that follow one another faster than they are taken are merged. A job that is left by all is cancelled
@@ -59,21 +59,22 @@ def _cancel_if_left(queue: JobQueue, job: Job) -> None:
         queue.cancel(job)
 
 
-async def server_sent_events(queue: JobQueue, job: Job, *, grace: float, root_path: str) -> AsyncIterator[bytes]:
+async def server_sent_events(service: Service, job: Job) -> AsyncIterator[bytes]:
     """The text of an event stream; ends with the job."""
     told: dict[str, Any] = {}
-    async for state in follow(queue, job, grace=grace):
-        if state is None:
-            yield b": still here\n\n"
-            continue
-        for name, value in _events_of(queue, job, state, root_path):
-            if told.get(name) != value:
-                told[name] = value
-                yield f"event: {name}\ndata: {json.dumps(value, allow_nan=False)}\n\n".encode()
+    async with contextlib.aclosing(follow(service.queue, job, grace=service.grace)) as states:
+        async for state in states:
+            if state is None:
+                yield b": still here\n\n"
+                continue
+            for name, value in _events_of(service, job, state):
+                if told.get(name) != value:
+                    told[name] = value
+                    yield f"event: {name}\ndata: {json.dumps(value, allow_nan=False)}\n\n".encode()
 
 
-def _events_of(queue: JobQueue, job: Job, state: JobState, root_path: str) -> list[tuple[str, dict[str, Any]]]:
-    described = state_json(queue, job)
+def _events_of(service: Service, job: Job, state: JobState) -> list[tuple[str, dict[str, Any]]]:
+    described = service.state(job)
 
     def told(*names: str) -> dict[str, Any]:
         return {name: described[name] for name in ("job", *names)}
@@ -81,7 +82,7 @@ def _events_of(queue: JobQueue, job: Job, state: JobState, root_path: str) -> li
     if state.status == "queued":
         return [("queued", told("position", "waiting_seconds"))]
     if state.status == "done":
-        return [("done", result_json(queue, job, root_path))]
+        return [("done", service.result(job))]
     if state.status == "failed":
         return [("failed", told("problems"))]
     if state.status == "cancelled":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,9 +13,8 @@ from fastapi import FastAPI
 from occlusionformer.apps.studio.errors import ApiError
 from occlusionformer.apps.studio.events import follow
 from occlusionformer.apps.studio.gradio_forward import CLIENT_HEADER, OWNER_HEADER
-from occlusionformer.apps.studio.handlers import Handlers
-from occlusionformer.apps.studio.job import Job
-from occlusionformer.apps.studio.responses import result_json, state_json
+from occlusionformer.apps.studio.schemas import Body, ConvertBody, GenerateBody, ValidateBody, parse_as
+from occlusionformer.apps.studio.service import Service
 from occlusionformer.apps.studio.shares import Concurrency
 
 MOST_WAITING = 256
@@ -28,68 +27,64 @@ MOST_RUNNING, MOST_OF_ONE = 40, 10
 class Calls:
     """What the client can call, under the names of the methods."""
 
-    def __init__(self, handlers: Handlers) -> None:
-        self._handlers = handlers
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._running = Concurrency(MOST_RUNNING, MOST_OF_ONE)
 
-    def _one_more(self, request: gradio.Request) -> AbstractContextManager[None]:
-        return self._running.one_more(_client(request))
+    @contextmanager
+    def _call(self, request: gradio.Request) -> Iterator[None]:
+        """One of few calls of a client at one time; what is refused becomes an error of gradio's."""
+        try:
+            with self._running.one_more(_client(request)):
+                yield
+        except ApiError as refusal:
+            raise gradio.Error(str(refusal), print_exception=False) from None
 
     async def generate(self, job: dict, request: gradio.Request) -> AsyncIterator[Any]:
         """States of the job as it goes on, then its result. A call that is cancelled or left stops the job."""
-        try:
-            with self._one_more(request):
-                started = self._handlers.start(job, _owner(request), _client(request))
-                async for each in self._followed(started):
-                    yield each
-        except ApiError as refusal:
-            raise _error(refusal) from None
-
-    async def _followed(self, started: Job) -> AsyncIterator[Any]:
-        queue = self._handlers.queue
-        try:
-            async for state in follow(queue, started, grace=self._handlers.grace):
-                if state is not None:
-                    yield state_json(queue, started)
-        finally:
-            queue.cancel(started)
-        if started.result is not None:
-            yield result_json(queue, started, self._handlers.root_path)
+        service = self._service
+        with self._call(request):
+            started = service.start(self._parsed(GenerateBody, job), _owner(request), _client(request))
+            try:
+                async with aclosing(follow(service.queue, started, grace=service.grace)) as states:
+                    async for state in states:
+                        if state is not None:
+                            yield service.state(started)
+            finally:
+                service.queue.cancel(started)
+            if started.result is not None:
+                yield service.result(started)
 
     async def validate(self, layout: dict, request: gradio.Request) -> Any:
         """Whether a layout is right, and what follows from its order."""
-        try:
-            with self._one_more(request):
-                return await self._handlers.validated({"layout": layout}, _client(request))
-        except ApiError as refusal:
-            raise _error(refusal) from None
+        with self._call(request):
+            return await self._service.validate(self._parsed(ValidateBody, {"layout": layout}), _client(request))
 
     async def convert(self, body: dict, request: gradio.Request) -> Any:
         """A layout document in another format; the body is that of POST /api/convert."""
-        try:
-            with self._one_more(request):
-                return await self._handlers.converted(body, _client(request))
-        except ApiError as refusal:
-            raise _error(refusal) from None
+        with self._call(request):
+            return await self._service.convert(parse_as(ConvertBody, body), _client(request))
 
     async def models(self) -> Any:
         """Models and limits."""
-        return self._handlers.models_json()
+        return self._service.models()
 
     async def cancel(self, job: str, request: gradio.Request) -> Any:
         """Stop a job by its id."""
-        queue = self._handlers.queue
-        try:
-            found = queue.find(job, _owner(request))
-        except ApiError as refusal:
-            raise _error(refusal) from None
-        queue.cancel(found)
-        return state_json(queue, found)
+        with self._call(request):
+            found = self._service.queue.find(job, _owner(request))
+            self._service.queue.cancel(found)
+            return self._service.state(found)
+
+    def _parsed(self, kind: type[Body], value: Any) -> Body:
+        """A body that holds a layout."""
+        self._service.limits.check_count(value.get("layout") if isinstance(value, dict) else None, "layout")
+        return parse_as(kind, value)
 
 
-def gradio_app(handlers: Handlers, root_path: str) -> FastAPI:
+def gradio_app(service: Service, root_path: str) -> FastAPI:
     """An application with gradio's paths; its lifespan starts and stops gradio's queue."""
-    calls = Calls(handlers)
+    calls = Calls(service)
     with gradio.Blocks(mode="server", analytics_enabled=False) as blocks:
         for function in (calls.generate, calls.validate, calls.convert, calls.models, calls.cancel):
             gradio.api(function, api_name=function.__name__, concurrency_limit=None)
@@ -106,7 +101,3 @@ def _owner(request: gradio.Request) -> str:
 
 def _client(request: gradio.Request) -> str:
     return unquote(request.headers.get(CLIENT_HEADER, ""))
-
-
-def _error(refusal: ApiError) -> gradio.Error:
-    return gradio.Error(str(refusal), print_exception=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from occlusionformer.apps.studio.access import Client
@@ -19,46 +20,33 @@ CLIENT_HEADER = "x-occlusionformer-client"
 KEPT_HEADERS = frozenset({b"host", b"accept", b"user-agent", b"content-type"})
 """No other header of a client means anything to gradio."""
 
+KEPT_SCOPE = frozenset(
+    {"type", "asgi", "http_version", "server", "client", "scheme", "method", "path", "raw_path", "query_string"}
+)
+"""Of the request, without what FastAPI found out about it for our own routes."""
+
 RETRY_SECONDS = b"5"
 """When to come back to a queue of gradio's that is full."""
 
 
-class Forwarded:
-    """One request on its way to gradio. Raises ApiError when it names what is another user's."""
+class Forwarded(Response):
+    """gradio's answer to a request."""
 
-    def __init__(self, gradio: ASGIApp, sessions: GradioSessions, client: Client, route: str) -> None:
+    def __init__(
+        self,
+        gradio: ASGIApp,
+        sessions: GradioSessions,
+        client: Client,
+        changes: Mapping[str, Any],
+        body: Mapping[str, Any] | None,
+    ) -> None:
+        """`changes` to the scope of the request."""
+        super().__init__()
         self._gradio = gradio
         self._sessions = sessions
         self._client = client
-        self._route = route
-        self._body: bytes | None = None
-        self._changes: dict[str, Any] = {} if route.endswith("/info") else {"query_string": b""}
-
-    def prepare(self, parameters: Mapping[str, str], query: Mapping[str, str], body: Any) -> None:
-        """Check and rename what it names."""
-        owner, sessions = self._client.name, self._sessions
-        if "event" in parameters:
-            sessions.check_held(owner, parameters["event"])
-        if "session" in parameters:
-            sessions.check_free(owner, parameters["session"])
-            inner = sessions.inner_name(owner, parameters["session"])
-            path = self._route.replace("{session}", inner)
-            self._changes |= {"path": path, "raw_path": path.encode()}
-        if "session_hash" in query:
-            sessions.check_held(owner, query["session_hash"])
-            self._changes["query_string"] = f"session_hash={sessions.inner_name(owner, query['session_hash'])}".encode()
-        if body is not None:
-            self._body = json.dumps(self._renamed(body)).encode()
-
-    def _renamed(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        owner, sessions = self._client.name, self._sessions
-        if "event_id" in body:
-            sessions.check_held(owner, body["event_id"])
-        if "session_hash" not in body:
-            return dict(body)
-        if "event_id" not in body:  # a call that begins
-            sessions.hold(owner, body["session_hash"])
-        return {**body, "session_hash": sessions.inner_name(owner, body["session_hash"])}
+        self._changes = changes
+        self._content = None if body is None else json.dumps(body).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [each for each in scope["headers"] if each[0] in KEPT_HEADERS]
@@ -66,19 +54,18 @@ class Forwarded:
             (OWNER_HEADER.encode(), quote(self._client.name).encode()),
             (CLIENT_HEADER.encode(), quote(self._client.counted_as).encode()),
         ]
-        pending = [] if self._body is None else [self._body]
-        if self._body is not None:
-            headers.append((b"content-length", str(len(self._body)).encode()))
+        pending = [] if self._content is None else [self._content]
+        if self._content is not None:
+            headers.append((b"content-length", str(len(self._content)).encode()))
 
         async def once_more() -> Message:
             if pending:
                 return {"type": "http.request", "body": pending.pop(), "more_body": False}
             return await receive()
 
-        begins = self._body is not None and scope["method"] == "POST"
-        await self._gradio(
-            {**scope, **self._changes, "headers": headers}, once_more, self._noting(send) if begins else send
-        )
+        kept = {name: value for name, value in scope.items() if name in KEPT_SCOPE}
+        inner = {**kept, "root_path": "", "state": {}, **self._changes, "headers": headers}
+        await self._gradio(inner, once_more, send if self._content is None else self._noting(send))
 
     def _noting(self, send: Send) -> Send:
         """A call that has begun is this user's before its id is told."""

@@ -1,184 +1,185 @@
-"""What the studio answers, path by path."""
+"""What the studio answers over HTTP, path by path."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
-from typing import Any
+from functools import cache
+from pathlib import Path as FilePath
+from typing import Annotated, Any
 
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from fastapi import Depends, FastAPI, Path, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.staticfiles import StaticFiles
 
 from occlusionformer import __version__
-from occlusionformer.apps.studio.documents import check_layout, convert
+from occlusionformer.apps.studio.access import Client
 from occlusionformer.apps.studio.errors import ApiError, json_response
 from occlusionformer.apps.studio.events import server_sent_events
 from occlusionformer.apps.studio.job import Job
-from occlusionformer.apps.studio.job_queue import JobQueue
-from occlusionformer.apps.studio.limits import Limits
 from occlusionformer.apps.studio.pictures import Picture
-from occlusionformer.apps.studio.responses import result_json, state_json
-from occlusionformer.apps.studio.schemas import ConvertBody, ValidateBody, parse_as, parse_job
-from occlusionformer.apps.studio.shares import Turns
-from occlusionformer.apps.studio.static_files import StaticFiles
-from occlusionformer.apps.studio.table import Call, Route
+from occlusionformer.apps.studio.schemas import ConvertBody, GenerateBody, ValidateBody
+from occlusionformer.apps.studio.service import Service
 from occlusionformer.layout import FORMATS, Layout
 
-EXAMPLES = Path(__file__).with_name("examples")
+EXAMPLES = FilePath(__file__).with_name("examples")
+
+EVENTS = "text/event-stream"
+
+PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "Done."}}
 
 NEVER_STORED = {"Cache-Control": "no-store"}
 
+JobId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{22}$", description="As told when the job was started.")]
+PictureNumber = Annotated[int, Path(ge=0, le=9, description="From 0.")]
+InstanceNumber = Annotated[int, Path(ge=0, le=999, description="From 0, in the order of the layout.")]
+
+
+def client_of(request: Request) -> Client:
+    """Whom the middleware let in."""
+    return request.state.client
+
+
+Sender = Annotated[Client, Depends(client_of)]
+
 
 class Handlers:
-    """One method for each path; all that is slow runs in another thread."""
+    """One method for each path."""
 
-    def __init__(
-        self, queue: JobQueue, limits: Limits, *, grace: float, static: StaticFiles, root_path: str = ""
-    ) -> None:
-        self.queue = queue
-        self.limits = limits
-        self.grace = grace
-        self.root_path = root_path
-        self._static = static
-        self._examples = read_examples()
-        self._turns = Turns()
+    def __init__(self, service: Service, editor: StaticFiles) -> None:
+        self.service = service
+        self._editor = editor
 
-    def routes(self) -> list[Route]:
-        """All of them, without the description of themselves."""
-        job = "/api/jobs/{job}"
+    def add_routes(self, app: FastAPI) -> None:
+        get, post = app.router.get, app.router.post
+        app.router.get("/", include_in_schema=False)(self.editor)
+        for path, answer, told, summary in (
+            ("health", self.health, "Health", "Is the server ready?"),
+            ("models", self.models, "Models", "Models, and limits."),
+            ("examples", self.examples, "Examples", "Layouts to start from."),
+            ("formats", self.formats, "Formats", "Layout formats."),
+        ):
+            get(f"/api/{path}", summary=summary, responses=_done(told))(answer)
+        get("/api/layout.schema.json", summary="Schema of a layout.", responses={200: {"description": "Done."}})(
+            self.schema
+        )
+        few = [Depends(self.check_count)]
+        size = f"At most {self.service.limits.body_bytes} bytes."
+        post("/api/validate", summary="Check a layout.", description=size, dependencies=few,
+             responses=_done("Validity"))(self.validate)  # fmt: skip
+        post("/api/convert", summary="From one layout format to another.", description=size,
+             responses=_done("Converted"))(self.convert)  # fmt: skip
+        post("/api/generate", summary="Start a job.", description=size, dependencies=few, status_code=202,
+             responses=_done("State", 202))(self.generate)  # fmt: skip
+        self._add_job_routes(app)
+
+    def _add_job_routes(self, app: FastAPI) -> None:
+        get, post, job = app.router.get, app.router.post, "/api/jobs/{job}"
+        state = _done("State")
+        get(job, summary="How a job stands.", responses=state)(self.job)
+        get(f"{job}/events", summary="How a job stands, as it changes.", response_class=StreamingResponse,
+            responses={200: {"content": {EVENTS: {"schema": {"type": "string"}}}}})(self.events)  # fmt: skip
+        post(f"{job}/cancel", summary="Stop a job.", responses=state)(self.cancel)
+        get(f"{job}/result", summary="What a job made.", responses=_done("Result"))(self.result)
         image = f"{job}/images/{{picture}}"
-        return [
-            Route(method="GET", path="", summary="To the editor.", answer=self.to_editor),
-            Route(method="GET", path="/", summary="The editor.", answer=self.editor),
-            Route(method="GET", path="/static/{file}", summary="A file of the editor.", answer=self.file),
-            Route(method="GET", path="/api/health", summary="Is the server ready?", answer=self.health),
-            Route(method="GET", path="/api/models", summary="Models, and limits.", answer=self.models),
-            Route(method="GET", path="/api/examples", summary="Layouts to start from.", answer=self.examples),
-            Route(method="GET", path="/api/formats", summary="Layout formats.", answer=self.formats),
-            Route(method="GET", path="/api/layout.schema.json", summary="Schema of a layout.", answer=self.schema),
-            Route(method="POST", path="/api/validate", summary="Check a layout.", kind="compute", body="json",
-                  answer=self.validate),
-            Route(method="POST", path="/api/convert", summary="From one layout format to another.", kind="compute",
-                  body="json", answer=self.convert),
-            Route(method="POST", path="/api/generate", summary="Start a job.", kind="generate", body="json",
-                  answer=self.generate),
-            Route(method="GET", path=job, summary="How a job stands.", answer=self.job),
-            Route(method="GET", path=f"{job}/events", summary="How a job stands, as it changes.", answer=self.events),
-            Route(method="POST", path=f"{job}/cancel", summary="Stop a job.", answer=self.cancel),
-            Route(method="GET", path=f"{job}/result", summary="What a job made.", answer=self.result),
-            Route(method="GET", path=f"{image}.png", summary="A picture.", answer=self.picture),
-            Route(method="GET", path=f"{image}/masks/{{instance}}.png", summary="Where it shows an instance.",
-                  answer=self.mask),
-            Route(method="GET", path=f"{image}/cutouts/{{instance}}.png", summary="An instance cut out of it.",
-                  answer=self.cutout),
-        ]  # fmt: skip
+        get(f"{image}.png", summary="A picture.", response_class=Response, responses=PNG)(self.picture)
+        for name, answer, summary in (
+            ("masks", self.mask, "Where a picture shows an instance."),
+            ("cutouts", self.cutout, "An instance cut out of a picture."),
+        ):
+            get(f"{image}/{name}/{{instance}}.png", summary=summary, response_class=Response, responses=PNG)(answer)
 
-    async def to_editor(self, call: Call) -> Response:
-        """Under a root path; the editor's own addresses are relative to the slash."""
-        return RedirectResponse(f"{self.root_path}/", 308)
+    async def editor(self, request: Request) -> Response:
+        return await self._editor.get_response("index.html", request.scope)
 
-    async def editor(self, call: Call) -> Response:
-        return self._static.response("index.html", call.headers.get("if-none-match"))
-
-    async def file(self, call: Call) -> Response:
-        return self._static.response(call.parameters["file"], call.headers.get("if-none-match"))
-
-    async def health(self, call: Call) -> Response:
-        catalogue = self.queue.catalogue
-        status = catalogue.status(catalogue.default)
-        told = {"status": status, "model": catalogue.default, "version": __version__, "queue": self.queue.counts()}
+    async def health(self) -> Response:
+        catalogue = self.service.queue.catalogue
+        status, queue = catalogue.status(catalogue.default), self.service.queue.counts()
+        told = {"status": status, "model": catalogue.default, "version": __version__, "queue": queue}
         return json_response(told, headers=NEVER_STORED)
 
-    async def models(self, call: Call) -> Response:
-        return json_response(self.models_json(), headers=NEVER_STORED)
+    async def models(self) -> Response:
+        return json_response(self.service.models(), headers=NEVER_STORED)
 
-    def models_json(self) -> dict[str, Any]:
-        catalogue = self.queue.catalogue
-        return {"default": catalogue.default, "models": catalogue.as_json(), "limits": self.limits.as_json()}
+    async def examples(self) -> Response:
+        return json_response({"examples": read_examples()})
 
-    async def examples(self, call: Call) -> Response:
-        return json_response({"examples": self._examples})
-
-    async def formats(self, call: Call) -> Response:
+    async def formats(self) -> Response:
         found = [
             {"name": form.name, "description": form.description, "options": sorted(form.options)}
             for form in FORMATS.values()
         ]
         return json_response({"formats": found})
 
-    async def schema(self, call: Call) -> Response:
+    async def schema(self) -> Response:
         return json_response(Layout.model_json_schema())
 
-    async def validate(self, call: Call) -> Response:
-        return json_response(await self.validated(call.body, call.client.counted_as))
+    async def check_count(self, request: Request) -> None:
+        """Before the layout is read: refuse what is too long to look at."""
+        body = await request.json()
+        self.service.limits.check_count(body.get("layout") if isinstance(body, dict) else None, "layout")
 
-    async def validated(self, value: Any, client: str) -> dict[str, Any]:
-        """Raises ApiError for a body without a layout."""
-        body = parse_as(ValidateBody, value)
-        self.limits.check_count(body.layout, "layout")
-        async with self._turns.turn(client):
-            return await asyncio.to_thread(check_layout, body.layout, self.limits)
+    async def validate(self, body: ValidateBody, sender: Sender) -> Response:
+        return json_response(await self.service.validate(body, sender.counted_as))
 
-    async def convert(self, call: Call) -> Response:
-        return json_response(await self.converted(call.body, call.client.counted_as))
+    async def convert(self, body: ConvertBody, sender: Sender) -> Response:
+        return json_response(await self.service.convert(body, sender.counted_as))
 
-    async def converted(self, value: Any, client: str) -> dict[str, Any]:
-        """Raises ApiError."""
-        body = parse_as(ConvertBody, value)
-        async with self._turns.turn(client):
-            return await asyncio.to_thread(convert, body, self.limits)
+    async def generate(self, body: GenerateBody, sender: Sender) -> Response:
+        job = self.service.start(body, sender.name, sender.counted_as)
+        headers = {**NEVER_STORED, "Location": f"{self.service.root_path}/api/jobs/{job.id}"}
+        return json_response(self.service.state(job), status=202, headers=headers)
 
-    async def generate(self, call: Call) -> Response:
-        job = self.start(call.body, call.client.name, call.client.counted_as)
-        headers = {**NEVER_STORED, "Location": f"{self.root_path}/api/jobs/{job.id}"}
-        return json_response(state_json(self.queue, job), status=202, headers=headers)
+    async def job(self, job: JobId, sender: Sender) -> Response:
+        return json_response(self.service.state(self._find(job, sender)), headers=NEVER_STORED)
 
-    def start(self, body: Any, owner: str, client: str) -> Job:
-        """A new job in the queue; raises ApiError."""
-        catalogue = self.queue.catalogue
-        request = parse_job(body, self.limits, catalogue.names, catalogue.default)
-        return self.queue.submit(request, owner, client)
-
-    def find(self, call: Call) -> Job:
-        return self.queue.find(call.parameters["job"], call.client.name)
-
-    async def job(self, call: Call) -> Response:
-        return json_response(state_json(self.queue, self.find(call)), headers=NEVER_STORED)
-
-    async def events(self, call: Call) -> Response:
-        stream = server_sent_events(self.queue, self.find(call), grace=self.grace, root_path=self.root_path)
+    async def events(self, job: JobId, sender: Sender) -> Response:
+        stream = server_sent_events(self.service, self._find(job, sender))
         headers = {**NEVER_STORED, "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(stream, media_type=EVENTS, headers=headers)
 
-    async def cancel(self, call: Call) -> Response:
-        job = self.find(call)
-        self.queue.cancel(job)
-        return json_response(state_json(self.queue, job), headers=NEVER_STORED)
+    async def cancel(self, job: JobId, sender: Sender) -> Response:
+        found = self._find(job, sender)
+        self.service.queue.cancel(found)
+        return json_response(self.service.state(found), headers=NEVER_STORED)
 
-    async def result(self, call: Call) -> Response:
-        return json_response(result_json(self.queue, self.find(call), self.root_path), headers=NEVER_STORED)
+    async def result(self, job: JobId, sender: Sender) -> Response:
+        return json_response(self.service.result(self._find(job, sender)), headers=NEVER_STORED)
 
-    async def picture(self, call: Call) -> Response:
-        return _png(self._picture(call).png)
+    async def picture(self, job: JobId, picture: PictureNumber, sender: Sender) -> Response:
+        return _png(self._picture(job, picture, sender).png)
 
-    async def mask(self, call: Call) -> Response:
-        picture, place = self._picture(call), int(call.parameters["instance"])
-        return _png(_masks_up_to(picture, place)[place])
+    async def mask(self, job: JobId, picture: PictureNumber, instance: InstanceNumber, sender: Sender) -> Response:
+        return _png(_masks_up_to(self._picture(job, picture, sender), instance)[instance])
 
-    async def cutout(self, call: Call) -> Response:
-        picture, place = self._picture(call), int(call.parameters["instance"])
-        _masks_up_to(picture, place)
-        async with self._turns.turn(call.client.counted_as):
-            return _png(await asyncio.to_thread(picture.cutout, place))
+    async def cutout(self, job: JobId, picture: PictureNumber, instance: InstanceNumber, sender: Sender) -> Response:
+        found = self._picture(job, picture, sender)
+        _masks_up_to(found, instance)
+        async with self.service.turns.turn(sender.counted_as):
+            return _png(await asyncio.to_thread(found.cutout, instance))
 
-    def _picture(self, call: Call) -> Picture:
-        job = self.find(call)
-        if job.result is None:
-            raise ApiError("not_ready", f"expected a job that is done, got one that is {job.state.status}")
-        index = int(call.parameters["picture"])
-        if index >= len(job.result.pictures):
-            raise ApiError("not_found", f"expected a picture from 0 to {len(job.result.pictures) - 1}, got {index}")
-        return job.result.pictures[index]
+    def _find(self, job: str, sender: Client) -> Job:
+        return self.service.queue.find(job, sender.name)
+
+    def _picture(self, job: str, number: int, sender: Client) -> Picture:
+        found = self._find(job, sender)
+        if found.result is None:
+            raise ApiError("not_ready", f"expected a job that is done, got one that is {found.state.status}")
+        pictures = found.result.pictures
+        if number >= len(pictures):
+            raise ApiError("not_found", f"expected a picture from 0 to {len(pictures) - 1}, got {number}")
+        return pictures[number]
+
+
+def _png(content: bytes) -> Response:
+    """Never changes: its address holds the job's id."""
+    return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=1800, immutable"})
+
+
+def _done(schema: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's description of an answer when all is well; `schema` is a class of response_schemas."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {status: {"content": content, "description": "Done."}}
 
 
 def _masks_up_to(picture: Picture, place: int) -> tuple[bytes, ...]:
@@ -188,11 +189,8 @@ def _masks_up_to(picture: Picture, place: int) -> tuple[bytes, ...]:
     return masks
 
 
-def _png(content: bytes) -> Response:
-    return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=1800, immutable"})
-
-
-def read_examples(folder: Path = EXAMPLES) -> list[dict[str, Any]]:
+@cache
+def read_examples(folder: FilePath = EXAMPLES) -> list[dict[str, Any]]:
     """The gallery, in the order of the file names; each is checked by reading it as a layout."""
     found = []
     for path in sorted(folder.glob("*.json")):

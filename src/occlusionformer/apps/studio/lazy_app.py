@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
@@ -21,26 +21,24 @@ class LazyApplication:
         self._has_time = has_time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
         self._wanted.set()
         application = await asyncio.shield(self._making)
         if application is not None:
             await self._open.wait()
             await application(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        await receive()
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """As long as requests may come."""
         self._wanted, self._open, self._ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._making = asyncio.create_task(self._made_when_wanted())
         running = asyncio.create_task(self._run())
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        self._ended.set()
-        self._wanted.set()
-        await running
-        await send({"type": "lifespan.shutdown.complete"})
+        try:
+            yield
+        finally:
+            self._ended.set()
+            self._wanted.set()
+            await running
 
     async def _made_when_wanted(self) -> FastAPI | None:
         while not self._wanted.is_set() and not self._has_time():

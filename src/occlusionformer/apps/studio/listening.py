@@ -7,14 +7,40 @@ import ipaddress
 import re
 import socket
 from collections.abc import Sequence
-
-from starlette.types import ASGIApp, Receive, Scope, Send
+from dataclasses import dataclass, replace
 
 BACKLOG = 512
 """Connections that wait to be accepted."""
 
 OWN_PATHS = frozenset({"api", "static", "config", "gradio_api"})
 """What paths of the server begin with."""
+
+
+FILES_FOR_OTHERS = 128
+"""File descriptors left for everything that is no connection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionLimits:
+    """Numbers of connections, and times in seconds."""
+
+    most: int = 512
+    """Open at once. Beyond it, one whose client has yet to send is closed for each that comes."""
+    head_seconds: float = 10.0
+    """For the request line and headers, from the connection or their first byte on."""
+    unread_seconds: float = 30.0
+    """For a client that does not take what it is sent."""
+
+    def within_open_files(self) -> ConnectionLimits:
+        """No more connections than this process may have files open."""
+        try:
+            import resource
+        except ImportError:  # Windows
+            return self
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if allowed == resource.RLIM_INFINITY:
+            return self
+        return replace(self, most=max(1, min(self.most, max(allowed - FILES_FOR_OTHERS, allowed // 2))))
 
 
 class ListeningError(ValueError):
@@ -73,18 +99,3 @@ def checked_proxies(proxies: Sequence[str]) -> list[str]:
         if network.version == 4:
             found.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
     return found
-
-
-class UnderPath:
-    """The application under a path, whether the proxy in front of it takes that path off or not."""
-
-    def __init__(self, application: ASGIApp, root_path: str) -> None:
-        self._application = application
-        self._root_path = root_path
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if path == self._root_path or path.startswith(f"{self._root_path}/"):
-            inner = path[len(self._root_path) :]
-            scope = {**scope, "path": inner, "raw_path": inner.encode()}
-        await self._application(scope, receive, send)

@@ -7,6 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["generate", "compute", "read"]
+"""Of requests: those that start a job, those that compute, all others."""
 
 
 @dataclass(frozen=True)

@@ -118,10 +118,8 @@ class JobRequest:
         return self.wants_previews and step % every == 0 and step < total
 
 
-def parse_job(value: Any, limits: Limits, models: Collection[str], default_model: str) -> JobRequest:
+def job_request(body: GenerateBody, limits: Limits, models: Collection[str], default_model: str) -> JobRequest:
     """Raises ApiError with every problem."""
-    limits.check_count(value.get("layout") if isinstance(value, dict) else None, "layout")
-    body = parse_as(GenerateBody, value)
     problems = [*limits.layout_problems(body.layout, "layout"), *_beyond(body, limits)]
     if body.model is not None and body.model not in models:
         problems.append(FieldProblem("model", f"expected {one_of(models)}, got {shown(body.model)}"))

@@ -12,25 +12,18 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from occlusionformer.apps.studio.access import Access, is_loopback, names_of
-from occlusionformer.apps.studio.application import Application
+from occlusionformer.apps.studio.application import studio_application
 from occlusionformer.apps.studio.authority import Authority
 from occlusionformer.apps.studio.catalogue import Catalogue
-from occlusionformer.apps.studio.connections import ConnectionGuard, ConnectionLimits
-from occlusionformer.apps.studio.errors import json_response
 from occlusionformer.apps.studio.finished_jobs import Retention
-from occlusionformer.apps.studio.handlers import Handlers
 from occlusionformer.apps.studio.job_queue import JobQueue
 from occlusionformer.apps.studio.lazy_app import LazyApplication
 from occlusionformer.apps.studio.limits import Limits
-from occlusionformer.apps.studio.listening import UnderPath, checked_proxies, checked_root_path, listening_socket
-from occlusionformer.apps.studio.openapi import describe
+from occlusionformer.apps.studio.listening import ConnectionLimits, checked_proxies, checked_root_path, listening_socket
 from occlusionformer.apps.studio.rates import RateLimiter, Rates
-from occlusionformer.apps.studio.static_files import StaticFiles
-from occlusionformer.apps.studio.table import Call, Route
+from occlusionformer.apps.studio.service import Service
 from occlusionformer.apps.studio.users_file import read_users_file
 from occlusionformer.generation import Generator, load_generator
 
@@ -90,9 +83,12 @@ class Studio:
     """The application and the queue behind it."""
 
     config: StudioConfig
-    application: ASGIApp
-    routes: Sequence[Route]
-    queue: JobQueue
+    application: FastAPI
+    service: Service
+
+    @property
+    def queue(self) -> JobQueue:
+        return self.service.queue
 
 
 def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = load_generator) -> Studio:
@@ -106,20 +102,13 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
         retention=config.retention,
         job_seconds=config.limits.job_seconds,
     )
-    handlers = Handlers(queue, config.limits, grace=config.grace, static=StaticFiles(), root_path=root_path)
-
-    async def openapi(call: Call) -> Response:
-        return json_response(document)
-
-    described = Route(method="GET", path="/api/openapi.json", summary="This description.", answer=openapi)
-    routes = [*handlers.routes(), described]
-    document = describe(routes, config.limits, asks_for_user=authority is not None, root_path=root_path)
+    service = Service(queue, config.limits, grace=config.grace, root_path=root_path)
     os.environ.update(QUIET)
 
     def gradio() -> FastAPI:
         from occlusionformer.apps.studio.gradio_calls import gradio_app
 
-        return gradio_app(handlers, root_path)
+        return gradio_app(service, root_path)
 
     access = Access(
         names=names_of(config.host, config.allowed_hosts),
@@ -128,11 +117,9 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
         authority=authority,
         limiter=RateLimiter(config.rates),
     )
-    late = LazyApplication(gradio, lambda: queue.idle_seconds > UNHURRIED) if config.serves_gradio else None
-    application = Application(routes, late, access=access, limits=config.limits)
-    return Studio(
-        config=config, application=UnderPath(application, root_path), routes=application.table.routes, queue=queue
-    )
+    lazy = LazyApplication(gradio, lambda: queue.idle_seconds > UNHURRIED) if config.serves_gradio else None
+    application = studio_application(service, lazy, access=access, asks_for_user=authority is not None)
+    return Studio(config=config, application=application, service=service)
 
 
 class _Server(uvicorn.Server):
@@ -154,24 +141,11 @@ class StudioServer:
         self._studio = studio
         self._socket = listening_socket(studio.config.host, studio.config.port)
         self.port: int = self._socket.getsockname()[1]
-        self._server = _Server(
-            uvicorn.Config(
-                studio.application,
-                http=ConnectionGuard(studio.config.connections.within_open_files()).protocol(),
-                log_level="error",  # what a client sent wrong is no news
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(studio.config.proxies),  # else a client could choose the address it is counted by
-                forwarded_allow_ips=checked_proxies(studio.config.proxies),
-                timeout_keep_alive=10,
-                timeout_graceful_shutdown=3,
-                ws="none",
-            ),
-            studio.queue,
-        )
+        self._server: uvicorn.Server | None = None
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM; then cancel what is being drawn and wait for its step."""
+        self._server = _Server(_server_config(self._studio), self._studio.queue)
         self._studio.queue.start()
         try:
             self._server.run(sockets=[self._socket])
@@ -197,9 +171,29 @@ class StudioServer:
         thread = threading.Thread(target=self.run, name="studio-server")
         thread.start()
         try:
-            while not self._server.started and thread.is_alive():
+            while not (self._server and self._server.started) and thread.is_alive():
                 threading.Event().wait(0.01)
             yield self.address
         finally:
-            self._server.should_exit = True
+            if self._server is not None:
+                self._server.should_exit = True
             thread.join()
+
+
+def _server_config(studio: Studio) -> uvicorn.Config:
+    """Here and not before: what is needed to serve is imported once the address is told."""
+    from occlusionformer.apps.studio.connections import ConnectionGuard
+
+    proxies = checked_proxies(studio.config.proxies)
+    return uvicorn.Config(
+        studio.application,
+        http=ConnectionGuard(studio.config.connections.within_open_files()).protocol(),
+        log_level="error",  # what a client sent wrong is no news
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),  # else a client could choose the address it is counted by
+        forwarded_allow_ips=proxies,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=3,
+        ws="none",
+    )

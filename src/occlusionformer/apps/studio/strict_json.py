@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from fastapi import Request
+from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
-from starlette.types import Receive
+from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from occlusionformer.apps.studio.errors import ApiError, problems_under
 from occlusionformer.apps.studio.limits import Limits
@@ -19,8 +22,62 @@ DROPPED_BYTES, DROPPED_SECONDS = 65_536, 0.2
 """How much of a refused body is taken, and how long that may last."""
 
 
+SMALL_BODY = 2**15
+"""Bytes up to which a body is parsed on the spot: others would wait for a larger one."""
+
+
 class ClientLeftError(Exception):
     """The client hung up before its body was there."""
+
+
+class JsonRequest(Request):
+    """A request whose body has been parsed."""
+
+    def __init__(self, scope: Scope, receive: Receive, content: bytes, value: Any) -> None:
+        super().__init__(scope, receive)
+        self._content = content
+        self._value = value
+
+    async def body(self) -> bytes:
+        return self._content
+
+    async def json(self) -> Any:
+        return self._value
+
+
+class JsonRoute(APIRoute):
+    """FastAPI's route, whose bodies are JSON within the limits of the application's state."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+        if self.body_field is None:
+            return answer
+
+        async def handler(request: Request) -> Response:
+            check_content_type(request.headers)
+            content = await request.body()
+            limits: Limits = request.app.state.limits
+            if len(content) < SMALL_BODY:
+                value = parse_body(content, limits)
+            else:
+                async with request.app.state.turns.turn(request.state.client.counted_as):
+                    value = await asyncio.to_thread(parse_body, content, limits)
+            return await answer(JsonRequest(request.scope, request.receive, content, value))
+
+        return handler
+
+
+def check_content_type(headers: Headers) -> None:
+    """Raises ApiError for anything but JSON as it is; forms can be sent by pages of other sites without asking."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise ApiError("content_type", "expected Content-Type: application/json")
+    if headers.get("content-encoding", "identity") != "identity":
+        raise ApiError("content_type", "expected a body without Content-Encoding")
+
+
+def has_body(headers: Headers) -> bool:
+    """Whether a request says that it has one."""
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes:

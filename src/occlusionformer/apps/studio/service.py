@@ -1,0 +1,48 @@
+"""What the studio does for a request, however it came: over HTTP or through gradio's protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from occlusionformer.apps.studio.documents import check_layout, convert
+from occlusionformer.apps.studio.job import Job
+from occlusionformer.apps.studio.job_queue import JobQueue
+from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.responses import result_json, state_json
+from occlusionformer.apps.studio.schemas import ConvertBody, GenerateBody, ValidateBody, job_request
+from occlusionformer.apps.studio.shares import Turns
+
+
+class Service:
+    """Everything raises ApiError; all that is slow runs in another thread, each client's in its turn."""
+
+    def __init__(self, queue: JobQueue, limits: Limits, *, grace: float, root_path: str = "") -> None:
+        self.queue = queue
+        self.limits = limits
+        self.grace = grace
+        self.root_path = root_path
+        self.turns = Turns()
+
+    def models(self) -> dict[str, Any]:
+        catalogue = self.queue.catalogue
+        return {"default": catalogue.default, "models": catalogue.as_json(), "limits": self.limits.as_json()}
+
+    async def validate(self, body: ValidateBody, client: str) -> dict[str, Any]:
+        async with self.turns.turn(client):
+            return await asyncio.to_thread(check_layout, body.layout, self.limits)
+
+    async def convert(self, body: ConvertBody, client: str) -> dict[str, Any]:
+        async with self.turns.turn(client):
+            return await asyncio.to_thread(convert, body, self.limits)
+
+    def start(self, body: GenerateBody, owner: str, client: str) -> Job:
+        """A new job in the queue."""
+        catalogue = self.queue.catalogue
+        return self.queue.submit(job_request(body, self.limits, catalogue.names, catalogue.default), owner, client)
+
+    def state(self, job: Job) -> dict[str, Any]:
+        return state_json(self.queue, job)
+
+    def result(self, job: Job) -> dict[str, Any]:
+        return result_json(self.queue, job, self.root_path)
