@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from occlusionformer.pipelines import OcclusionFormerPipeline, load_pipeline
-from occlusionformer.pipelines.folder import LIBRARY_CLASSES, OWN_CLASSES, check_model_folder
+from occlusionformer.pipelines.folder import LIBRARY_CLASSES, check_model_folder, own_classes
 from occlusionformer.tensors.files import CheckpointError
 from tests.pipelines.tiny import tiny_pipeline
 
@@ -155,7 +155,7 @@ def test_everything_that_an_index_names_wrongly_is_listed(folder):
         captions_in_prompt=1,
     )
     reasons = refused(folder)
-    libraries = ", ".join([*LIBRARY_CLASSES, *OWN_CLASSES])
+    libraries = ", ".join([*LIBRARY_CLASSES, *own_classes()])
     diffusers = ", ".join(sorted(LIBRARY_CLASSES["diffusers"]))
     assert sorted(reasons) == sorted(
         [

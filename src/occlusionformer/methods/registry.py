@@ -35,6 +35,13 @@ def method_names() -> list[str]:
     return sorted({*OURS, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))})
 
 
+def method_places() -> dict[str, frozenset[str]]:
+    """The classes of all methods by the module that defines them; nothing is imported."""
+    places = {*OURS.values(), *(entry.value for entry in entry_points(group=ENTRY_POINT_GROUP))}
+    parts = sorted(place.partition(":")[::2] for place in places)
+    return {module: frozenset(name for other, name in parts if other == module) for module, _ in parts}
+
+
 def method_class(name: str) -> type[Method]:
     """The class behind a name. UnknownMethodError lists the names there are; TypeError where it is no Method."""
     places = {OURS[name]} if name in OURS else set()

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from occlusionformer.methods.registry import method_places
 from occlusionformer.tensors.files import CheckpointError, first_line, read_header, read_json, shown
 
 INDEX = "model_index.json"
@@ -51,15 +52,13 @@ LIBRARY_CLASSES: Mapping[str, frozenset[str]] = {
 """What FLUX pipelines are made of, under all names that releases gave it."""
 
 OWN_CLASSES: Mapping[str, frozenset[str]] = {
+    "occlusionformer.embedded.autoencoder": frozenset({"SceneAutoencoder"}),
     "occlusionformer.embedded.codec": frozenset({"PixelCodec"}),
     "occlusionformer.embedded.text": frozenset({"StaticTextModel"}),
-    "occlusionformer.methods.instanceassemble": frozenset({"InstanceAssemble"}),
-    "occlusionformer.methods.none": frozenset({"NoLayout"}),
-    "occlusionformer.methods.occlusionformer": frozenset({"OcclusionFormer"}),
     "occlusionformer.model.backbones.flux_transformer": frozenset({"LayoutFluxTransformer2DModel"}),
     "occlusionformer.model.branch": frozenset({"OcclusionBranch"}),
 }
-"""Ours, by the module that defines them; imported when a folder names one, since diffusers does not do that."""
+"""Ours, by the module that defines them, beside the layout methods that are installed."""
 
 NEVER_RUN = frozenset({"pipeline.py", "block.py"})
 """Code that a folder may carry for diffusers' `trust_remote_code`; nothing here reads it."""
@@ -92,8 +91,13 @@ def check_model_folder(folder: Path) -> None:
             reasons += _component_reasons(folder / name)
     if reasons:
         raise CheckpointError(folder, reasons)
-    for module in {value[0] for value in index.values() if isinstance(value, list)} & OWN_CLASSES.keys():
-        importlib.import_module(module)
+    for module in {value[0] for value in index.values() if isinstance(value, list)} & own_classes().keys():
+        importlib.import_module(module)  # diffusers does not
+
+
+def own_classes() -> dict[str, frozenset[str]]:
+    """What a folder may name beside the libraries' classes: ours, and the methods of installed packages."""
+    return {**OWN_CLASSES, **method_places()}
 
 
 def check_all_loaded(folder: Path, name: str, module: nn.Module) -> None:
@@ -182,7 +186,7 @@ def _entry_reasons(value: object) -> Iterator[str]:
         yield f"expected a library and a class, got {shown(value)}"
         return
     library, name = value
-    known = {**LIBRARY_CLASSES, **OWN_CLASSES}
+    known = {**LIBRARY_CLASSES, **own_classes()}
     if library not in known:
         yield f"expected a library of {', '.join(known)}, got {shown(library)!r}"
     elif name not in known[library]:
