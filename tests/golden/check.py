@@ -31,7 +31,7 @@ def check(folder: Path, checker: ModuleType, kinds: Sequence[str]) -> float:
         for case, found in checker.run(folder, kind):
             worst = max(worst, *found.values())
             columns = "  ".join(f"{name} {value:.1e}" for name, value in found.items())
-            sys.stdout.write(f"{kind:<8}{case.name:<12}{columns}\n")
+            sys.stdout.write(f"{kind:<10}{case.name:<15}{columns}\n")
     return worst
 
 

@@ -14,6 +14,10 @@ from types import ModuleType
 CHECKERS = {
     "occlusionformer": "tests.golden.checkers.occlusionformer",
     "instanceassemble": "tests.golden.checkers.instanceassemble",
+    "creatilayout": "tests.golden.checkers.creatilayout",
+    "eligen": "tests.golden.checkers.eligen",
+    "gligen": "tests.golden.checkers.gligen",
+    "larender": "tests.golden.checkers.larender",
 }
 """By the first word of a recording's `method`, in small letters; a folder that names none is OcclusionFormer's."""
 
