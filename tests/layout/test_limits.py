@@ -72,7 +72,7 @@ def test_a_lot_of_anything_is_refused_in_time(name: str, form: str):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"instances": [{}] * 200_000},
+        {"instances": [{}] * 50_000},
         {"instances": [INSTANCE] * 20_000},
         {"instances": [{**INSTANCE, "box": [0, 0, 0, 0]}] * 20_000},
         {"order": {"front_to_back": ["a"] * 100_000}},
@@ -86,7 +86,7 @@ def test_a_lot_of_anything_is_refused_in_time(name: str, form: str):
     ],
 )
 def test_looking_for_problems_stops_at_a_hundred(fields):
-    with bounded():
+    with bounded(seconds=2):
         found = problems({**LAYOUT, **fields})
     assert len(found) == 101
     assert found[-1] == "and more: only the first 100 problems are listed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import (
@@ -41,11 +41,10 @@ class Document(BaseModel):
                 super().__init__(**fields)
             except ValidationError as error:
                 problems = problems_of(error, type(self).model_fields, NOT_IN_DOCUMENTS)
-            findings = Findings()
-            findings.add(chain(problems, self.problems_between(fields)))
-            findings.raise_any()
-            findings.add(self.problems_within())
-            findings.raise_any()
+            problems += islice(self.problems_between(fields), MOST_PROBLEMS + 1)
+            problems = problems or list(self.problems_within())
+            if problems:
+                raise LayoutError(problems)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -126,7 +126,11 @@ def _run_lengths(counts: object) -> list[int]:
         except ValueError as error:
             raise LayoutError([f"expected a COCO compressed string: {error}, got {shown(counts)}"]) from None
     if isinstance(counts, list | tuple):
-        if wrong := [count for count in counts if not isinstance(count, Integral) or isinstance(count, bool)]:
+        if wrong := [
+            count
+            for count in counts
+            if type(count) is not int and (not isinstance(count, Integral) or isinstance(count, bool))
+        ]:
             raise LayoutError([f"expected whole numbers, got {shown(wrong[0])}"])
         return list(map(int, counts))
     raise LayoutError([f"expected a COCO compressed string or a list of whole numbers, got {shown(counts)}"])

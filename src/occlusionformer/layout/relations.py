@@ -89,9 +89,9 @@ def _loop_problems(edges: set[Edge], ids: Sequence[str | None]) -> Iterator[Prob
 
 
 def _part(whole: object, name: str) -> Any:
-    if isinstance(whole, Mapping):
-        return whole.get(name)
-    return getattr(whole, name, None) if isinstance(whole, BaseModel) else None
+    if isinstance(whole, BaseModel):
+        return getattr(whole, name, None)
+    return whole.get(name) if isinstance(whole, Mapping) else None
 
 
 def _listed(value: object) -> Sequence[object]:

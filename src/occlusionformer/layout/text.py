@@ -14,6 +14,8 @@ from occlusionformer.layout.problems import MOST_PROBLEMS, LayoutError, shown
 LINE_WIDTH = 110
 """Characters up to which an object or list is written on one line."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
 GZIP = b"\x1f\x8b\x08"
 
 SIGNATURES = {
@@ -77,18 +79,19 @@ def parse_json(text: str, limits: DocumentLimits = LAYOUTS) -> object:
     Repeated fields, NaN and numbers too large to hold do not stop it: `unfit_parts` finds them in the value.
     """
     check_text(text, limits)
-    return _parsed(text, limits)
+    return _parsed(text, _decoder(limits), limits)
 
 
 def parse_json_lines(text: str, limits: DocumentLimits = LAYOUTS) -> list[object]:
     """One JSON value a line; blank lines do not count. All lines that are not JSON are reported."""
     check_text(text, limits)
+    decoder = _decoder(limits)
     values: list[object] = []
     problems: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip() and len(problems) <= MOST_PROBLEMS:
             try:
-                values.append(_parsed(line, limits))
+                values.append(_parsed(line, decoder, limits))
             except LayoutError as error:
                 problems += [f"line {number}, {problem.removeprefix('line 1, ')}" for problem in error.problems]
     if problems:
@@ -112,11 +115,13 @@ def check_text(text: str, limits: DocumentLimits, brackets: str = "[{") -> None:
 
 def tidy_json(value: object, *, indent: str = "") -> str:
     """JSON with every object and list that is short enough on a line of its own."""
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if type(value) is int:
+        return repr(value)
+    line = _ENCODER.encode(value)
     if len(indent) + len(line) <= LINE_WIDTH or not isinstance(value, dict | list | tuple) or not value:
         return line
     deeper = indent + "  "
-    names = [f"{json.dumps(name, ensure_ascii=False)}: " for name in value] if isinstance(value, dict) else None
+    names = [f"{_ENCODER.encode(name)}: " for name in value] if isinstance(value, dict) else None
     items = list(value.values()) if isinstance(value, dict) else list(value)
     opening, closing = "{}" if names else "[]"
     lines = [
@@ -168,13 +173,17 @@ def _unpacked(data: bytes, limits: DocumentLimits) -> bytes:
     return b"".join(parts)
 
 
-def _parsed(text: str, limits: DocumentLimits) -> object:
+def _decoder(limits: DocumentLimits) -> json.JSONDecoder:
     def whole_number(digits: str) -> int | float:
         length = len(digits) - digits.startswith("-")
         return int(digits) if length <= limits.digits else LongNumber(length)
 
+    return json.JSONDecoder(object_pairs_hook=object_of, parse_int=whole_number)
+
+
+def _parsed(text: str, decoder: json.JSONDecoder, limits: DocumentLimits) -> object:
     try:
-        return json.loads(text, object_pairs_hook=object_of, parse_int=whole_number)
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         reason = error.msg[:1].lower() + error.msg[1:]
         raise LayoutError([_syntax_error(text, error.pos, f"not JSON: {reason}")]) from None

@@ -64,7 +64,7 @@ class _Walk:
                 self.open.pop()
                 if self.path:
                     self.path.pop()
-            elif isinstance(part, Mapping | list | tuple):
+            elif type(part) in _CONTAINERS or isinstance(part, Mapping | list | tuple):
                 self._enter(name, part)
             else:
                 self._look_at(name, part)
@@ -73,14 +73,14 @@ class _Walk:
         return self.found
 
     def _enter(self, name: Any, part: Any) -> None:
-        if len(self.open) > 1 or name is not None:
+        if len(self.open) > 1:
             self.path.append(name)
         if len(self.open) > self.limits.levels:
             raise LayoutError([Problem(tuple(self.path[:3]), self.limits.too_deep())])
         self.count += len(part)
         if self.count > self.limits.values:
             raise LayoutError([self.limits.too_many("more")])
-        if isinstance(part, Mapping):
+        if type(part) is dict or isinstance(part, Mapping):
             self._names(part)
             self.open.append(iter([(key, field) for key, field in part.items() if isinstance(key, str)]))
         else:
@@ -102,15 +102,18 @@ class _Walk:
             self._look_at(name, number)
 
     def _names(self, part: Mapping[Any, object]) -> None:
+        texts = part if set(map(type, part)) <= {str} else [name for name in part if isinstance(name, str)]
+        longest = max(map(len, texts), default=0)
+        if longest > self.limits.characters:
+            self._report(self.beyond, None, self.limits.too_long(longest))
+        if texts is part and not isinstance(part, Repeating):
+            return
         names = (name for name in part if not isinstance(name, str))
         unfit = (f"expected text as the name of a field, got {shown(name)}" for name in names)
         repeated = part.repeated if isinstance(part, Repeating) else ()
         again = (f"expected every field once, got {shown(name)} again" for name in repeated)
         for text in islice(chain(unfit, again), MOST_PROBLEMS + 1):
             self._report(self.found.names, None, text)
-        if any(isinstance(name, str) and len(name) > self.limits.characters for name in part):
-            longest = max(len(name) for name in part if isinstance(name, str))
-            self._report(self.beyond, None, self.limits.too_long(longest))
 
     def _report(self, problems: list[Problem], name: Any, text: str) -> None:
         if len(problems) <= MOST_PROBLEMS:
@@ -118,3 +121,5 @@ class _Walk:
 
 
 _END = object()
+_CONTAINERS = frozenset({dict, list, tuple})
+"""Known at once; asking whether something is a Mapping takes longer."""

@@ -11,7 +11,7 @@ from occlusionformer.layout.formats.format import Format, ReadOptions
 from occlusionformer.layout.formats.occlusion import order_fields, read_order
 from occlusionformer.layout.formats.pixels import Canvas, corner_and_size, pixel, read_corner_and_size
 from occlusionformer.layout.polygons import Point, PolygonPainter
-from occlusionformer.layout.problems import LONGEST_VALUE, LayoutError, Path, Problem, shown
+from occlusionformer.layout.problems import LONGEST_VALUE, MOST_PROBLEMS, LayoutError, Path, Problem, shown
 from occlusionformer.layout.region import Polygon, RunLength
 from occlusionformer.layout.schema import Instance, Layout
 from occlusionformer.layout.text import parse_json, tidy_json
@@ -48,7 +48,7 @@ def read(document: object, options: ReadOptions) -> list[Layout]:
         image = row.get("image_id", NOTHING)
         if isinstance(image, int | str) and image in of_image:
             of_image[image].append((path, row))
-        else:
+        elif len(problems) <= MOST_PROBLEMS:
             problems.append(Problem((*path, "image_id"), f"expected the id of an image, got {shown(image)}"))
     layouts = []
     painter = PolygonPainter()
@@ -57,6 +57,8 @@ def read(document: object, options: ReadOptions) -> list[Layout]:
             layouts.append(_read_image(image_row, of_image[key], categories, options, painter))
         except LayoutError as error:
             problems += error.details
+        if len(problems) > MOST_PROBLEMS:
+            break
     if problems:
         raise LayoutError(problems)
     return layouts
@@ -252,19 +254,22 @@ def _table(
         problems.append(Problem((name,), f"expected a list of objects, got {shown(items)}"))
         return {}
     for place, item in enumerate(items):
-        path: Path = (name, place)
         if of_images is not None and not _is_of(item, of_images):
             continue
         key = item.get("id", NOTHING) if isinstance(item, Mapping) else NOTHING
-        if not isinstance(item, Mapping):
-            problems.append(Problem(path, f"expected an object, got {shown(item)}"))
-        elif not isinstance(key, int | str) or isinstance(key, bool):
-            problems.append(Problem((*path, "id"), f"expected a whole number or text, got {shown(key)}"))
-        elif key in rows:
-            problems.append(Problem((*path, "id"), f"expected an id of its own, got {shown(key)} again"))
-        else:
-            rows[key] = (path, item)
+        if isinstance(key, int | str) and not isinstance(key, bool) and key not in rows:
+            rows[key] = ((name, place), item)
+        elif len(problems) <= MOST_PROBLEMS:
+            problems.append(_row_problem((name, place), item, key))
     return rows
+
+
+def _row_problem(path: Path, item: object, key: object) -> Problem:
+    if not isinstance(item, Mapping):
+        return Problem(path, f"expected an object, got {shown(item)}")
+    if not isinstance(key, int | str) or isinstance(key, bool):
+        return Problem((*path, "id"), f"expected a whole number or text, got {shown(key)}")
+    return Problem((*path, "id"), f"expected an id of its own, got {shown(key)} again")
 
 
 def _is_of(item: object, images: Mapping[Key, Row]) -> bool:

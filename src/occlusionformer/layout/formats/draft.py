@@ -15,7 +15,7 @@ from occlusionformer.layout.box import Box
 from occlusionformer.layout.formats.pixels import Canvas
 from occlusionformer.layout.problems import Findings, LayoutError, Path, Problem, one_of, shown
 from occlusionformer.layout.region import LONGEST_SIDE
-from occlusionformer.layout.schema import CyclePolicy, Layout
+from occlusionformer.layout.schema import CyclePolicy, Layout, Pair, Pairs
 
 Fields = Mapping[str, object]
 
@@ -159,11 +159,13 @@ class Draft:
         return layout
 
     def _order(self) -> object:
-        ids = [instance["id"] for instance in self.instances]
-        if not all(isinstance(identifier, str) for identifier in ids):
+        """By ids that the instances are checked for: a dense matrix has a hundred thousand pairs."""
+        ids = [identifier for instance in self.instances if isinstance(identifier := instance["id"], str)]
+        if len(ids) < len(self.instances):
             return None
         if self.pairs is not None:
-            return {"pairs": [{"front": ids[front], "behind": ids[behind]} for front, behind in self.pairs]}
+            pairs = (Pair.model_construct(front=ids[front], behind=ids[behind]) for front, behind in self.pairs)
+            return Pairs.model_construct(pairs=tuple(pairs))
         if self.depths is not None:
             return {"depths": {ids[place]: depth for place, depth in self.depths.items()}}
         return None

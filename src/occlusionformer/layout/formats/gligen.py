@@ -21,6 +21,8 @@ LISTS = (("phrases", "locations"), ("gligen_phrases", "gligen_boxes"))
 """Names of a list of texts and of one of boxes."""
 UNREAD = ("alpha_type", "ckpt", "save_folder_name", "gligen_scheduled_sampling_beta", "num_inference_steps")
 """What stands beside those lists in a call, and is no part of a layout."""
+MARKS = frozenset({"boxes", *(name for names in LISTS for name in names)})
+"""Fields of which a document has one."""
 STAND_IN = {"bbox": [0, 0, 1, 1], "label": "-"}
 
 
@@ -118,9 +120,7 @@ def _take_outside(draft: Draft, source: Fields, options: ReadOptions) -> None:
 
 
 def _has_boxes(document: object) -> TypeGuard[Fields]:
-    return isinstance(document, Mapping) and any(
-        name in document for name in ("boxes", *(each for names in LISTS for each in names))
-    )
+    return isinstance(document, Mapping) and not MARKS.isdisjoint(document)
 
 
 def _fractions(value: object, canvas: Canvas) -> Box:
@@ -135,6 +135,6 @@ GLIGEN = Format(
     write_one=write_one,
     write_all=write_all,
     to_text=tidy_json,
-    marks=frozenset({"boxes", *(name for names in LISTS for name in names)}),
+    marks=MARKS,
     options=frozenset({"prompt", "width", "height", "cycles"}),
 )
