@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import pytest
+from PIL import Image
 
 from occlusionformer.apps.studio.catalogue import Catalogue, public_name
 from occlusionformer.apps.studio.finished_jobs import FinishedJobs, Retention
 from occlusionformer.apps.studio.job import Job, Result
+from occlusionformer.apps.studio.pictures import keep_preview
 from occlusionformer.apps.studio.rates import Rate, RateLimiter, Rates
+from occlusionformer.generation import FormingPictures
 
 
 def test_buckets_fill_again_with_time():
@@ -77,3 +83,12 @@ def test_models_are_named_without_their_place(tmp_path):
     assert public_name("embedded") == "embedded"
     with pytest.raises(ValueError, match="names that differ"):
         Catalogue([str(folder), str(folder)])
+
+
+def test_a_preview_is_a_picture_of_its_own():
+    """The model may hand out the same picture again, as its result."""
+    image = Image.new("RGB", (1024, 768))
+    preview = keep_preview(FormingPictures(step=1, total=2, positions=(0,), images=lambda: [image]))
+    assert image.size == (1024, 768)
+    sent = base64.b64decode(preview.images[0][1].removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(sent)).size == (512, 384)

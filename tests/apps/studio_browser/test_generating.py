@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
 
 import pytest
 from PIL import Image
 
+from occlusionformer.apps.studio.server import StudioConfig, StudioServer, build_studio
 from occlusionformer.generation import read_provenance
 from tests.apps.painter import colour_of
-from tests.apps.studio_browser.conftest import Running
+from tests.apps.studio_browser.conftest import Running, sync_api
 from tests.apps.studio_browser.editor import Editor
+from tests.apps.studio_browser.slow_painter import SlowPainter
 
 OVERLAP = (0.5, 0.5)
 APPLE, PEAR = colour_of(0), colour_of(1)
@@ -231,3 +234,30 @@ def test_a_canvas_the_model_was_not_made_for_is_drawn_at_its_own_size(fruit: Edi
     fruit.generate()
     assert studio.painter.requests[-1].canvas == (144, 112)
     assert (fruit.layout()["width"], fruit.layout()["height"]) == (1024, 768)
+
+
+def test_numbers_nobody_chose_are_left_to_a_model_that_is_still_loading(browser: sync_api.Browser) -> None:
+    """Its defaults are not known yet; whatever the page showed instead would be drawn."""
+    go, painter = threading.Event(), SlowPainter()
+
+    def load(name: str) -> SlowPainter:
+        assert go.wait(30)
+        return painter
+
+    server = StudioServer(build_studio(StudioConfig(port=0, serves_gradio=False), load=load))
+    with server.running() as address:
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+        context.set_default_timeout(30_000)
+        editor = Editor(context.new_page(), address)
+        editor.open()
+        assert editor.page.locator("#steps-value").inner_text() == "default"
+        editor.press("generate")
+        editor.until("document.documentElement.classList.contains('running')")
+        go.set()
+        editor.wait_for_picture(0)
+        (request,) = painter.requests
+        assert (request.steps, request.guidance, request.grounding_ratio) == (None, None, None)
+        assert request.canvas == (128, 128), "the canvas of the layout"
+        editor.until("document.getElementById('steps-value').textContent === '8'")
+        assert editor.complaints() == []
+        context.close()

@@ -78,8 +78,9 @@ def keep_preview(forming: FormingPictures) -> Preview:
     """Decode and shrink what is to be seen so far."""
     images = []
     for position, image in zip(forming.positions, forming.images(), strict=True):
-        image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        images.append((position, f"data:image/png;base64,{base64.b64encode(png_bytes(image)).decode()}"))
+        small = image.copy()  # the model may hand out the same picture again, as its result
+        small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        images.append((position, f"data:image/png;base64,{base64.b64encode(png_bytes(small)).decode()}"))
     return Preview(step=forming.step, images=tuple(images))
 
 

@@ -3,6 +3,7 @@
 import { by, h, setText, setValue } from "./dom.js";
 import { pictureSize } from "./size.js";
 
+// Shown while the model is not loaded; its own defaults are known after that.
 const PLAIN = { steps: 28, guidance: 3.5, grounding_ratio: 1, size: 1024, side_multiple: 16 };
 const KEPT = "occlusionformer.settings";
 
@@ -83,7 +84,14 @@ export class Settings {
     return this.values[name] ?? this.defaults[name];
   }
 
+  // null leaves a number to the model, whose default may not be known yet.
+  chosen(name) {
+    return this.values[name] ?? this.model.defaults?.[name] ?? null;
+  }
+
+  // The canvas itself until the size of the model is known.
   get size() {
+    if (!this.model.defaults) return [this.store.doc.width, this.store.doc.height];
     return pictureSize(this.store.doc.width, this.store.doc.height, this.defaults, this.limits);
   }
 
@@ -91,8 +99,12 @@ export class Settings {
   request() {
     const seed = this.locked ? this.store.doc.seed : freshSeed();
     this.lastSeed = seed;
-    const [steps, guidance, grounding_ratio] = ["steps", "guidance", "grounding_ratio"].map((name) => this.get(name));
-    return { model: this.model.name, seed, images: this.get("images") ?? 1, steps, guidance, grounding_ratio };
+    const [steps, guidance, grounding_ratio] = ["steps", "guidance", "grounding_ratio"].map((name) =>
+      this.chosen(name),
+    );
+    const nearest_size = !this.model.defaults; // of those the model can draw
+    const images = this.get("images") ?? 1;
+    return { model: this.model.name, seed, images, steps, guidance, grounding_ratio, nearest_size };
   }
 
   draw() {
@@ -101,9 +113,16 @@ export class Settings {
     this.#slide("steps", this.get("steps"), { max: this.limits.steps });
     this.#slide("guidance", this.get("guidance"), {});
     this.#slide("grounding", this.get("grounding_ratio"), {});
-    setText(by("steps-value"), String(this.get("steps")));
-    setText(by("guidance-value"), Number(this.get("guidance")).toFixed(1));
-    setText(by("grounding-value"), `${Math.round(this.get("grounding_ratio") * 100)} %`);
+    const told = (name, text) => (this.chosen(name) === null ? "default" : text(this.chosen(name)));
+    setText(by("steps-value"), told("steps", String));
+    setText(
+      by("guidance-value"),
+      told("guidance", (value) => Number(value).toFixed(1)),
+    );
+    setText(
+      by("grounding-value"),
+      told("grounding_ratio", (value) => `${Math.round(value * 100)} %`),
+    );
     const seed = by("seed");
     setValue(seed, this.locked ? doc.seed : "");
     seed.placeholder = this.lastSeed === null ? "new each time" : `new each time, last ${this.lastSeed}`;
