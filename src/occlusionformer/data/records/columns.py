@@ -120,14 +120,16 @@ def _masks(masks: Sequence[Mask | None], kind: Any) -> Any:
     missing = np.zeros(len(masks), dtype=bool)
     if len(known) < len(masks):
         missing[:] = [mask is None for mask in masks]
-    sides = np.zeros((len(masks), 2), dtype=np.int32)
-    sides[~missing, 0] = list(map(attrgetter("height"), known))
-    sides[~missing, 1] = list(map(attrgetter("width"), known))
-    offsets = arrow.array(np.arange(0, 2 * len(masks) + 1, 2, dtype=np.int32))
+    sides = np.array([list(map(attrgetter("height"), known)), list(map(attrgetter("width"), known))], dtype=np.int32)
+    # Parquet writers of before 2025 refuse a list with elements inside of nothing.
+    offsets = arrow.array(np.cumsum([0, *np.where(missing, 0, 2)], dtype=np.int32))
     texts = np.full(len(masks), "", dtype=object)
     texts[~missing] = list(map(attrgetter("counts"), known))
     return arrow.StructArray.from_arrays(
-        [arrow.ListArray.from_arrays(offsets, arrow.array(sides.reshape(-1))), arrow.array(texts, type=arrow.string())],
+        [
+            arrow.ListArray.from_arrays(offsets, arrow.array(sides.T.reshape(-1))),
+            arrow.array(texts, type=arrow.string()),
+        ],
         fields=list(kind),
         mask=arrow.array(missing) if missing.any() else None,
     )
