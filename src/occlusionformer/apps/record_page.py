@@ -23,8 +23,8 @@ from occlusionformer.data.records import (
     decode_image,
     decode_masks,
 )
-from occlusionformer.data.records.record import Mask
-from occlusionformer.data.records.source import picture_path
+from occlusionformer.data.records.source import MaskKind, masks_of, picture_path
+from occlusionformer.pictures import LIMITS, PictureError, file_bytes
 from occlusionformer.reporting import Section, figure, gallery, page, table, text
 
 LONGEST_SIDE = 768
@@ -54,10 +54,18 @@ def record_page(
     chosen = list(_chosen(records, ids, most))
     if missing := [name for name in ids if name not in {record.image_id for record, _ in chosen}]:
         raise ValueError("\n".join(f"--id: no picture {name!r} in {records.folder}" for name in missing))
-    sections = [
-        Section(record.image_id, _body(record, _picture(record, image, image_root))) for record, image in chosen
-    ]
+    sections = [_section(record, image, image_root) for record, image in chosen]
     return RecordPage(page(f"Records of {records.folder.name}", sections), tuple(r.image_id for r, _ in chosen))
+
+
+def _section(record: Record, image: bytes | None, root: Path | None) -> Section:
+    image_HWC = _picture(record, image, root)
+    try:
+        return Section(record.image_id, _body(record, image_HWC))
+    except (ValueError, ArithmeticError, LookupError) as error:
+        reason = str(error).removeprefix(f"{record.image_id}: ")
+        text = f"{record.image_id}: expected a record that can be drawn: {reason}"
+        raise ValueError(f"{text}; `data validate` lists what is wrong with it") from None
 
 
 def order_graph(record: Record) -> Markup:
@@ -95,15 +103,19 @@ def _chosen(records: RecordFolder, ids: Sequence[str], most: int) -> Iterator[tu
 def _picture(record: Record, image: bytes | None, root: Path | None) -> np.ndarray:
     """Grey where there is none."""
     if image is None and root is not None:
-        image = picture_path(record, root).read_bytes()
+        image = file_bytes(picture_path(record, root))
     if image is None:
+        if record.width * record.height > LIMITS.pixels:
+            text = f"expected at most {LIMITS.pixels:,} pixels, got {record.width} x {record.height}"
+            raise PictureError(record.image_id, text)
         return np.full((record.height, record.width, 3), GREY, dtype=np.uint8)
     return decode_image(record, image)
 
 
 def _body(record: Record, image_HWC: np.ndarray) -> Markup:
     figures = [figure(_jpeg(_with_boxes(record, image_HWC)), "amodal boxes, visible ones thin")]
-    for kind, words in (("visible", "visible masks"), ("amodal", "amodal masks, hidden parts paler")):
+    kinds: dict[MaskKind, str] = {"visible": "visible masks", "amodal": "amodal masks, hidden parts paler"}
+    for kind, words in kinds.items():
         if any(getattr(instance, f"{kind}_mask") is not None for instance in record.instances):
             figures.append(figure(_jpeg(_fitted(_masked(record, image_HWC, kind))), words))
     graph = Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(
@@ -148,16 +160,15 @@ def _with_boxes(record: Record, image_HWC: np.ndarray) -> Image.Image:
     return picture
 
 
-def _masked(record: Record, image_HWC: np.ndarray, kind: str) -> np.ndarray:
+def _masked(record: Record, image_HWC: np.ndarray, kind: MaskKind) -> np.ndarray:
     """The picture under its masks, in the colours of the graph."""
     canvas_HWC = image_HWC.astype(np.float32)
-    for place, instance in enumerate(record.instances):
-        mask: Mask | None = getattr(instance, f"{kind}_mask")
+    for place, (mask, visible) in enumerate(zip(masks_of(record, kind), masks_of(record, "visible"), strict=True)):
         if mask is None:
             continue
         colour_C = np.array(instance_colour(place), dtype=np.float32)
         (mask_HW,) = decode_masks([mask])
-        seen_HW = mask_HW if instance.visible_mask is None else decode_masks([instance.visible_mask])[0] & mask_HW
+        seen_HW = mask_HW if visible is None else decode_masks([visible])[0] & mask_HW
         for part_HW, strength in ((seen_HW, SEEN), (mask_HW & ~seen_HW, HIDDEN)):
             canvas_HWC[part_HW] += strength * (colour_C - canvas_HWC[part_HW])
     return canvas_HWC.round().astype(np.uint8)

@@ -29,8 +29,13 @@ class JsonFileError(ValueError):
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The contents of a file, unpacked if it is a gzip. Raises JsonFileError where unpacking fails."""
+    """The contents of a file, unpacked if it is a gzip.
+
+    Raises JsonFileError for what is no file and where unpacking fails.
+    """
     try:
+        if path.exists() and not path.is_file():  # a pipe can be read once only, and files of annotations are not
+            raise JsonFileError(f"{path}: expected a file, got {'a folder' if path.is_dir() else 'something else'}")
         with path.open("rb") as file:
             is_packed = file.read(len(GZIP)) == GZIP
             file.seek(0)

@@ -17,8 +17,8 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
     target = Path(os.path.realpath(path))
     data = content.encode() if isinstance(content, str) else content
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -27,9 +27,10 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
             temporary.chmod(target.stat().st_mode & 0o7777)
         os.replace(temporary, target)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         if isinstance(error, OSError) and error.errno is not None:
-            error.filename = error.filename or str(target)  # the system says that a disk is full, and not which
+            error.filename, error.filename2 = str(path), None  # the system names the temporary file, or none
         raise
     _flush_folder(target.parent)
 

@@ -33,18 +33,24 @@ class Logbook:
     def __init__(self, folder: Path, accelerator: Accelerator, *, step: int, trackers: Sequence[str]) -> None:
         self.path, self.folder, self.accelerator = folder / LOG, folder, accelerator
         self.trackers = tuple(trackers)
-        if not accelerator.is_main_process:
+        self._step, self._has_begun = step, False
+
+    def _begin(self) -> None:
+        """With the first thing there is to write: a run that fails before leaves nothing behind."""
+        if self._has_begun:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.path, "".join(f"{line}\n" for line in _lines_until(self.path, step)))
+        self._has_begun = True
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.path, "".join(f"{line}\n" for line in _lines_until(self.path, self._step)))
         if self.trackers:
-            settings = {"tensorboard": {"purge_step": step + 1}} if "tensorboard" in self.trackers else {}
-            accelerator.init_trackers("tracking", init_kwargs=settings)
+            settings = {"tensorboard": {"purge_step": self._step + 1}} if "tensorboard" in self.trackers else {}
+            self.accelerator.init_trackers("tracking", init_kwargs=settings)
 
     def figures(self, step: int, values: Mapping[str, float | int | str]) -> None:
         """A line of the log; numbers also go to the trackers."""
         if not self.accelerator.is_main_process:
             return
+        self._begin()
         with self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"step": step, **values}) + "\n")
         if self.trackers:
@@ -54,6 +60,7 @@ class Logbook:
         """`samples/NAME-STEP.png`, and the trackers."""
         if not self.accelerator.is_main_process:
             return
+        self._begin()
         folder = self.folder / PICTURES
         folder.mkdir(exist_ok=True)
         encoded = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import warnings
@@ -31,6 +32,10 @@ def json_text(value: Any, *, indent: int | None = 2) -> str:
     """A value as JSON that a terminal may show; reading it gives the same value."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     return _UNPRINTABLE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+
+
+BAD_PATHS = {errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+"""What the system says of a path that somebody gave wrongly."""
 
 
 class RefusedError(ValueError):
@@ -74,8 +79,8 @@ class CommandOutput:
 def ending(as_json: bool) -> Iterator[CommandOutput]:
     """Turn what a command raises into messages and exit codes.
 
-    ValueError is the user's input, OSError and RuntimeError the world's fault; anything else is ours and keeps its
-    traceback.
+    ValueError, and a path that names nothing or something else, is the user's input, any other OSError and RuntimeError
+    the world's fault; anything else is ours and keeps its traceback.
     """
     outcome = CommandOutput(as_json)
     try:
@@ -88,6 +93,9 @@ def ending(as_json: bool) -> Iterator[CommandOutput]:
         outcome.problems(problems_of(error))
         raise typer.Exit(BAD_INPUT) from None
     except (OSError, RuntimeError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno in BAD_PATHS and error.filename:
+            outcome.problems([f"{error.filename}: {(error.strerror or str(error)).lower()}"])
+            raise typer.Exit(BAD_INPUT) from None
         if isinstance(error, (NotImplementedError, RecursionError, typer.Exit, typer.Abort)):
             raise
         outcome.failure(f"{type(error).__name__}: {error}")

@@ -15,6 +15,7 @@ from occlusionformer.data.engine.item import digest
 from occlusionformer.data.engine.models.registry import model_revision
 from occlusionformer.data.engine.plan import CleanPlan, FilterPlan, Plan
 from occlusionformer.data.engine.shards import Job, is_done, read_receipt, remove_from, write_manifest
+from occlusionformer.data.json_files import read_json
 from occlusionformer.layout import write_atomic
 from occlusionformer.layout.problems import LayoutError
 
@@ -71,12 +72,15 @@ class Build:
 def build(plan: Plan, *, base: Path, out: Path, executor: Executor, on_shard: OnShard | None = None) -> Build:
     """Make what is missing of a plan's data set.
 
-    Raises LayoutError where `out` holds another plan's data or another run is at work there. A run that fails before
+    Raises LayoutError for a source without pictures, where `out` holds another plan's data and where another run is at
+    work there. A run that fails before
     its first shard is done leaves nothing behind.
     """
     revisions = model_revisions(plan)
     job = Job(plan=plan, base=base.absolute(), out=out.absolute(), hash=plan.hash(revisions))
-    _ = job.num_shards  # nothing is made for a source that is not there
+    if not job.num_shards:
+        raise LayoutError(["source: expected at least one picture, got none"])
+    _check_claim(job)
     with _taken_back_when_nothing_is_done(job):
         return _built(job, revisions, executor, on_shard)
 
@@ -111,13 +115,23 @@ def _claim(job: Job, revisions: dict[str, str]) -> None:
     """Say whose the folder is, or refuse it."""
     path = job.out / "engine" / "plan.json"
     if path.exists():
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if held["hash"] != job.hash:
-            what = "other models" if held["plan"] == job.plan.settings() else "another plan"
-            raise LayoutError([f"out: expected a new folder or one of this plan, got {str(job.out)!r}, made by {what}"])
+        _check_claim(job)
     else:
         value = {"plan": job.plan.settings(), "models": revisions, "hash": job.hash}
         write_atomic(path, json.dumps(value, sort_keys=True, indent=1))
+
+
+def _check_claim(job: Job) -> None:
+    """Raises LayoutError where the folder is that of something else."""
+    path = job.out / "engine" / "plan.json"
+    if not path.exists():
+        return
+    held = read_json(path)
+    if not isinstance(held, dict) or not isinstance(held.get("hash"), str):
+        raise LayoutError([f"out: expected a new folder or one of this plan, got one with a damaged {str(path)!r}"])
+    if held["hash"] != job.hash:
+        what = "other models" if held.get("plan") == job.plan.settings() else "another plan"
+        raise LayoutError([f"out: expected a new folder or one of this plan, got {str(job.out)!r}, made by {what}"])
 
 
 def _sweep(job: Job) -> None:

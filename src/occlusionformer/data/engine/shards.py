@@ -24,6 +24,7 @@ import numpy as np
 from occlusionformer.data.engine.item import Item, digest
 from occlusionformer.data.engine.plan import Plan
 from occlusionformer.data.engine.sources import Source, make_source, shard_of
+from occlusionformer.data.json_files import JsonFileError, read_json
 from occlusionformer.data.records import remove_shard, shard_path, write_shard
 from occlusionformer.layout import write_atomic
 from occlusionformer.layout.problems import MOST_PROBLEMS
@@ -99,10 +100,11 @@ def is_done(job: Job, number: int) -> bool:
 
 
 def read_receipt(job: Job, number: int) -> dict[str, Any] | None:
-    """None where there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        value: dict[str, Any] = json.loads(job.receipt(number).read_text(encoding="utf-8"))
-        return value
+    """None where there is none, or a damaged one: the shard is then made again."""
+    with contextlib.suppress(FileNotFoundError, JsonFileError):
+        value = read_json(job.receipt(number))
+        if isinstance(value, dict) and {"plan", "inputs", "files", "counts"} <= value.keys():
+            return value
     return None
 
 

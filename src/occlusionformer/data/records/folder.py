@@ -87,7 +87,8 @@ class RecordFolder:
 
 def shard_files(folder: Path) -> list[Path]:
     """The Parquet files of all shards, splits in alphabetical order."""
-    return sorted(path for path in (folder / "data").glob("*.parquet") if SHARD_NAME.fullmatch(path.name))
+    found = (folder / "data").glob("*.parquet")
+    return sorted(path for path in found if SHARD_NAME.fullmatch(path.name) and path.is_file())
 
 
 class RecordWriter:

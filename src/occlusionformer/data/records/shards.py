@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
+from occlusionformer.data.json_files import parse_json
 from occlusionformer.data.records.columns import from_table, schema, to_table
 from occlusionformer.data.records.nulls import has_holes, null_problems
 from occlusionformer.data.records.packages import from_extra
@@ -222,10 +223,21 @@ class Shard:
         text = (self.metadata.metadata or {}).get(FORMAT_KEY)
         if text is None:
             return Tar(None, None) if self.tar_path.exists() else None
-        facts = json.loads(text)
+        facts = self._facts(text)
         if facts.get("version") != VERSION:
-            raise ValueError(f"{self.path}: expected a shard of records, version {VERSION}, got {facts}")
-        return None if facts["tar"] is None else Tar(**facts["tar"])
+            raise ValueError(f"{self.path}: expected a shard of records, version {VERSION}, got {shown(facts)}")
+        tar = facts.get("tar")
+        if tar is None:
+            return None
+        if not isinstance(tar, dict) or type(tar.get("size")) is not int or type(tar.get("sha256")) is not str:
+            raise ValueError(f"{self.path}: expected size and sha256 of the tar, got {shown(tar)}")
+        return Tar(tar["size"], tar["sha256"])
+
+    def _facts(self, text: bytes) -> dict[str, Any]:
+        found = parse_json(text, f"{self.path}: {FORMAT_KEY.decode()}")
+        if not isinstance(found, dict):
+            raise ValueError(f"{self.path}: expected a shard of records, version {VERSION}, got {shown(found)}")
+        return found
 
     @cached_property
     def column_problems(self) -> list[Problem]:

@@ -213,9 +213,20 @@ def _box(record: Record, place: int, kind: MaskKind) -> PixelBox:
     return normalised(_known_box(record, place, kind), record.width, record.height)
 
 
+def masks_of(record: Record, kind: MaskKind) -> list[Mask | None]:
+    """The masks of all instances. Raises ValueError for one of another size than the picture: it may be of any size."""
+    masks = [instance.amodal_mask if kind == "amodal" else instance.visible_mask for instance in record.instances]
+    for place, mask in enumerate(masks):
+        if mask is not None and (mask.height, mask.width) != (record.height, record.width):
+            got = [mask.height, mask.width]
+            text = f"expected the size of the picture, {[record.height, record.width]}, got {got}"
+            raise ValueError(f"{record.image_id}: instances[{place}].{kind}_mask.size: {text}")
+    return masks
+
+
 def _stacked(record: Record, kind: MaskKind, *, is_needed: bool) -> np.ndarray | None:
     """The masks of all instances; None when some have none and they are not needed."""
-    masks = [instance.amodal_mask if kind == "amodal" else instance.visible_mask for instance in record.instances]
+    masks = masks_of(record, kind)
     known = [mask for mask in masks if mask is not None]
     if len(known) == len(masks):
         return decode_masks(known) if known else np.zeros((0, record.height, record.width), dtype=bool)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from occlusionformer.data.records.card import write_descriptions
+from occlusionformer.data.records.checking import check_record
 from occlusionformer.data.records.folder import RECORDS_PER_SHARD, RecordFolder, RecordWriter
 from occlusionformer.data.records.new_folder import new_folder
 from occlusionformer.data.records.record import Record, normalised
 from occlusionformer.layout import Box, overlap, write_atomic
+from occlusionformer.layout.problems import MOST_PROBLEMS, shown
 
 SPLIT_FILE = "splits.json"
 LEAST_INSTANCES, LEAST_EDGES = 3, 2
@@ -62,12 +64,15 @@ class Splitting:
 def split_data_set(source: str | Path, target: str | Path, splitting: Splitting) -> dict[str, int]:
     """Copy a data set into splits of its own, with a file of the ids in each; gives their sizes."""
     records = RecordFolder(source)
+    if not len(records):
+        raise ValueError(f"{source}: expected at least one record, got none")
     hard = _hardest(records, splitting.hardest)
     ids: dict[str, list[str]] = {}
     with new_folder(Path(target)) as folder:
         with ExitStack() as writers:
             opened: dict[str, RecordWriter] = {}
             for record, image in records.items():
+                _check(record, source)
                 split = "hard" if record.image_id in hard else splitting.split_of(record.image_id)
                 if split not in opened:
                     writer = RecordWriter(folder, split, records_per_shard=RECORDS_PER_SHARD)
@@ -77,6 +82,13 @@ def split_data_set(source: str | Path, target: str | Path, splitting: Splitting)
         write_atomic(folder / SPLIT_FILE, json.dumps(ids, indent=1, sort_keys=True) + "\n")
         write_descriptions(folder)
     return {split: len(found) for split, found in sorted(ids.items())}
+
+
+def _check(record: Record, source: str | Path) -> None:
+    """Raises ValueError for a record that the copy would be refused for."""
+    if problems := check_record(record):
+        lines = (f"{source}: record {shown(record.image_id)}: {problem}" for problem in problems[:MOST_PROBLEMS])
+        raise ValueError("\n".join(lines))
 
 
 def difficulty(record: Record) -> float:

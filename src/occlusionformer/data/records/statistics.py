@@ -41,7 +41,11 @@ def statistics_of(folder: str | Path) -> dict[str, Any]:
     """Of all splits, as JSON has it."""
     counts: dict[str, _Count] = {}
     for shard in RecordFolder(folder).shards:
-        _add(counts.setdefault(shard.split, _Count()), Shard(shard.path))
+        try:
+            _add(counts.setdefault(shard.split, _Count()), Shard(shard.path))
+        except ValueError as error:
+            text = str(error)
+            raise ValueError(text if text.startswith(str(shard.path)) else f"{shard.path}: {text}") from None
     splits = {split: _described(count) for split, count in counts.items()}
     totals = {name: sum(split[name] for split in splits.values()) for name in ("records", "instances")}
     return {"version": VERSION, **totals, "splits": splits}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from occlusionformer.data.json_files import read_json
 from occlusionformer.data.records.checking import check_record
 from occlusionformer.data.records.folder import shard_files
 from occlusionformer.data.records.nulls import null_problems
@@ -79,7 +79,9 @@ class FolderCheck:
         for path in sorted((self.folder / "data").glob("*")):
             if path.name.startswith(NOT_OURS):
                 continue
-            if TAR_NAME.fullmatch(path.name):
+            if not path.is_file():
+                yield self._at(path, "expected a file, got a folder or something else")
+            elif TAR_NAME.fullmatch(path.name):
                 if not path.with_suffix(".parquet").exists():
                     yield self._at(path, "expected the Parquet file of this shard beside it, got none")
             elif not SHARD_NAME.fullmatch(path.name):
@@ -101,7 +103,7 @@ class FolderCheck:
         try:
             problems = shard.column_problems
             _ = shard.tar
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except (ValueError, OSError) as error:
             yield self._at(shard.path, str(error).removeprefix(f"{shard.path}: "))
             return
         for problem in problems:
@@ -162,10 +164,14 @@ class FolderCheck:
         if not path.exists():
             return
         try:
-            counted = json.loads(path.read_text(encoding="utf-8"))["records"]
-        except (ValueError, KeyError, TypeError) as error:
-            yield self._at(path, f"expected statistics: {error!r}")
+            counted = read_json(path)
+        except ValueError as error:
+            yield self._at(path, f"expected statistics: {str(error).removeprefix(f'{STATISTICS}: ')}")
             return
+        if not isinstance(counted, dict) or "records" not in counted:
+            yield self._at(path, f"expected statistics, got {shown(counted)}")
+            return
+        counted = counted["records"]
         if num_records is not None and counted != num_records:
             yield self._at(path, f"expected {num_records}, got {shown(counted)}", "records")
 
