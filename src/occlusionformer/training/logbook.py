@@ -34,9 +34,11 @@ class Logbook:
         self.path, self.folder, self.accelerator = folder / LOG, folder, accelerator
         self.trackers = tuple(trackers)
         self._step, self._has_begun = step, False
+        if accelerator.is_main_process and self.path.is_file():
+            self._begin()
 
     def _begin(self) -> None:
-        """With the first thing there is to write: a run that fails before leaves nothing behind."""
+        """With the first thing there is to write, where no log is there yet: a run that fails before leaves nothing."""
         if self._has_begun:
             return
         self._has_begun = True

@@ -53,9 +53,9 @@ def card(statistics: dict[str, Any]) -> str:
         "`data/SPLIT-NUMBER.parquet` holds the records, the tar of the same name their pictures, where there are any. "
         f"`{SCHEMA_FILE}` says what a record is made of.",
         "",
-        "Boxes are pixels x1, y1, x2, y2. Masks are COCO run lengths. `order[i][j]` is 1 where instance i hides part "
-        "of instance j, 0 where not, -1 where nobody knows; `depth[i][j]` is 1 where i is closer than j, 0 farther, 2 "
-        "as close, -1 unknown.",
+        "Boxes are pixels x1, y1, x2, y2 of the picture once it is upright by EXIF. Masks are COCO run lengths. "
+        "`order[i][j]` is 1 where instance i hides part of instance j, 0 where not, -1 where nobody knows; "
+        "`depth[i][j]` is 1 where i is closer than j, 0 farther, 2 as close, -1 unknown.",
         "",
         "```python",
         "from datasets import load_dataset",
