@@ -62,7 +62,7 @@ def _list(outcome: CommandOutput) -> None:
     from occlusionformer.training import RECIPES
 
     about = {name: inspect.cleandoc(build.__doc__ or "") for name, build in RECIPES.items()}
-    lines = [f"{name}\n" + "\n".join(f"    {line}" for line in text.splitlines()) for name, text in about.items()]
+    lines = [line for name, text in about.items() for line in (name, *(f"    {each}" for each in text.splitlines()))]
     outcome.result(about, lines)
 
 
