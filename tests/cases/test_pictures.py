@@ -348,3 +348,43 @@ def test_pictures_to_be_judged_are_all_told(run: Command, work: Path):
         "drawn/turned.png: expected 24 x 16 or 32 x 16 or 16 x 16, got 16 x 24; "
         "EXIF orientation 6 turns this picture: annotations belong to the upright one",
     ]
+
+
+# paths and shards that are none
+
+
+def test_paths_that_are_wrong_are_named(run: Command, work: Path):
+    (work / "folder.json").mkdir()
+    (work / "file").touch()
+    for arguments, expected in (
+        (("data", "convert", "folder.json", "out", "--from", "sa-z"), "folder.json: expected a file, got a folder"),
+        (("data", "convert", "scenes", "file/out", "--count", "1"), f"{work / 'file' / 'out'}: not a directory"),
+        (("data", "convert", "scenes", "x" * 300, "--count", "1"), f"{work / ('x' * 300)}: file name too long"),
+        (("data", "stats", "folder.json"), "folder.json: expected a folder with data/SPLIT-NUMBER.parquet, got none"),
+    ):
+        (line,) = refused(run, work, *arguments)
+        assert line.startswith(expected)
+
+
+def test_records_that_cannot_be_drawn_copied_or_counted_are_named(run: Command, work: Path, added: Path):
+    def loop(table: pa.Table) -> pa.Table:
+        rows = [{**row, "order": [[1]]} for row in table.to_pylist()]
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    change(added, loop)
+    shown = refused(run, work, "data", "show", added, "-o", "page.html")
+    assert "expected a record that can be drawn: " in shown[0]
+    copied = refused(run, work, "data", "split", added, "split")
+    assert copied[0].endswith("instances, got 1") or "order: expected" in copied[0]
+    (counted,) = refused(run, work, "data", "stats", added)
+    assert counted.startswith(f"{added / 'data' / 'train-00000.parquet'}: order: expected as many rows and columns")
+
+
+def test_a_record_without_a_picture_is_not_drawn_at_any_size(run: Command, work: Path, added: Path):
+    def huge(table: pa.Table) -> pa.Table:
+        rows = [{**row, "width": 65535, "height": 65535, "image_file": None} for row in table.to_pylist()]
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    change(added, huge)
+    (line,) = refused(run, work, "data", "show", added, "-o", "page.html")
+    assert line.endswith(": expected at most 33,554,432 pixels, got 65535 x 65535")
