@@ -19,7 +19,7 @@ REFUSED = {
         {"layout": two_overlapping(width=100, height=70)},
         "height: expected a positive multiple of 16, got 70; width: expected a positive multiple of 16, got 100",
     ),
-    "given height": ({"prompt": "a cat", "height": 20}, "height: expected a positive multiple of 16, got 20"),
+    "given height": ({"prompt": "a cat", "height": 12}, "height: expected a positive multiple of 16, got 12"),
     "canvases": (
         {"layout": [two_overlapping(), two_overlapping(width=64)]},
         "layout: expected one canvas size for all layouts of a call, got 64x64, 96x64",
@@ -161,3 +161,12 @@ def test_short_text_does_not_warn(pipeline):
     with warnings.catch_warnings():
         warnings.simplefilter("error", TextOverflowWarning)
         pipeline(layout=two_overlapping(), output_type="latent")
+
+
+@pytest.mark.parametrize("layout", [None, two_overlapping()], ids=["no layout", "layout"])
+def test_given_sides_are_rounded_down_as_flux_pipeline_does_it(pipeline, layout, caplog):
+    with caplog.at_level(logging.WARNING):
+        image = pipeline("a cat", layout=layout, height=70, width=57).images[0]
+    assert image.size == (48, 64)
+    assert "height: expected a multiple of 16, got 70; drawn at 64" in caplog.text
+    assert "width: expected a multiple of 16, got 57; drawn at 48" in caplog.text

@@ -46,6 +46,16 @@ def layout() -> Layout:
     )
 
 
+@torch.no_grad()
+def seclude(model: torch.nn.Module) -> None:
+    """No token sees another: attention is multiplied by zero on its way out."""
+    for block in model.transformer_blocks:
+        for layer in (block.attn.to_out[0], block.attn.to_add_out):
+            layer.weight.zero_()
+    for block in model.single_transformer_blocks:
+        block.proj_out.weight[:, :32].zero_()
+
+
 def secluded(**transformer: int) -> OcclusionFormerPipeline:
     """A pipeline in which no token of the picture sees another but through the layout."""
     components = flux_components()
@@ -55,12 +65,7 @@ def secluded(**transformer: int) -> OcclusionFormerPipeline:
         components["transformer"] = LayoutFluxTransformer2DModel(
             **{key: value for key, value in config.items() if not key.startswith("_")}
         ).eval()
-    with torch.no_grad():
-        for block in components["transformer"].transformer_blocks:
-            for layer in (block.attn.to_out[0], block.attn.to_add_out):
-                layer.weight.zero_()
-        for block in components["transformer"].single_transformer_blocks:
-            block.proj_out.weight[:, :32].zero_()
+    seclude(components["transformer"])
     branch = tiny_branch(components["transformer"])
     with torch.no_grad():
         for block in branch.dual.values():
@@ -87,6 +92,7 @@ def tiny_controlnet() -> FluxControlNetModel:
     with torch.no_grad():
         for block in (*net.controlnet_blocks, *net.controlnet_single_blocks):
             torch.nn.init.normal_(block.weight, std=0.02)
+    seclude(net)
     return net.eval()
 
 

@@ -138,3 +138,26 @@ def test_published_checkpoint_beside_a_flux_folder(tmp_path):
 def test_missing_published_checkpoint_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"):
         OcclusionFormerPipeline.from_published(tmp_path, tmp_path / "missing")
+
+
+def test_nothing_is_ever_saved_as_a_pickle(tmp_path):
+    tiny_pipeline().save_pretrained(tmp_path, safe_serialization=False)
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".json", ".safetensors", ".jinja"}
+    OcclusionFormerPipeline.from_pretrained(tmp_path)
+
+
+def test_a_model_of_velocities_is_one_for_flux_pipeline_too(tmp_path):
+    """The transformer is recorded as the stock class; one that predicts pictures as ours, which knows how."""
+    pipeline = tiny_pipeline()
+    pipeline.save_pretrained(tmp_path / "velocity")
+    index = json.loads((tmp_path / "velocity" / "model_index.json").read_text())
+    assert index["transformer"] == ["diffusers", "FluxTransformer2DModel"]
+    tiny_pipeline(prediction_type="sample").save_pretrained(tmp_path / "sample")
+    index = json.loads((tmp_path / "sample" / "model_index.json").read_text())
+    assert index["transformer"][1] == "LayoutFluxTransformer2DModel"
+    loaded = OcclusionFormerPipeline.from_pretrained(tmp_path / "sample")
+    assert loaded.transformer.config.prediction_type == "sample"
+    with pytest.raises(
+        ValueError, match="prediction_type: expected 'sample' as the transformer has it, got 'velocity'"
+    ):
+        OcclusionFormerPipeline(**loaded.components, prediction_type="velocity")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from occlusionformer.layout import Layout
 from occlusionformer.model import Method
 from occlusionformer.pipelines.schedule import active_steps
 from occlusionformer.tensors.grid import TokenGrid
+
+logger = logging.getLogger(__name__)
 
 Layouts = tuple[Layout | None, ...]
 """One entry per picture; None (or a layout without instances) is drawn by the backbone alone."""
@@ -125,15 +128,27 @@ def pair_texts_with_layouts(
 def shared_canvas(
     layouts: Layouts, *, height: int | None, width: int | None, default: int, pixels_per_token: int
 ) -> Canvas:
-    """The canvas of all pictures of a call: as given, else the layouts', else the model's default."""
+    """The canvas of all pictures of a call: as given, else the layouts', else the model's default.
+
+    Given sides are rounded down to whole tokens, as FluxPipeline does it; those of a layout are refused if they are
+    none: its boxes would lie elsewhere than drawn.
+    """
     canvases = {(layout.height, layout.width) for layout in layouts if layout is not None} or {(default, default)}
     if len(canvases) > 1 and (height is None or width is None):
         listed = ", ".join(f"{w}x{h}" for h, w in sorted(canvases))
         raise ValueError(f"layout: expected one canvas size for all layouts of a call, got {listed}")
     canvas_height, canvas_width = min(canvases)
-    height = canvas_height if height is None else height
-    width = canvas_width if width is None else width
+    height = canvas_height if height is None else _whole_tokens("height", height, pixels_per_token)
+    width = canvas_width if width is None else _whole_tokens("width", width, pixels_per_token)
     return Canvas(height=height, width=width, grid=TokenGrid.from_pixels(height, width, pixels_per_token))
+
+
+def _whole_tokens(name: str, side: int, pixels_per_token: int) -> int:
+    whole = side - side % pixels_per_token
+    if whole in (side, 0):
+        return side
+    logger.warning("%s: expected a multiple of %d, got %d; drawn at %d", name, pixels_per_token, side, whole)
+    return whole
 
 
 def check_noise(latents: Tensor | None, pictures: int, canvas: Canvas, channels: int) -> None:

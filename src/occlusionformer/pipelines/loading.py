@@ -90,6 +90,12 @@ class LoadablePipeline(FluxPipeline):
             nn.Module.to(branch, pipeline.transformer.device)
         return pipeline
 
+    def save_pretrained(self, save_directory: str | PathLike[str], *arguments: Any, **keywords: Any) -> None:
+        """As diffusers', always as safetensors: nothing else is loaded again."""
+        given = inspect.signature(super().save_pretrained).bind(save_directory, *arguments, **keywords)
+        given.arguments["safe_serialization"] = True
+        super().save_pretrained(*given.args, **given.kwargs)
+
     def enable_group_offload(self, *arguments: Any, **keywords: Any) -> None:
         """As diffusers', of everything but the branch, which stays at work inside the transformer's blocks."""
         given = inspect.signature(super().enable_group_offload).bind(*arguments, **keywords).arguments

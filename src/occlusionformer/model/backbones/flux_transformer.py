@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from diffusers.configuration_utils import FrozenDict, register_to_config
+from diffusers.loaders import peft
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin  # noqa: F401 (diffusers looks for it beside a class it loads)
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
@@ -34,6 +35,12 @@ from occlusionformer.model.method import PreparedLayouts, Side, StepInputs
 from occlusionformer.tensors.flow import velocity_from_sample
 
 PREDICTIONS = ("velocity", "sample")
+
+# diffusers 0.35 weighs adapters by a table of class names.
+_adapter_scales = getattr(peft, "_SET_ADAPTER_SCALE_FN_MAPPING", {})
+_adapter_scales["LayoutFluxTransformer2DModel"] = _adapter_scales.get(
+    "FluxTransformer2DModel", lambda _, scales: scales
+)
 
 
 class _DropIn(type(FluxTransformer2DModel)):  # type: ignore[misc]
