@@ -87,7 +87,9 @@ def replay(
     return Reply(code, stdout, stderr, seconds, memory, seconds - start[0], memory - start[1])
 
 
-def refusal(*arguments: object, folder: Path, harmless: Sequence[object] | None = None) -> str:
+def refusal(
+    *arguments: object, folder: Path, harmless: Sequence[object] | None = None, seconds: float = MOST_SECONDS
+) -> str:
     """What a command that refuses its input says: with exit code 2, soon, in bounds, and with nothing left behind."""
     with untouched(folder):
         reply = replay(*arguments, folder=folder, harmless=harmless)
@@ -95,7 +97,7 @@ def refusal(*arguments: object, folder: Path, harmless: Sequence[object] | None 
     assert reply.code == 2, told
     assert "Traceback" not in reply.stdout + reply.stderr, told
     assert reply.stderr.strip() or reply.stdout.strip(), "a refusal that says nothing"
-    assert reply.seconds_beyond < MOST_SECONDS, f"{reply.seconds_beyond:.1f} s beyond the start-up"
+    assert reply.seconds_beyond < seconds, f"{reply.seconds_beyond:.1f} s beyond the start-up"
     assert reply.memory_beyond < MOST_MEMORY, f"{reply.memory_beyond / 2**20:.0f} MB beyond the start-up"
     return reply.stderr or reply.stdout
 

@@ -111,7 +111,7 @@ LIMITS = DocumentLimits(bytes=100, values=10, levels=3, characters=8, digits=4)
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[" + " " * 100 + "]", "expected a document of at most 9.54e-05 MB, got 0.0 MB"),
+        ("[" + " " * 100 + "]", "expected a document of at most 9.54e-05 MB, got a larger one"),
         ("[" + "0," * 10 + "0]", "expected a document of at most 10 values, got about 11"),
         ('["' + "x" * 9 + '"]', "line 1, column 2: expected texts of at most 8 characters, got one of 9"),
         (

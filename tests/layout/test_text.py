@@ -120,7 +120,7 @@ def test_large_documents_are_refused(tmp_path):
     file = tmp_path / "long.json"
     file.write_text(long, encoding="utf-8")
     for source in (long, long.encode(), file, gzip.compress(long.encode(), 1)):
-        assert problems(source)[0].startswith("expected a document of at most 32 MB, got 32.0 MB")
+        assert problems(source)[0].startswith("expected a document of at most 32 MB")
     assert problems(long[:-2] + " ")[0].startswith("line 1, column 1: not JSON")
 
 

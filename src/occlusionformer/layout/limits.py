@@ -20,8 +20,8 @@ class DocumentLimits:
     digits: int = 20
     """Of one whole number: enough for 64 bits. Longer ones can be made to share a hash, and then cost time as ids."""
 
-    def too_large(self, size: int) -> str:
-        return f"expected a document of at most {self.bytes / 2**20:.3g} MB, got {size / 2**20:.1f} MB"
+    def too_large(self, unpacked: str = "") -> str:
+        return f"expected a document of at most {self.bytes / 2**20:.3g} MB{unpacked}, got a larger one"
 
     def too_many(self, got: str) -> str:
         return f"expected a document of at most {self.values} values, got {got}"

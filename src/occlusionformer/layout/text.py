@@ -150,7 +150,7 @@ def _bytes_of(path: FilePath, limits: DocumentLimits) -> bytes:
     """The content of a file or pipe, at most one byte more than allowed."""
     with path.open("rb") as file:
         data = file.read(limits.bytes + 1)
-    _check_size(max(len(data), path.stat().st_size), limits)
+    _check_size(len(data), limits)
     return data
 
 
@@ -169,7 +169,7 @@ def _unpacked(data: bytes, limits: DocumentLimits) -> bytes:
             raise LayoutError(["expected a document packed by gzip, got one that is cut off"])
         data = inflater.unused_data
     if not left:
-        raise LayoutError([f"{limits.too_large(limits.bytes)} and more, unpacked"])
+        raise LayoutError([limits.too_large(", unpacked")])
     return b"".join(parts)
 
 
@@ -214,7 +214,7 @@ def _long_text(text: str, most: int) -> tuple[int, int] | None:
 
 def _check_size(size: int, limits: DocumentLimits) -> None:
     if size > limits.bytes:
-        raise LayoutError([limits.too_large(size)])
+        raise LayoutError([limits.too_large()])
 
 
 def _syntax_error(text: str, position: int, reason: str) -> str:
