@@ -22,6 +22,7 @@ from occlusionformer.methods.occlusionformer import OcclusionFormer
 from occlusionformer.methods.registry import load_method
 from occlusionformer.model import LayoutFluxTransformer2DModel, Method
 from occlusionformer.pipelines import OcclusionFormerPipeline
+from occlusionformer.pipelines.loading import LOADING
 from occlusionformer.tensors.files import check_tensors, read_tensors
 
 WEIGHTS = Path(__file__).with_name("weights")
@@ -36,6 +37,11 @@ def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
     leaves it: with `branch/`, which says what method it is; a backbone that was not trained is the packaged one.
     Raises CheckpointError for files that are damaged or hold the weights of another model.
     """
+    with LOADING:
+        return _built(weights)
+
+
+def _built(weights: Path) -> OcclusionFormerPipeline:
     with torch.device("meta"):
         transformer = LayoutFluxTransformer2DModel(**BACKBONE, prediction_type="sample")
     trained = (weights / BRANCH_FOLDER).is_dir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import threading
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -26,6 +27,10 @@ REFUSED = ("trust_remote_code", "custom_pipeline", "dduf_file", "use_onnx", "use
 """Arguments of diffusers that load code, or files that are not looked at first."""
 
 
+LOADING = threading.RLock()
+"""Held while models are made: meanwhile libraries change what every thread sees of torch, such as default formats."""
+
+
 class LoadablePipeline(FluxPipeline):
     """The part of the pipeline that loads itself."""
 
@@ -43,7 +48,8 @@ class LoadablePipeline(FluxPipeline):
         if folder.is_dir() and not (folder / INDEX).exists():
             raise CheckpointError(folder, [f"expected a folder with a {INDEX}"])
         try:
-            pipeline: Self = super().from_pretrained(pretrained_model_name_or_path, **arguments)
+            with LOADING:
+                pipeline: Self = super().from_pretrained(pretrained_model_name_or_path, **arguments)
         except (CheckpointError, ImportError, MemoryError, NotImplementedError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # what a damaged configuration raises depends on where it is damaged
