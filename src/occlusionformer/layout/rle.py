@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 FIRST_CHARACTER = 48
-LAST_CHARACTER = FIRST_CHARACTER + 63
 """A compressed string has six bits a character: five of a number, low ones first, and one that says "more follows"."""
 
 
