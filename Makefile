@@ -1,7 +1,7 @@
 # make demo   set up .venv, draw a layout, print where the picture is
 # make test   set up .venv with the development tools, then lint, types and tests
 #
-# PYTHON     the interpreter for .venv, 3.10 to 3.13
+# PYTHON     the interpreter for .venv, 3.11 to 3.13
 # TORCH      the torch to install; on Linux the default index has a build with CUDA, several GB:
 #            make demo TORCH=torch==2.13.0+cpu PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # PIP_ARGS   arguments for every pip call
