@@ -1,34 +1,36 @@
-"""Finding all the objects of a picture together: each is looked for in what the others leave unexplained."""
+"""Finding all the objects of a picture together: each is looked for in what the others leave unexplained.
+
+Arrays: H rows, W columns, C colour channels, P pixels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from occlusionformer.data.artwork import ArtObject
-from occlusionformer.evaluation.scenes.explain import (
-    BLUR,
-    Ground,
-    first_ground,
-    ground_around,
-    planes_of,
-    shrink,
+from occlusionformer.evaluation.scenes.canvas import (
+    HALF,
+    QUARTER,
+    SOLID,
+    Canvas,
+    Fitted,
+    Views,
+    enlarged,
+    transferred,
 )
-from occlusionformer.evaluation.scenes.search import Found, Place, View, probe, refine, seen_cost
-from occlusionformer.evaluation.scenes.templates import Stamp, stamp
+from occlusionformer.evaluation.scenes.explain import BLUR
+from occlusionformer.evaluation.scenes.lighting import Lighting, candidates, estimate
+from occlusionformer.evaluation.scenes.search import FINE_STEPS, Finder, Found, Place, View
 
-HALF, QUARTER = 2, 4
-"""Pixels of the picture to one of a small copy. The smaller one is searched whole, for weak objects the other; there
-places are fitted before they are to the pixel."""
 SOFTNESSES = (BLUR, 1.2, 1.9, 2.7, 3.7)
 """Radii of blur tried on a picture, in pixels, from that of reading it; the one that explains most is kept."""
-ROUNDS = 3
+ROUNDS = 4
 """Fits of the objects among the others, after the first of those around which something moved; all but the last look
 elsewhere, too."""
-FITTED = 4
+FITTED, FITTED_IF_WEAK = 4, 8
 """Places of a search that are fitted; the others have only their promise compared."""
 WEAK = 0.2
 """An object that explains less than this share of its own size is looked for harder."""
@@ -38,101 +40,20 @@ RIVAL = 0.6
 """Another place is fitted when it promises at least this share of the gain at the present one."""
 NEAR = 8
 """Two places no farther apart than this, in pixels, are fitted to the same one."""
-LEAST_GAIN = 10.0
-"""Pixels an object must explain to be taken into account while others are looked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """An object where the judge believes it to be."""
-
-    item: ArtObject
-    found: Found
-    shown: Stamp
-    """As soft as the picture."""
-    cost: np.ndarray
-    """(H, W) of the place's window: what its pixels cost if this object is seen there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backdrop:
-    """A picture, or a small copy of it, and how its background explains it."""
-
-    picture: np.ndarray
-    """(C, H, W)."""
-    ground: np.ndarray
-    """(C, H, 1)."""
-    cost: np.ndarray
-    """(H, W)."""
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """A picture with its background and its softness as far as they are known."""
-
-    picture: np.ndarray
-    ground: Ground
-    softness: float
-    _backdrops: dict[int, Backdrop] = field(init=False, default_factory=dict, repr=False, compare=False)
-
-    @property
-    def side(self) -> int:
-        return len(self.picture)
-
-    def backdrop(self, factor: int = 1) -> Backdrop:
-        """The picture, or its copy of so many pixels to one."""
-        if factor not in self._backdrops:
-            picture_HWC, ground = shrink(self.picture, factor), self.ground.shrunk(factor)
-            ground_CH1 = planes_of(ground.rows[:, None])
-            self._backdrops[factor] = Backdrop(planes_of(picture_HWC), ground_CH1, ground.cost(picture_HWC))
-        return self._backdrops[factor]
-
-    def views(self, placed: Sequence[Fitted]) -> Views:
-        """Each pixel explained by whichever of the objects over it does so best, else by the background."""
-        return Views(self, tuple(one for one in placed if one.found.gain >= LEAST_GAIN))
-
-    def fitted(self, item: ArtObject, found: Found) -> Fitted:
-        place, backdrop = found.place, self.backdrop()
-        shown = stamp(item.name, place.width, place.height, self.softness)
-        rows, columns = place.window
-        cost_HW = seen_cost(backdrop.picture[:, rows, columns], shown, backdrop.ground[:, rows])
-        return Fitted(item, found, shown, cost_HW)
-
-
-@dataclass(frozen=True)
-class Views:
-    """A canvas as some objects on it explain it, whole and as small copies; each is made when it is asked for."""
-
-    canvas: Canvas
-    placed: tuple[Fitted, ...]
-
-    @cached_property
-    def full(self) -> View:
-        backdrop = self.canvas.backdrop()
-        present_HW = backdrop.cost.copy()
-        covered_HW = np.zeros(present_HW.shape, dtype=bool)
-        for one in self.placed:
-            window = one.found.place.window
-            solid = one.shown.alpha > 0.5
-            before = np.where(covered_HW[window], present_HW[window], np.float32(np.inf))
-            present_HW[window] = np.where(solid, np.minimum(before, one.cost), present_HW[window])
-            covered_HW[window] |= solid
-        return View(backdrop.picture, present_HW, _least(covered_HW), backdrop.ground, self.canvas.softness)
-
-    @cached_property
-    def half(self) -> View:
-        return self.small(HALF)
-
-    @cached_property
-    def quarter(self) -> View:
-        return self.small(QUARTER)
-
-    def small(self, factor: int) -> View:
-        backdrop = self.canvas.backdrop(factor)
-        covered_HW = shrink(self.full.covered.astype(np.float32), factor) > 0.5
-        present_HW = np.where(covered_HW, shrink(self.full.present, factor), backdrop.cost)
-        softness = self.canvas.softness / factor
-        return View(backdrop.picture, present_HW, _least(covered_HW), backdrop.ground, softness)
+LEAST_PRESENT = 20.0
+"""Pixels an object must explain to count as present."""
+LEAST_SHARE = 0.04
+"""The same as a share of its own size: noise stays below."""
+MOST_MISSING, MOST_SOUGHT = 0.5, 6
+"""Missing objects are looked for closely if no more than this share of all is missing, and this many of them."""
+SAME_LIGHT = 0.015
+"""Lights that differ by less than this in every colour are taken for the same."""
+OPAQUE = 0.95
+"""Opacity from which a pixel of an object tells the light."""
+SAY_OF_BACKGROUND = 0.5
+"""Weight of the whole background in telling the light, against that of all objects."""
+BETTER_LIGHT = 1.05
+"""Another light than the declared one has to explain so many times as much to be believed before objects are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,89 +65,191 @@ class Fit:
 
     def views_without(self, place: int) -> Views:
         """The picture as the background and all objects but one explain it."""
-        return self.canvas.views([one for other, one in enumerate(self.objects) if other != place])
+        return self.canvas.views(_others(self.objects, place))
 
 
-def fit(picture_HWC: np.ndarray, items: Sequence[ArtObject]) -> Fit:
-    """Search the whole picture for each object, then fit all to the pixel; the best explained go first."""
-    canvas = Canvas(picture_HWC, first_ground(picture_HWC), SOFTNESSES[0])
+def fit(finder: Finder, seen_HWC: np.ndarray, background_HWC: np.ndarray | None, items: Sequence[ArtObject]) -> Fit:
+    """Search the whole picture for each object, then fit all to the pixel; the best explained go first.
+
+    The sides of the picture have to be multiples of QUARTER.
+    """
+    canvas = Canvas(finder.stamps, seen_HWC, background_HWC, Lighting(), SOFTNESSES[0])
+    canvas = replace(canvas, lighting=_first_light(finder, canvas, items))
     empty = canvas.views([])
-    alone = [_best_elsewhere(item, empty) for item in items]
-    softness = _softness(empty.full, items, alone)
+    alone = [_best_elsewhere(finder, item, empty) for item in items]
+    softness = _softness(empty.full, finder, items, alone)
     if softness != canvas.softness:
         canvas = replace(canvas, softness=softness)
         empty = canvas.views([])
-        alone = [_best_elsewhere(item, empty) for item in items]
-    objects = _search_in_turn(canvas, items, alone)
+        alone = [_best_elsewhere(finder, item, empty) for item in items]
+    objects = _search_in_turn(finder, canvas, items, alone)
     unsettled = set(range(len(items)))
     for round_ in range(ROUNDS):
-        canvas = replace(canvas, ground=ground_around(picture_HWC, _claimed(objects, picture_HWC.shape[:2])))
-        moved = set()
-        for place in sorted(unsettled, key=lambda place: -objects[place].found.gain):
-            before = objects[place].found.place
-            views = canvas.views([one for other, one in enumerate(objects) if other != place])
-            best = refine(items[place], before, views.full)
-            if round_ < ROUNDS - 1:
-                best = max(best, _best_elsewhere(items[place], views, best), key=lambda one: one.gain)
-            objects[place] = canvas.fitted(items[place], best)
-            if best.place != before:
-                moved |= {place, *_touching(objects, before), *_touching(objects, best.place)}
-        unsettled = moved
+        canvas = canvas.around(objects)
+        light = _light(canvas, objects)
+        if light.differs(canvas.lighting) > SAME_LIGHT:
+            canvas = replace(canvas, lighting=light)
+            objects = [canvas.fitted(one.item, one.found) for one in objects]
+            unsettled = set(range(len(items)))
+        unsettled |= {place for place, one in enumerate(objects) if one.share < WEAK}
+        if round_ == ROUNDS - 2:
+            unsettled |= _sought_closely(finder, canvas, objects)
+        unsettled = _refit(finder, canvas, objects, unsettled, look_elsewhere=round_ < ROUNDS - 1)
     return Fit(tuple(objects), canvas)
 
 
-def _softness(view: View, items: Sequence[ArtObject], found: Sequence[Found]) -> float:
+def is_present(one: Fitted) -> bool:
+    """Whether an object explains enough, on the copy that objects are found on, to be seen there at all."""
+    return one.found.gain >= LEAST_PRESENT and one.share >= LEAST_SHARE
+
+
+def fit_finely(finder: Finder, rough: Fit, seen_HWC: np.ndarray, background_HWC: np.ndarray | None) -> Fit:
+    """The objects of a smaller copy of a picture fitted to the pixels of the picture itself."""
+    shape = (seen_HWC.shape[0], seen_HWC.shape[1])
+    scale = (shape[0] * shape[1] / (rough.canvas.shape[0] * rough.canvas.shape[1])) ** 0.5
+    softness = BLUR if rough.canvas.softness == BLUR else rough.canvas.softness * scale
+    canvas = Canvas(finder.stamps, seen_HWC, background_HWC, rough.canvas.lighting, softness)
+    objects = [
+        canvas.fitted(
+            one.item, Found(transferred(one.found.place, rough.canvas.shape, shape), one.found.gain * scale**2)
+        )
+        for one in rough.objects
+    ]
+    canvas = canvas.around(objects)
+    _refit(finder, canvas, objects, set(range(len(objects))), look_elsewhere=False)
+    return Fit(tuple(objects), canvas)
+
+
+def _sought_closely(finder: Finder, canvas: Canvas, objects: list[Fitted]) -> set[int]:
+    """Look for the few objects that are missing on the picture itself; thin ones are lost on its small copies.
+
+    Those that were found are put where they are, and they and all around them are returned.
+    """
+    missing = [place for place, one in enumerate(objects) if not is_present(one)]
+    found: set[int] = set()
+    if len(missing) > MOST_MISSING * len(objects):
+        return found
+    for place in sorted(missing, key=lambda place: -objects[place].found.gain)[:MOST_SOUGHT]:
+        item = objects[place].item
+        view = canvas.views(_others(objects, place)).full
+        promised = finder.search(item, view)[:FITTED]
+        best = max((finder.refine(item, one.place, view) for one in promised), key=lambda one: one.gain)
+        if best.gain > objects[place].found.gain:
+            objects[place] = canvas.fitted(item, best)
+            found |= {place, *_touching(objects, best.place)}
+    return found
+
+
+def _refit(
+    finder: Finder, canvas: Canvas, objects: list[Fitted], unsettled: set[int], *, look_elsewhere: bool
+) -> set[int]:
+    """Fit these objects again, in place, each among all others; those around which something moved are returned."""
+    moved: set[int] = set()
+    for place in sorted(unsettled, key=lambda place: -objects[place].found.gain):
+        item, before = objects[place].item, objects[place].found.place
+        views = canvas.views(_others(objects, place))
+        best = finder.refine(item, before, views.full)
+        if look_elsewhere:
+            best = max(best, _best_elsewhere(finder, item, views, best), key=lambda one: one.gain)
+        objects[place] = canvas.fitted(item, best)
+        if best.place != before:
+            moved |= {place, *_touching(objects, before), *_touching(objects, best.place)}
+    return moved
+
+
+def _first_light(finder: Finder, canvas: Canvas, items: Sequence[ArtObject]) -> Lighting:
+    """The light in which the objects, each alone, promise to explain most of the picture."""
+    best, most = canvas.lighting, 0.0
+    for number, light in enumerate(candidates(canvas.seen, canvas.background)):
+        view = replace(canvas, lighting=light).views([]).quarter
+        gain = sum(max(finder.search(item, view)[0].gain, 0.0) for item in items)
+        if gain > most * (BETTER_LIGHT if number else 1):
+            best, most = light, gain
+    return best
+
+
+def _light(canvas: Canvas, objects: Sequence[Fitted]) -> Lighting:
+    """The light told by the objects where they are seen, and by the declared background around them."""
+    cost_HW = np.full(canvas.shape, np.inf, dtype=np.float32)
+    expected_HWC = np.zeros_like(canvas.seen)
+    for one in objects:
+        window = one.found.place.window
+        nearer = (one.shown.alpha > OPAQUE) & (one.cost < cost_HW[window])
+        cost_HW[window] = np.where(nearer, one.cost, cost_HW[window])
+        expected_HWC[window] = np.where(nearer[..., None], one.shown.colour, expected_HWC[window])
+    objects_HW = np.isfinite(cost_HW)
+    weight_HW = objects_HW.astype(np.float32)
+    if canvas.background is not None and canvas.claimed is not None and canvas.nearly_as_declared:
+        around_HW = ~canvas.claimed
+        share = min(1.0, SAY_OF_BACKGROUND * objects_HW.sum() / max(around_HW.sum(), 1))
+        expected_HWC = np.where(around_HW[..., None], canvas.background, expected_HWC)
+        weight_HW = np.where(around_HW, share, weight_HW)
+    told = weight_HW > 0
+    return estimate(canvas.seen[told], expected_HWC[told], weight_HW[told], canvas.lighting)
+
+
+def _softness(view: View, finder: Finder, items: Sequence[ArtObject], found: Sequence[Found]) -> float:
     """The blur with which the objects, where they are, explain most of the picture."""
 
     def explained(softness: float) -> float:
         soft = replace(view, softness=softness)
-        gains = [soft.gain(item.name, one.place) for item, one in zip(items, found, strict=True)]
+        gains = [soft.gain(finder.stamps, item.name, one.place) for item, one in zip(items, found, strict=True)]
         return sum(max(gain, 0.0) for gain in gains)
 
     return max(SOFTNESSES, key=explained)
 
 
-def _best_elsewhere(item: ArtObject, views: Views, here: Found | None = None) -> Found:
+def _best_elsewhere(finder: Finder, item: ArtObject, views: Views, here: Found | None = None) -> Found:
     """What a search of the whole picture finds; places that promise much less than the present one are not fitted."""
-    view, side = views.half, views.full.side
-    weak = here is not None and here.gain < WEAK * stamp(item.name, here.place.width, here.place.height).alpha.sum()
-    promised = [Found(place, view.gain(item.name, place)) for place in _candidates(item, views, weak)]
+    view, shape, stamps = views.half, views.canvas.shape, finder.stamps
+    weak = here is not None and here.gain < WEAK * _size(finder, item, here.place)
+    promised = [
+        Found(place, view.gain(stamps, item.name, place)) for place in _candidates(finder, item, views, weak)
+    ]
     promised.sort(key=lambda one: -one.gain)
     if here is None or weak:
-        chosen = promised[:FITTED]
+        chosen = promised[: FITTED_IF_WEAK if weak else FITTED]
     else:
         rival = promised[0]
         is_rival = rival.gain * HALF**2 >= RIVAL * here.gain
-        chosen = [rival] if is_rival and not _is_near(enlarged(rival.place, side, HALF), here.place) else []
+        chosen = [rival] if is_rival and not _is_near(enlarged(rival.place, shape, HALF), here.place) else []
     if not chosen:
         assert here is not None
         return here
-    best = refine(item, chosen[0].place, view)
+    best = finder.refine(item, chosen[0].place, view)
     for one in chosen[1:]:
         if one.gain >= CLOSE * best.gain:
-            best = max(best, refine(item, one.place, view), key=lambda one: one.gain)
-    place = enlarged(best.place, side, HALF)
-    return Found(place, views.full.gain(item.name, place))
+            best = max(best, finder.refine(item, one.place, view), key=lambda one: one.gain)
+    place = enlarged(best.place, shape, HALF)
+    return Found(place, views.full.gain(stamps, item.name, place))
 
 
-def _candidates(item: ArtObject, views: Views, thorough: bool) -> list[Place]:
+def _size(finder: Finder, item: ArtObject, place: Place) -> float:
+    return float(finder.stamps.stamp(item.name, place.width, place.height).alpha.sum())
+
+
+def _candidates(finder: Finder, item: ArtObject, views: Views, thorough: bool) -> list[Place]:
     """Places on the half-size copy."""
-    view = views.half if thorough else views.quarter
-    found = probe(item.name, view.side, view.softness).search(view)
-    return [one.place if thorough else enlarged(one.place, views.half.side, QUARTER // HALF) for one in found]
+    found = finder.search(item, views.half if thorough else views.quarter)
+    half = views.half.present.shape
+    return [one.place if thorough else enlarged(one.place, half, QUARTER // HALF) for one in found]
 
 
-def _search_in_turn(canvas: Canvas, items: Sequence[ArtObject], alone: Sequence[Found]) -> list[Fitted]:
+def _search_in_turn(
+    finder: Finder, canvas: Canvas, items: Sequence[ArtObject], alone: Sequence[Found]
+) -> list[Fitted]:
     """Look for every object again, each in what those that were clearer alone leave."""
     found: dict[int, Fitted] = {}
     for place in sorted(range(len(items)), key=lambda place: -alone[place].gain):
-        best = _best_elsewhere(items[place], canvas.views(list(found.values()))) if found else alone[place]
-        found[place] = canvas.fitted(items[place], best)
+        views = canvas.views(list(found.values()))
+        found[place] = canvas.fitted(
+            items[place], _best_elsewhere(finder, items[place], views) if found else alone[place]
+        )
     return [found[place] for place in range(len(items))]
 
 
-def _least(covered_HW: np.ndarray) -> np.ndarray:
-    return np.where(covered_HW, np.float32(0), np.float32(-np.inf))
+def _others(objects: Sequence[Fitted], place: int) -> list[Fitted]:
+    return [one for other, one in enumerate(objects) if other != place]
 
 
 def _touching(objects: Sequence[Fitted], place: Place) -> set[int]:
@@ -234,28 +257,8 @@ def _touching(objects: Sequence[Fitted], place: Place) -> set[int]:
     return {number for number, one in enumerate(objects) if one.found.place.touches(place)}
 
 
-def _claimed(objects: Sequence[Fitted], shape: tuple[int, ...]) -> np.ndarray:
-    claimed_HW = np.zeros(shape, dtype=bool)
-    for one in objects:
-        if one.found.gain >= 0:
-            claimed_HW[one.found.place.window] |= one.shown.alpha > 0.1
-    return claimed_HW
-
-
 def _is_near(first: Place, second: Place) -> bool:
     """Whether a fit from one would come upon the other."""
     moved = max(abs(first.left - second.left), abs(first.top - second.top))
     grown = max(abs(first.width - second.width), abs(first.height - second.height))
     return max(moved, grown) <= NEAR
-
-
-def enlarged(place: Place, side: int, factor: int) -> Place:
-    """A place of a small copy on the whole picture, of this side."""
-    width, height = min(side, factor * place.width), min(side, factor * place.height)
-    return Place(min(factor * place.left, side - width), min(factor * place.top, side - height), width, height)
-
-
-def reduced(place: Place, factor: int) -> Place:
-    """A place of the whole picture on a small copy."""
-    left, top = place.left // factor, place.top // factor
-    return Place(left, top, (place.left + place.width) // factor - left, (place.top + place.height) // factor - top)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
-from occlusionformer.data.artwork import packaged_art
-from occlusionformer.evaluation.scenes.explain import read_picture
-from occlusionformer.evaluation.scenes.fitting import Fitted, fit
-from occlusionformer.evaluation.scenes.identity import nearest_object
+from occlusionformer.data.artwork import Artwork, packaged_art
+from occlusionformer.evaluation.scenes.appearance import Appearance, appearance_of
+from occlusionformer.evaluation.scenes.canvas import QUARTER, Fitted
+from occlusionformer.evaluation.scenes.explain import values_of
+from occlusionformer.evaluation.scenes.fitting import Fit, fit, fit_finely, is_present
+from occlusionformer.evaluation.scenes.identity import Lineup
 from occlusionformer.evaluation.scenes.pairs import judged_order
-from occlusionformer.evaluation.scenes.templates import stamp
+from occlusionformer.evaluation.scenes.search import Finder
+from occlusionformer.evaluation.scenes.templates import Stamps
 
-LEAST_GAIN = 20.0
-"""Pixels an object must explain to count as present."""
-LEAST_SHARE = 0.06
-"""The same as a share of its own size: noise stays below."""
+EDITION = 2
+"""Raised when a figure changes its meaning; results of different editions cannot be compared."""
+SEARCHED_SIDE = 32
+"""Root of the area, in pixels, of the copy of a picture that is searched whole; objects are found on one of four times
+this side, whatever the picture's size, and then fitted to the pixels of the picture itself."""
+NEARLY = 1.25
+"""A picture this much larger or smaller than that is not made smaller or larger first."""
+LARGEST_SIDE = 16 * SEARCHED_SIDE
+"""Root of the area in pixels from which a picture is made smaller before it is judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +39,11 @@ class Sighting:
     box: tuple[float, float, float, float] | None
     """Normalised, around what is more than half opaque of the object as if nothing hid it; None if it is absent."""
     nearest: str | None
-    """The packaged object that explains this place best."""
+    """The object of the art that explains this place best."""
     share: float
     """How much of its own size the object explains that nothing else does."""
+    complete: float | None
+    """How much of what should be seen of it there is seen; None if it is absent or wholly hidden."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,42 +53,100 @@ class Verdict:
     sightings: tuple[Sighting, ...]
     order: np.ndarray
     """(N, N): 1 where the object of the row is seen in front of that of the column."""
+    appearance: Appearance
 
 
-def judge(image: Image.Image, names: Sequence[str]) -> Verdict:
-    """Look for the packaged objects of these names; nothing is known of where they were meant to be."""
-    picture_HWC = read_picture(image)
-    art = packaged_art()
-    found = fit(picture_HWC, [art.named(name) for name in names])
-    present = [one if _is_present(one) else None for one in found.objects]
-    order_NN = judged_order(picture_HWC, present)
-    sightings = []
-    for place, (name, one) in enumerate(zip(names, found.objects, strict=True)):
-        nearest = None
-        if present[place] is not None:
-            nearest = nearest_object(found.views_without(place), one.found, name)
-        box = None if present[place] is None else _box(one, len(picture_HWC))
-        sightings.append(Sighting(name=name, box=box, nearest=nearest, share=_share(one)))
-    return Verdict(sightings=tuple(sightings), order=order_NN)
+class SceneJudge:
+    """Knows what every object of some artwork looks like."""
+
+    def __init__(self, art: Artwork) -> None:
+        self._finder = Finder(art)
+        self._lineup = Lineup(self._finder)
+
+    def judge(self, image: Image.Image, names: Sequence[str], background: Image.Image | None = None) -> Verdict:
+        """Look for the objects of these names; nothing is known of where they were meant to be.
+
+        background: the picture without objects that was asked for; the image is judged at its size. Without it, nothing
+        is said of how the background was met. Raises ValueError for names that are not of the art.
+        """
+        items = [self._finder.stamps.named(name) for name in names]
+        size = _judged_size(image.size if background is None else background.size)
+        working = _working_size(size)
+        rough = fit(
+            self._finder,
+            values_of(image, working),
+            None if background is None else values_of(background, working),
+            items,
+        )
+        shown = [is_present(one) for one in rough.objects]
+        fine = rough
+        if working != size:
+            declared_HWC = None if background is None else values_of(background, size)
+            fine = fit_finely(self._finder, rough, values_of(image, size), declared_HWC)
+        present = [one if here else None for one, here in zip(fine.objects, shown, strict=True)]
+        order_NN = judged_order(fine.canvas, present)
+        appearance, complete = appearance_of(
+            fine.canvas,
+            present,
+            order_NN,
+            picture_HWC=values_of(image, size, blur=0),
+            background_HWC=None if background is None else values_of(background, size, blur=0),
+        )
+        sightings = tuple(
+            self._sighting(rough, place, present[place], fine.canvas.shape, complete[place])
+            for place in range(len(names))
+        )
+        return Verdict(sightings=sightings, order=order_NN, appearance=appearance)
+
+    def _sighting(
+        self, rough: Fit, place: int, one: Fitted | None, shape: tuple[int, int], complete: float | None
+    ) -> Sighting:
+        found = rough.objects[place]
+        name = found.item.name
+        return Sighting(
+            name=name,
+            box=None if one is None else self._box(one, shape),
+            nearest=None if one is None else self._lineup.nearest(rough.views_without(place), found.found, name),
+            share=found.share,
+            complete=complete,
+        )
+
+    def _box(self, one: Fitted, shape: tuple[int, int]) -> tuple[float, float, float, float] | None:
+        place = one.found.place
+        tight = self._finder.stamps.stamp(one.item.name, place.width, place.height).tight
+        if tight is None:
+            return None
+        left, top, right, bottom = tight
+        height, width = shape
+        return (
+            (place.left + left) / width,
+            (place.top + top) / height,
+            (place.left + right) / width,
+            (place.top + bottom) / height,
+        )
 
 
-def _is_present(one: Fitted) -> bool:
-    return one.found.gain >= LEAST_GAIN and _share(one) >= LEAST_SHARE
+@lru_cache(maxsize=1)
+def packaged_judge() -> SceneJudge:
+    """The judge of the packaged art."""
+    return SceneJudge(packaged_art())
 
 
-def _share(one: Fitted) -> float:
-    return float(one.found.gain / max(one.shown.alpha.sum(), 1.0))
+def judge(image: Image.Image, names: Sequence[str], background: Image.Image | None = None) -> Verdict:
+    """As `SceneJudge.judge`, of the packaged objects."""
+    return packaged_judge().judge(image, names, background)
 
 
-def _box(one: Fitted, side: int) -> tuple[float, float, float, float] | None:
-    tight = stamp(one.item.name, one.found.place.width, one.found.place.height).tight
-    if tight is None:
-        return None
-    place = one.found.place
-    left, top, right, bottom = tight
-    return (
-        (place.left + left) / side,
-        (place.top + top) / side,
-        (place.left + right) / side,
-        (place.top + bottom) / side,
-    )
+def _judged_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height at which figures are taken."""
+    scale = min(1.0, LARGEST_SIDE / math.sqrt(size[0] * size[1]))
+    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+
+
+def _working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height at which objects are found: multiples of QUARTER, their product nearly the same for all."""
+    scale = QUARTER * SEARCHED_SIDE / math.sqrt(size[0] * size[1])
+    if 1 / NEARLY <= scale <= NEARLY:
+        scale = 1.0
+    width, height = (max(1, round(scale * side / QUARTER)) * QUARTER for side in size)
+    return width, height

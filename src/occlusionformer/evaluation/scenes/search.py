@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from occlusionformer.data.artwork import ArtObject, packaged_art
+from occlusionformer.data.artwork import ArtObject, Artwork
 from occlusionformer.evaluation.scenes.explain import cost_of_planes
-from occlusionformer.evaluation.scenes.templates import Stamp, layers, palette, stamp
+from occlusionformer.evaluation.scenes.kept import Kept
+from occlusionformer.evaluation.scenes.templates import Stamp, Stamps, layers, palette
 
-SHORTEST, LONGEST = 0.14, 0.78
-"""Longer side of an object as a share of the picture's side; a little more than scenes use either way."""
+SHORTEST, LONGEST = 0.13, 0.8
+"""Longer side of an object as a share of the picture's (of the root of its area); scenes use a little less."""
 SIZE_STEP = 1.16
 ASPECTS = (1 / 1.1, 1.1)
 MOST_STRETCH = 1.35
@@ -28,8 +28,9 @@ CANDIDATES = 12
 """Places that a search hands on."""
 PEAKS, APART = 2, 2
 """Places kept for every size, and how far apart they are, in pixels of the small copy."""
-READY = 192
-"""Objects kept ready for the search; each takes about half a MB at a quarter of the side, 2 MB at half."""
+PROBE_BYTES = 192 * 2**20
+"""Memory for objects kept ready for the search; each takes about half a MB on the smallest copy, four times as much on
+the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,62 +66,92 @@ class View:
     """A picture and what explains it so far."""
 
     picture: np.ndarray
-    """(C, H, W) float32 in 0..1."""
+    """(C, H, W) float32 in 0..1, in the light that the art is given in."""
+    limits: tuple[np.ndarray, np.ndarray] | None
+    """(C, 1, 1) the darkest and the brightest colour that the picture can show; None if it can show all."""
     present: np.ndarray
     """(H, W): what each pixel costs now."""
     least: np.ndarray
     """(H, W): the least that may be gained; 0 where objects are, behind which another may lie unseen, else -inf."""
     ground: np.ndarray
-    """(C, H, 1): the background's colour of every row."""
+    """(C, H, W): the background."""
     softness: float
     """Radius in pixels of the blur that objects in the picture are expected to have."""
-
-    @property
-    def side(self) -> int:
-        return len(self.present)
 
     @property
     def covered(self) -> np.ndarray:
         """(H, W) bool: where objects are."""
         return self.least == 0
 
-    def gain(self, name: str, place: Place) -> float:
+    def gain(self, stamps: Stamps, name: str, place: Place) -> float:
         """How much cheaper the picture becomes with the object there, in pixels."""
-        shown, (rows, columns) = stamp(name, place.width, place.height, self.softness), place.window
-        gain_HW = seen_cost(self.picture[:, rows, columns], shown, self.ground[:, rows])
+        shown, (rows, columns) = stamps.stamp(name, place.width, place.height, self.softness), place.window
+        seen_CHW, ground_CHW = self.picture[:, rows, columns], self.ground[:, rows, columns]
+        gain_HW = seen_cost(seen_CHW, shown, ground_CHW, self.limits)
         np.subtract(self.present[rows, columns], gain_HW, out=gain_HW)
         np.maximum(gain_HW, self.least[rows, columns], out=gain_HW)
         return float(np.vdot(shown.weight, gain_HW))
 
 
-@lru_cache(maxsize=READY)
-def probe(name: str, side: int, softness: float) -> Probe:
-    """The probe of a packaged object for pictures of this side and softness."""
-    return Probe(packaged_art().named(name), side, softness)
+class Finder:
+    """Finds the objects of some artwork, and keeps ready what it needs to."""
+
+    def __init__(self, art: Artwork) -> None:
+        self.stamps = Stamps(art)
+        self._probes: Kept[Probe] = Kept(PROBE_BYTES, lambda probe: probe.nbytes)
+
+    def search(self, item: ArtObject, view: View) -> list[Found]:
+        """The places of greatest gain over the whole picture, as far as the main colours tell; the best comes first."""
+        key = (item.name, view.present.shape, view.softness)
+        return self._probes.get(key, lambda: Probe(self.stamps, item, view.present.shape, view.softness)).search(view)
+
+    def refine(self, item: ArtObject, start: Place, view: View, steps: Sequence[int] = FINE_STEPS) -> Found:
+        """Move the place and its edges while that explains more."""
+        best = Found(start, view.gain(self.stamps, item.name, start))
+        tried = {start}
+        for step in steps:
+            improved = True
+            while improved:
+                improved = False
+                for place in _neighbours(best.place, step):
+                    if place not in tried and _fits(place, item.aspect, view.present.shape):
+                        tried.add(place)
+                        gain = view.gain(self.stamps, item.name, place)
+                        if gain > best.gain:
+                            best, improved = Found(place, gain), True
+        return best
 
 
 class Probe:
-    """One object, made ready for searching pictures of one side."""
+    """One object, made ready for searching pictures of one shape (rows, columns)."""
 
-    def __init__(self, item: ArtObject, side: int, softness: float) -> None:
-        self.side = side
-        self.sizes = tuple(_sizes(item.aspect, side))
-        self.colours_KC = palette(stamp(item.name, *self.sizes[len(self.sizes) * 2 // 3], softness))
-        padded_TKHW = np.zeros((len(self.sizes), len(self.colours_KC), side, side), dtype=np.float32)
+    def __init__(self, stamps: Stamps, item: ArtObject, shape: tuple[int, ...], softness: float) -> None:
+        self.shape = shape
+        self.sizes = tuple(_sizes(item.aspect, shape))
+        self.colours_KC = palette(stamps.stamp(item.name, *self.sizes[len(self.sizes) * 2 // 3], softness))
+        padded_TKHW = np.zeros((len(self.sizes), len(self.colours_KC), *shape), dtype=np.float32)
         for place, (width, height) in enumerate(self.sizes):
-            shown = stamp(item.name, width, height, softness)
+            shown = stamps.stamp(item.name, width, height, softness)
             padded_TKHW[place, :, :height, :width] = layers(shown, self.colours_KC)
         self._spectrum = np.conj(np.fft.rfft2(padded_TKHW)).astype(np.complex64)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return self._spectrum.nbytes
+
     def search(self, view: View) -> list[Found]:
-        """The places of greatest gain over the whole picture, as far as the main colours tell; the best comes first."""
-        costs = [cost_of_planes(view.picture, colour[:, None, None]) for colour in self.colours_KC]
+        """As `Finder.search`."""
+        colours_KC11 = self.colours_KC[:, :, None, None]
+        if view.limits is not None:
+            colours_KC11 = np.clip(colours_KC11, *view.limits)
+        costs = [cost_of_planes(view.picture, colour_C11) for colour_C11 in colours_KC11]
         gain_KHW = np.maximum(view.present - np.stack(costs), view.least)
         spectrum = np.fft.rfft2(gain_KHW.astype(np.float32))
-        total_THW = np.fft.irfft2(np.einsum("tkhw,khw->thw", self._spectrum, spectrum), s=gain_KHW.shape[1:])
+        total_THW = np.fft.irfft2(np.einsum("tkhw,khw->thw", self._spectrum, spectrum), s=self.shape)
         found = []
         for (width, height), total_HW in zip(self.sizes, total_THW, strict=True):
-            inside_HW = total_HW[: self.side - height + 1, : self.side - width + 1].copy()
+            inside_HW = total_HW[: self.shape[0] - height + 1, : self.shape[1] - width + 1].copy()
             for _ in range(PEAKS):
                 top, left = divmod(int(inside_HW.argmax()), inside_HW.shape[1])
                 found.append(Found(Place(left, top, width, height), float(inside_HW[top, left])))
@@ -133,29 +164,15 @@ class Probe:
         return apart
 
 
-def seen_cost(seen_CHW: np.ndarray, shown: Stamp, ground_CH1: np.ndarray) -> np.ndarray:
+def seen_cost(
+    seen_CHW: np.ndarray, shown: Stamp, ground_CHW: np.ndarray, limits: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray:
     """(H, W): what each pixel costs if the object is seen there, its soft edge mixed with the background."""
-    expected_CHW = shown.clear * ground_CH1
+    expected_CHW = shown.clear * ground_CHW
     expected_CHW += shown.painted
+    if limits is not None:
+        np.clip(expected_CHW, *limits, out=expected_CHW)
     return cost_of_planes(seen_CHW, expected_CHW)
-
-
-def refine(item: ArtObject, start: Place, view: View, steps: Sequence[int] = FINE_STEPS) -> Found:
-    """Move the place and its edges while that explains more."""
-    side = view.side
-    best = Found(start, view.gain(item.name, start))
-    tried = {start}
-    for step in steps:
-        improved = True
-        while improved:
-            improved = False
-            for place in _neighbours(best.place, step):
-                if place not in tried and _fits(place, item.aspect, side):
-                    tried.add(place)
-                    gain = view.gain(item.name, place)
-                    if gain > best.gain:
-                        best, improved = Found(place, gain), True
-    return best
 
 
 def _neighbours(place: Place, step: int) -> Iterator[Place]:
@@ -172,25 +189,27 @@ def _neighbours(place: Place, step: int) -> Iterator[Place]:
         yield Place(left, top + sign, width, height - 2 * sign)
 
 
-def _fits(place: Place, aspect: float, side: int) -> bool:
-    inside = 0 <= place.left <= side - place.width and 0 <= place.top <= side - place.height
+def _fits(place: Place, aspect: float, shape: tuple[int, ...]) -> bool:
+    height, width = shape
+    inside = 0 <= place.left <= width - place.width and 0 <= place.top <= height - place.height
     if not inside or min(place.width, place.height) < 2:
         return False
     stretch = place.width / place.height / aspect
-    return max(place.width, place.height) >= SHORTEST * side and 1 / MOST_STRETCH <= stretch <= MOST_STRETCH
+    longest = max(place.width, place.height)
+    return longest >= SHORTEST * math.sqrt(width * height) and 1 / MOST_STRETCH <= stretch <= MOST_STRETCH
 
 
-def _sizes(aspect: float, side: int) -> Iterator[tuple[int, int]]:
+def _sizes(aspect: float, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
     """Widths and heights to try: the longer side in even ratios, several aspects."""
     count = math.ceil(math.log(LONGEST / SHORTEST) / math.log(SIZE_STEP)) + 1
     seen = set()
     for number in range(count):
-        longer = SHORTEST * side * (LONGEST / SHORTEST) ** (number / (count - 1))
+        longer = SHORTEST * math.sqrt(shape[0] * shape[1]) * (LONGEST / SHORTEST) ** (number / (count - 1))
         for factor in ASPECTS:
             stretched = aspect * factor
             width, height = (longer, longer / stretched) if stretched >= 1 else (longer * stretched, longer)
             size = (max(2, round(width)), max(2, round(height)))
-            if size not in seen:
+            if size not in seen and size[0] <= shape[1] and size[1] <= shape[0]:
                 seen.add(size)
                 yield size
 

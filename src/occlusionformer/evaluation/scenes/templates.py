@@ -1,4 +1,4 @@
-"""What the judge knows of every object: its picture at any size, and its few main colours.
+"""What the judge knows of every object of the art it is given: its picture at any size, and its few main colours.
 
 Arrays: H rows, W columns, C colour channels, K colours of a palette.
 """
@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
+from PIL import Image
 
-from occlusionformer.data.artwork import packaged_art
+from occlusionformer.data.artwork import ArtObject, Artwork
 from occlusionformer.data.placement import OPAQUE
+from occlusionformer.evaluation.scenes.kept import Kept
 
 PALETTE = 5
 """Colours that stand for an object while the whole picture is searched; the fine fit uses every colour."""
 PALETTE_ROUNDS = 8
+LEAST_REDUCTION = 3
+"""An object is made from a smaller copy of its picture as long as it stays so many times smaller than that."""
+STAMP_BYTES, SHEET_BYTES, MATRIX_BYTES = 96 * 2**20, 96 * 2**20, 32 * 2**20
+"""Memory for what may be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +53,51 @@ class Stamp:
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-@lru_cache(maxsize=4096)
-def stamp(name: str, width: int, height: int, softness: float = 0.0) -> Stamp:
-    """The object resized as a scene resizes it; `softness` is the radius in pixels of a Gaussian blur after that."""
-    sheet_CHW = _sheet(name)
-    across = _resampling(sheet_CHW.shape[2], width, softness)
-    down = _resampling(sheet_CHW.shape[1], height, softness)
-    planes_CHW = down @ (sheet_CHW @ across.T)
-    np.clip(planes_CHW, 0, 1, out=planes_CHW)
-    alpha_HW = planes_CHW[3]
-    return Stamp(
-        painted=np.minimum(planes_CHW[:3], alpha_HW),
-        alpha=alpha_HW,
-        clear=1 - alpha_HW,
-        weight=np.minimum(3 * alpha_HW, 1),
-    )
+class Stamps:
+    """The objects of some artwork at any size."""
+
+    def __init__(self, art: Artwork) -> None:
+        self.art = art
+        self._items = {item.name: item for item in art.objects}
+        self._sheets: Kept[np.ndarray] = Kept(SHEET_BYTES, lambda one: one.nbytes)
+        self._stamps: Kept[Stamp] = Kept(STAMP_BYTES, lambda one: 6 * one.alpha.nbytes)
+        self._matrices: Kept[np.ndarray] = Kept(MATRIX_BYTES, lambda one: one.nbytes)
+
+    def named(self, name: str) -> ArtObject:
+        """Raises ValueError for a name that is not of this art."""
+        return self._items[name] if name in self._items else self.art.named(name)
+
+    def stamp(self, name: str, width: int, height: int, softness: float = 0.0) -> Stamp:
+        """The object resized as a scene resizes it; `softness` is the radius in pixels of a blur after that."""
+        return self._stamps.get((name, width, height, softness), lambda: self._make(name, width, height, softness))
+
+    def _make(self, name: str, width: int, height: int, softness: float) -> Stamp:
+        picture = self.named(name).picture
+        shrunk = 1
+        while min(picture.width / width, picture.height / height) >= 2 * shrunk * LEAST_REDUCTION:
+            shrunk *= 2
+        sheet_CHW = self._sheets.get((name, shrunk), lambda: _sheet(picture, shrunk))
+        across, down = (
+            self._matrices.get((length, size, softness), lambda one=(length, size): _resampling(*one, softness))
+            for length, size in ((sheet_CHW.shape[2], width), (sheet_CHW.shape[1], height))
+        )
+        planes_CHW = down @ (sheet_CHW @ across.T)
+        np.clip(planes_CHW, 0, 1, out=planes_CHW)
+        alpha_HW = planes_CHW[3]
+        return Stamp(
+            painted=np.minimum(planes_CHW[:3], alpha_HW),
+            alpha=alpha_HW,
+            clear=1 - alpha_HW,
+            weight=np.minimum(3 * alpha_HW, 1),
+        )
 
 
-@lru_cache(maxsize=1024)
-def _sheet(name: str) -> np.ndarray:
-    """(4, H, W): an object as it is packaged, red, green and blue times alpha, and alpha."""
-    pixels_HWC = np.asarray(packaged_art().named(name).picture, dtype=np.float32) / 255
+def _sheet(picture: Image.Image, shrunk: int) -> np.ndarray:
+    """(4, H, W): an object as it is in the art, or so many times smaller: red, green and blue times alpha, and alpha."""
+    pixels_HWC = np.asarray(picture if shrunk == 1 else picture.reduce(shrunk), dtype=np.float32) / 255
     return np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))
 
 
-@lru_cache(maxsize=4096)
 def _resampling(length: int, size: int, softness: float) -> np.ndarray:
     """(size, length): resizes one side as Pillow's bicubic does, then blurs it together with the emptiness around it.
 
