@@ -103,7 +103,7 @@ def _write(results: Results, folder: Path) -> None:
 
 def _tell(outcome: CommandOutput, results: Results, folder: Path) -> None:
     from occlusionformer.evaluation.scenes.figures import FIGURES
-    from occlusionformer.evaluation.scenes.report import rows_of
+    from occlusionformer.evaluation.scenes.report import calibration_note, calibration_rows, rows_of
     from occlusionformer.evaluation.scenes.run import REPORT, RESULTS, control_figures, results_as_json
 
     value: dict[str, Any] = results_as_json(results)
@@ -112,7 +112,7 @@ def _tell(outcome: CommandOutput, results: Results, folder: Path) -> None:
     if results.control is not None:
         del value["order_control"]["swaps"]
     value["files"] = [str(folder / RESULTS), str(folder / REPORT)]
-    lines = _columns([["split", "layouts", *FIGURES.values()], *rows_of(results)])
+    lines = _columns(rows_of(results))
     if results.control is not None:
         found = control_figures(results.control)
         lines += ["", "order control: " + ", ".join(f"{name} {_short(number)}" for name, number in found.items())]
@@ -127,6 +127,8 @@ def _tell(outcome: CommandOutput, results: Results, folder: Path) -> None:
             for one in results.robustness
         ]
         lines += ["", *_columns([["robustness", "layouts", *FIGURES.values(), "Occ (declared)"], *rows])]
+    if results.calibration is not None:
+        lines += ["", calibration_note(results.calibration), *_columns(calibration_rows(results.calibration))]
     outcome.result(value, [*lines, "", *value["files"]])
 
 

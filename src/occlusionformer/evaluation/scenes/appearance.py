@@ -108,9 +108,7 @@ def _energy(picture_HWC: np.ndarray, within_HW: np.ndarray) -> float:
     return float(down[both_down].sum(dtype=np.float64) + across[both_across].sum(dtype=np.float64))
 
 
-def _completeness(
-    canvas: Canvas, present: Sequence[tuple[int, Fitted]], order_NN: np.ndarray
-) -> list[float | None]:
+def _completeness(canvas: Canvas, present: Sequence[tuple[int, Fitted]], order_NN: np.ndarray) -> list[float | None]:
     """For every object that is there the credit of what should be seen of it; None where that is next to nothing.
 
     Where it cannot be told which of two is in front, the better explanation counts.

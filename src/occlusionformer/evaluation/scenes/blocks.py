@@ -18,7 +18,9 @@ MOST_OF_A_LINE = 3.0
 
 
 def blockiness(picture_HWC: np.ndarray, expected_HWC: np.ndarray) -> float:
-    """0..1: share of the edges that lie on the lines of a grid beyond the share that do so in what was expected, or by chance.
+    """0..1: share of the edges that lie on the lines of a grid beyond the share that were expected to.
+
+    So many are expected as there are in the expected picture, and as many as chance would have, at least.
 
     The grid is the one for which this is most, the same in both directions. 1: all edges are on it.
     """
@@ -30,9 +32,7 @@ def blockiness(picture_HWC: np.ndarray, expected_HWC: np.ndarray) -> float:
             if len(seen_L) < FEWEST_LINES * side:
                 return found
             excess.append(
-                max(
-                    seen_L[first::side].sum() - max(expected_L[first::side].sum(), 1 / side) for first in range(side)
-                )
+                max(seen_L[first::side].sum() - max(expected_L[first::side].sum(), 1 / side) for first in range(side))
             )
         found = max(found, float(np.mean(excess)) * side / (side - 1))
     return min(found, 1.0)
@@ -55,4 +55,3 @@ def _shares(steps_XL: np.ndarray) -> np.ndarray:
     count_L = np.minimum(count_L, MOST_OF_A_LINE * count_L.mean())
     shares_L: np.ndarray = count_L / count_L.sum()
     return shares_L
-

@@ -11,12 +11,11 @@ from functools import cached_property
 
 import numpy as np
 
-from occlusionformer.data.artwork import ArtObject
 from occlusionformer.evaluation.scenes.explain import UNCLAIMED, cost, planes_of, shrink
 from occlusionformer.evaluation.scenes.ground import CROWD, estimate_ground, frequent_colour
 from occlusionformer.evaluation.scenes.lighting import Lighting
 from occlusionformer.evaluation.scenes.search import Found, Place, View, seen_cost
-from occlusionformer.evaluation.scenes.templates import Stamp, Stamps
+from occlusionformer.evaluation.scenes.templates import Depicted, Stamp, Stamps
 
 HALF, QUARTER = 2, 4
 """Pixels of the picture to one of a small copy. The smaller one is searched whole, for weak objects the other; there
@@ -35,7 +34,7 @@ TRACE = 0.1
 class Fitted:
     """An object where the judge believes it to be."""
 
-    item: ArtObject
+    item: Depicted
     found: Found
     shown: Stamp
     """As soft as the picture."""
@@ -124,7 +123,7 @@ class Canvas:
         """Each pixel explained by whichever of the objects over it does so best, else by the background."""
         return Views(self, tuple(one for one in placed if one.found.gain >= LEAST_GAIN))
 
-    def fitted(self, item: ArtObject, found: Found) -> Fitted:
+    def fitted(self, item: Depicted, found: Found) -> Fitted:
         """An object at a place that was found."""
         place, backdrop = found.place, self.backdrop()
         shown = self.stamps.stamp(item.name, place.width, place.height, self.softness)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from occlusionformer.evaluation.scenes.judge import Verdict
-from occlusionformer.evaluation.scenes.jury import Jury
+from occlusionformer.evaluation.scenes.jury import Jury, shown
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.evaluation.scenes.pictures import Drawer, Progress, Wanted
 from occlusionformer.evaluation.scenes.variants import Variant, with_swapped_pair
@@ -59,7 +59,7 @@ def control_order(
     after = drawer.draw(second, title="order control: swapped", progress=progress)
     pairs = list(zip(before, after, strict=True))
     verdicts = jury.verdicts(
-        (path, case.scene.names) for case, paths in zip(cases, pairs, strict=True) for path in paths
+        shown(path, case.scene) for case, paths in zip(cases, pairs, strict=True) for path in paths
     )
     progress("order control: judging", 0, len(cases))
     swaps: list[Swap] = []

@@ -12,8 +12,20 @@ from occlusionformer.evaluation.scenes.judge import Verdict
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.evaluation.scenes.scoring import Score
 
-FIGURES = {"occ": "Occ", "dep": "Dep", "miou": "mIoU", "o_miou": "O-mIoU", "identity": "identity"}
-"""Names of the figures and how they are shown; Dep alone is better when it is smaller."""
+FIGURES = {
+    "occ": "Occ ↑",
+    "dep": "Dep ↓",
+    "miou": "mIoU ↑",
+    "o_miou": "O-mIoU ↑",
+    "identity": "identity ↑",
+    "completeness": "completeness ↑",
+    "background": "background ↓",
+    "clutter": "clutter ↓",
+    "sharpness": "sharpness → 1",
+    "blockiness": "blockiness ↓",
+    "lighting": "lighting ↓",
+}
+"""Names of the figures and how they are shown, with the direction in which they are better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +76,9 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def badness(one: Judged) -> float:
     """From 0, nothing wrong, to 1: what the report is sorted by."""
-    parts = [one.score.miou, one.score.identity, *([] if one.score.occ is None else [one.score.occ])]
-    return 1 - sum(parts) / len(parts)
+    parts = [one.score.miou, one.score.identity, one.score.occ, one.score.completeness]
+    known = [part for part in parts if part is not None]
+    return 1 - sum(known) / len(known)
 
 
 def _figure(values: Sequence[float | None]) -> Figure:

@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from occlusionformer.data.artwork import ArtObject
 from occlusionformer.evaluation.scenes.canvas import (
     HALF,
     QUARTER,
-    SOLID,
     Canvas,
     Fitted,
     Views,
@@ -23,7 +21,8 @@ from occlusionformer.evaluation.scenes.canvas import (
 )
 from occlusionformer.evaluation.scenes.explain import BLUR
 from occlusionformer.evaluation.scenes.lighting import Lighting, candidates, estimate
-from occlusionformer.evaluation.scenes.search import FINE_STEPS, Finder, Found, Place, View
+from occlusionformer.evaluation.scenes.search import Finder, Found, Place, View
+from occlusionformer.evaluation.scenes.templates import Depicted
 
 SOFTNESSES = (BLUR, 1.2, 1.9, 2.7, 3.7)
 """Radii of blur tried on a picture, in pixels, from that of reading it; the one that explains most is kept."""
@@ -68,7 +67,7 @@ class Fit:
         return self.canvas.views(_others(self.objects, place))
 
 
-def fit(finder: Finder, seen_HWC: np.ndarray, background_HWC: np.ndarray | None, items: Sequence[ArtObject]) -> Fit:
+def fit(finder: Finder, seen_HWC: np.ndarray, background_HWC: np.ndarray | None, items: Sequence[Depicted]) -> Fit:
     """Search the whole picture for each object, then fit all to the pixel; the best explained go first.
 
     The sides of the picture have to be multiples of QUARTER.
@@ -157,7 +156,7 @@ def _refit(
     return moved
 
 
-def _first_light(finder: Finder, canvas: Canvas, items: Sequence[ArtObject]) -> Lighting:
+def _first_light(finder: Finder, canvas: Canvas, items: Sequence[Depicted]) -> Lighting:
     """The light in which the objects, each alone, promise to explain most of the picture."""
     best, most = canvas.lighting, 0.0
     for number, light in enumerate(candidates(canvas.seen, canvas.background)):
@@ -188,7 +187,7 @@ def _light(canvas: Canvas, objects: Sequence[Fitted]) -> Lighting:
     return estimate(canvas.seen[told], expected_HWC[told], weight_HW[told], canvas.lighting)
 
 
-def _softness(view: View, finder: Finder, items: Sequence[ArtObject], found: Sequence[Found]) -> float:
+def _softness(view: View, finder: Finder, items: Sequence[Depicted], found: Sequence[Found]) -> float:
     """The blur with which the objects, where they are, explain most of the picture."""
 
     def explained(softness: float) -> float:
@@ -199,13 +198,11 @@ def _softness(view: View, finder: Finder, items: Sequence[ArtObject], found: Seq
     return max(SOFTNESSES, key=explained)
 
 
-def _best_elsewhere(finder: Finder, item: ArtObject, views: Views, here: Found | None = None) -> Found:
+def _best_elsewhere(finder: Finder, item: Depicted, views: Views, here: Found | None = None) -> Found:
     """What a search of the whole picture finds; places that promise much less than the present one are not fitted."""
     view, shape, stamps = views.half, views.canvas.shape, finder.stamps
     weak = here is not None and here.gain < WEAK * _size(finder, item, here.place)
-    promised = [
-        Found(place, view.gain(stamps, item.name, place)) for place in _candidates(finder, item, views, weak)
-    ]
+    promised = [Found(place, view.gain(stamps, item.name, place)) for place in _candidates(finder, item, views, weak)]
     promised.sort(key=lambda one: -one.gain)
     if here is None or weak:
         chosen = promised[: FITTED_IF_WEAK if weak else FITTED]
@@ -224,20 +221,18 @@ def _best_elsewhere(finder: Finder, item: ArtObject, views: Views, here: Found |
     return Found(place, views.full.gain(stamps, item.name, place))
 
 
-def _size(finder: Finder, item: ArtObject, place: Place) -> float:
+def _size(finder: Finder, item: Depicted, place: Place) -> float:
     return float(finder.stamps.stamp(item.name, place.width, place.height).alpha.sum())
 
 
-def _candidates(finder: Finder, item: ArtObject, views: Views, thorough: bool) -> list[Place]:
+def _candidates(finder: Finder, item: Depicted, views: Views, thorough: bool) -> list[Place]:
     """Places on the half-size copy."""
     found = finder.search(item, views.half if thorough else views.quarter)
     half = views.half.present.shape
     return [one.place if thorough else enlarged(one.place, half, QUARTER // HALF) for one in found]
 
 
-def _search_in_turn(
-    finder: Finder, canvas: Canvas, items: Sequence[ArtObject], alone: Sequence[Found]
-) -> list[Fitted]:
+def _search_in_turn(finder: Finder, canvas: Canvas, items: Sequence[Depicted], alone: Sequence[Found]) -> list[Fitted]:
     """Look for every object again, each in what those that were clearer alone leave."""
     found: dict[int, Fitted] = {}
     for place in sorted(range(len(items)), key=lambda place: -alone[place].gain):

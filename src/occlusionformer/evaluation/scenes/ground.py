@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-ROW_REACH = 3
-"""Rows above and below that tell the background of a row, for every 128 of them."""
 ROWS = 64
 """Rows whose background is told; those between are interpolated."""
+ROW_REACH = 1.5
+"""How far above and below a row its background is told from, in distances between those rows."""
 FEWEST_FREE = 8
 """Pixels a row needs to tell its background; others take their neighbours'."""
 SAME_COLOUR = 0.1
@@ -55,7 +55,7 @@ def frequent_colour(colours_PC: np.ndarray) -> tuple[np.ndarray, float]:
 def _frequent(picture_HWC: np.ndarray, free_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(H, C) the most frequent colour of every row and its neighbours, and (H,) how many share it."""
     height = len(picture_HWC)
-    reach, step = max(1, ROW_REACH * height // (2 * ROWS)), max(1, height // ROWS)
+    reach, step = max(1, round(ROW_REACH * height / ROWS)), max(1, height // ROWS)
     rows_HC = np.full((height, 3), np.nan, dtype=np.float32)
     crowd_H = np.zeros(height)
     for row in range(0, height, step):

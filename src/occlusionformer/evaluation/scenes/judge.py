@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from occlusionformer.data.artwork import Artwork, packaged_art
+from occlusionformer.data.artwork import packaged_art
 from occlusionformer.evaluation.scenes.appearance import Appearance, appearance_of
 from occlusionformer.evaluation.scenes.canvas import QUARTER, Fitted
 from occlusionformer.evaluation.scenes.explain import values_of
@@ -18,7 +18,7 @@ from occlusionformer.evaluation.scenes.fitting import Fit, fit, fit_finely, is_p
 from occlusionformer.evaluation.scenes.identity import Lineup
 from occlusionformer.evaluation.scenes.pairs import judged_order
 from occlusionformer.evaluation.scenes.search import Finder
-from occlusionformer.evaluation.scenes.templates import Stamps
+from occlusionformer.evaluation.scenes.templates import Art
 
 EDITION = 2
 """Raised when a figure changes its meaning; results of different editions cannot be compared."""
@@ -59,7 +59,7 @@ class Verdict:
 class SceneJudge:
     """Knows what every object of some artwork looks like."""
 
-    def __init__(self, art: Artwork) -> None:
+    def __init__(self, art: Art) -> None:
         self._finder = Finder(art)
         self._lineup = Lineup(self._finder)
 

@@ -12,10 +12,16 @@ import numpy as np
 from PIL import Image
 
 from occlusionformer.evaluation.scenes.judge import Verdict, judge
+from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.pictures import read_picture
 
-Shown = tuple[Path | np.ndarray, Sequence[str]]
-"""A picture, as a file or as (H, W, C) uint8, and the names of the objects to look for."""
+Shown = tuple[Path | np.ndarray, Sequence[str], np.ndarray]
+"""A picture, as a file or as (H, W, C) uint8, the names of the objects to look for, and the declared background."""
+
+
+def shown(picture: Path | np.ndarray, scene: BenchScene) -> Shown:
+    """A picture of a scene."""
+    return picture, scene.names, scene.backdrop()
 
 
 class Jury:
@@ -41,8 +47,7 @@ class Jury:
         return map(_verdict, pictures) if self._pool is None else self._pool.map(_verdict, pictures)
 
 
-def _verdict(shown: Shown) -> Verdict:
-    picture, names = shown
-    if isinstance(picture, Path):
-        return judge(read_picture(picture).image, names)
-    return judge(Image.fromarray(picture), names)
+def _verdict(given: Shown) -> Verdict:
+    picture, names, background_HWC = given
+    image = read_picture(picture).image if isinstance(picture, Path) else Image.fromarray(picture)
+    return judge(image, names, Image.fromarray(background_HWC))

@@ -41,8 +41,8 @@ APART_EVERY = 4
 """Every fourth simple layout need not have a pair that counts; all others do."""
 LEAST_OVERLAP = 0.04
 """Share of the smaller object that must be seen to be hidden, or to hide, for a pair to count."""
-LEAST_PIXELS = 16
-"""The same in pixels of a canvas of 128."""
+LEAST_AREA = 1 / 1024
+"""The same as a share of the canvas."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,10 @@ class BenchScene:
         """(H, W, C) uint8: the true picture, or that of another order."""
         order = self.back_to_front if back_to_front is None else back_to_front
         return composite(self.background.pixels, [self.placed[place] for place in order])
+
+    def backdrop(self) -> np.ndarray:
+        """(H, W, C) uint8: the background alone."""
+        return self.render([])
 
 
 class BenchSeries(Sequence[BenchScene]):
@@ -204,7 +208,7 @@ def _order_matrix(placed: Sequence[PlacedObject], back_to_front: Sequence[int]) 
             for other in back_to_front[front + 1 :]:
                 common_HW &= ~placed[other].mask
             smaller = min(placed[behind].mask.sum(), placed[before].mask.sum())
-            if common_HW.sum() >= max(LEAST_PIXELS, LEAST_OVERLAP * smaller):
+            if common_HW.sum() >= max(LEAST_AREA * common_HW.size, LEAST_OVERLAP * smaller):
                 order_NN[before, behind] = 1
             else:
                 order_NN[before, behind] = order_NN[behind, before] = UNKNOWN

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from occlusionformer.evaluation.scenes.calibration import Calibration, judge_digest
 from occlusionformer.evaluation.scenes.control import Swap
 from occlusionformer.evaluation.scenes.figures import FIGURES, Figure, Judged, badness, figures
+from occlusionformer.evaluation.scenes.judge import EDITION
 from occlusionformer.evaluation.scenes.layouts import LAYOUTS
 from occlusionformer.evaluation.scenes.robustness import Condition
 from occlusionformer.evaluation.scenes.run import Results, control_figures, groups_of
@@ -44,25 +45,49 @@ def report(results: Results) -> str:
 
 
 def rows_of(results: Results) -> list[list[str]]:
-    """Split, pictures, and every figure with its interval, as text."""
-    rows = []
-    for split, judged in results.splits.items():
-        found = figures([one.score for one in judged])
-        rows.append([split, str(len(judged)), *(_with_interval(found[name]) for name in FIGURES)])
+    """A row for every figure, a column with intervals for every split, as text; above them the splits."""
+    found = {split: figures([one.score for one in judged]) for split, judged in results.splits.items()}
+    rows = [["", *(f"{split}, {len(judged)} layouts" for split, judged in results.splits.items())]]
+    rows += [[title, *(_with_interval(each[name]) for each in found.values())] for name, title in FIGURES.items()]
     return rows
+
+
+def calibration_rows(calibration: Calibration) -> list[list[str]]:
+    """A row for every kind of known picture of every split, as text; above them the figures."""
+    rows = [["pictures", "split", *FIGURES.values(), "decided pairs right"]]
+    for trial in calibration.trials:
+        values = [*(trial.figures[name].value for name in FIGURES), trial.decided_right]
+        rows.append([trial.kind, trial.split, *("–" if value is None else f"{value:.3f}" for value in values)])
+    return rows
+
+
+def calibration_note(calibration: Calibration) -> str:
+    """What the figures of a calibration are of."""
+    note = (
+        f"What the judge says of known pictures of {calibration.layouts} layouts of every split. "
+        "Half of the decided pairs right is chance."
+    )
+    if calibration.judge != judge_digest():
+        note += " This was measured with another version of the judge."
+    return note
 
 
 def _summary(results: Results) -> Markup:
     note = text(
         "Occ is the F1 of who hides whom, Dep the share of overlapping pairs in the wrong order (smaller is better), "
         "mIoU how well the boxes are met, O-mIoU the same of the common parts of boxes, identity the share of "
-        "instances at whose place the object asked for is the nearest of all. Beside each figure its 95% interval."
+        "instances at whose place the object asked for is the nearest of all; completeness how much of what should be "
+        "seen of the objects is seen. Background is the mean difference of colours (0 to 1) from the declared "
+        "background, clutter the share of it that looks unlike it, sharpness the energy of gradients in the objects "
+        "against that of the true ones, blockiness how far edges lie on a grid, lighting the mean change of colours "
+        "that is put down to light. Beside each figure its 95% interval."
     )
     partial = results.wishes.limit < LAYOUTS
     warning = (
         text(f"Only the first {results.wishes.limit} of {LAYOUTS} layouts of each split.") if partial else Markup("")
     )
-    return warning + table(["split", "layouts", *FIGURES.values()], rows_of(results)) + note
+    headers, *rows = rows_of(results)
+    return warning + table(headers, rows) + note
 
 
 def _groups(judged: Sequence[Judged]) -> Markup:
@@ -103,17 +128,8 @@ def _robustness(conditions: Sequence[Condition]) -> Markup:
 def _calibration(calibration: Calibration | None) -> Markup:
     if calibration is None:
         return text("This judge has not been calibrated.")
-    rows = [
-        [trial.kind, *(trial.figures[name].value for name in FIGURES), trial.decided_right]
-        for trial in calibration.trials
-    ]
-    note = (
-        f"What the judge says of known pictures of {calibration.layouts} complex layouts. "
-        "Half of the decided pairs right is chance."
-    )
-    if calibration.judge != judge_digest():
-        note += " This was measured with another version of the judge."
-    return text(note) + table(["pictures", *FIGURES.values(), "decided pairs right"], rows)
+    headers, *rows = calibration_rows(calibration)
+    return text(calibration_note(calibration)) + table(headers, rows)
 
 
 def _provenance(results: Results) -> Markup:
@@ -123,7 +139,7 @@ def _provenance(results: Results) -> Markup:
         "weights": painter.weights or "not known",
         "steps": "as the model prefers" if painter.steps is None else str(painter.steps),
         "size": "as the layouts" if painter.size is None else str(painter.size),
-        "judge": judge_digest(),
+        "judge": f"edition {EDITION}, {judge_digest()}",
         **{name: "not known" if value is None else str(value) for name, value in results.code.items()},
     }
     return table(["", ""], [[name, value] for name, value in facts.items()])

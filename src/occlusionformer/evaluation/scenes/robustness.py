@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from occlusionformer.evaluation.scenes.figures import Figure, figures
-from occlusionformer.evaluation.scenes.jury import Jury
+from occlusionformer.evaluation.scenes.jury import Jury, shown
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.evaluation.scenes.pictures import Drawer, Progress, Wanted
 from occlusionformer.evaluation.scenes.scoring import score
@@ -76,7 +76,7 @@ def _measure(
 ) -> Condition:
     wanted = [Wanted(key=f"{variant.scene.key}-{prefix}", scene=variant.scene, seed=seed) for variant, seed in cases]
     paths = drawer.draw(wanted, title=f"robustness: {name}", progress=progress)
-    verdicts = jury.verdicts((path, one.scene.names) for one, path in zip(wanted, paths, strict=True))
+    verdicts = jury.verdicts(shown(path, one.scene) for one, path in zip(wanted, paths, strict=True))
     progress(f"judging: {name}", 0, len(cases))
     scores, obeyed = [], []
     for (variant, _), verdict in zip(cases, verdicts, strict=True):

@@ -18,7 +18,8 @@ from occlusionformer.evaluation.scenes.calibration import (
 )
 from occlusionformer.evaluation.scenes.control import Swap, control_order
 from occlusionformer.evaluation.scenes.figures import Judged, figures, grouped
-from occlusionformer.evaluation.scenes.jury import Jury
+from occlusionformer.evaluation.scenes.judge import EDITION
+from occlusionformer.evaluation.scenes.jury import Jury, shown
 from occlusionformer.evaluation.scenes.layouts import LAYOUTS, SEED, SPLITS, BenchScene, Split, bench_scenes
 from occlusionformer.evaluation.scenes.pictures import Drawer, Painter, Progress, Wanted
 from occlusionformer.evaluation.scenes.robustness import PER_COUNT, Condition, measure_robustness
@@ -26,12 +27,14 @@ from occlusionformer.evaluation.scenes.scoring import score
 from occlusionformer.layout import write_atomic
 
 RESULTS, REPORT, PICTURES = "results.json", "report.html", "pictures"
-FORMAT = 1
+FORMAT = 2
 """Of the results; raised when a key changes its meaning."""
 CONTROLLED = 200
 """Pairs of the order control."""
 CONTROLLED_SPLITS: tuple[Split, ...] = ("regular", "complex")
 """Where they come from, in this order: one from every layout that has one which can be swapped alone."""
+CALIBRATED = 60
+"""Layouts of every split whose pictures the judge is calibrated on."""
 ROBUSTNESS_LAYOUTS = 50
 """Complex layouts that are changed for the robustness table."""
 
@@ -94,7 +97,11 @@ def run_benchmark(painter: Painter, wishes: Wishes, *, progress: Progress, worke
                 progress=progress,
             )
     if wishes.calibrate:
-        known = calibrate(bench_scenes("complex", wishes.limit), progress=progress, workers=workers)
+        known = calibrate(
+            {split: bench_scenes(split, min(wishes.limit, CALIBRATED)) for split in wishes.splits},
+            progress=progress,
+            workers=workers,
+        )
     return Results(
         painter=painter,
         wishes=wishes,
@@ -124,6 +131,7 @@ def results_as_json(results: Results) -> dict[str, Any]:
             "steps": painter.steps,
             "size": painter.size,
             "judge": judge_digest(),
+            "edition": EDITION,
             "layouts_seed": SEED,
             "layouts_per_split": wishes.limit,
             "complete": wishes.limit == LAYOUTS and set(wishes.splits) == set(SPLITS),
@@ -193,7 +201,7 @@ def _judge_all(
 ) -> list[Judged]:
     wanted = [Wanted(key=scene.key, scene=scene, seed=seed) for scene, seed in seeded]
     paths = drawer.draw(wanted, title=split, progress=progress)
-    verdicts = jury.verdicts((path, one.scene.names) for one, path in zip(wanted, paths, strict=True))
+    verdicts = jury.verdicts(shown(path, one.scene) for one, path in zip(wanted, paths, strict=True))
     progress(f"judging: {split}", 0, len(wanted))
     judged = []
     for one, path, verdict in zip(wanted, paths, verdicts, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from occlusionformer.evaluation.scenes.layouts import BenchScene, Truth
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One picture, each figure from 0 to 1; None where the layout has no pair that counts."""
+    """One picture; None where there is nothing to take a figure over, such as a pair that counts."""
 
     miou: float
     o_miou: float | None
@@ -27,6 +27,15 @@ class Score:
     """Share of pairs in the wrong order, undecided ones included."""
     identity: float
     """Share of instances at whose place the object asked for is the nearest."""
+    completeness: float | None
+    """How much of what should be seen of the objects is seen, mean over instances; absent ones are 0, hidden ones are
+    left out."""
+    background: float | None
+    clutter: float | None
+    sharpness: float | None
+    blockiness: float
+    lighting: float
+    """These five as `Appearance` has them."""
     pairs: int
     """Pairs that count."""
     decided: int
@@ -54,6 +63,8 @@ def score(scene: BenchScene, verdict: Verdict, truth: Truth | None = None) -> Sc
         occ=occlusion_scores(order_NN, truth.order).f1 if pairs else None,
         dep=whdr(_depth(order_NN), _depth(truth.order))["ovlOX_all"],
         identity=float(np.mean([_is_itself(verdict, place) for place in given])),
+        completeness=_completeness(verdict, given),
+        **asdict(verdict.appearance),
         pairs=len(pairs),
         decided=int(((order_NN + order_NN.T) * (truth.order == 1)).sum()),
         right=int((order_NN * (truth.order == 1)).sum()),
@@ -99,6 +110,12 @@ def _depth(order_NN: np.ndarray) -> np.ndarray:
     depth_NN[order_NN == 1] = NEARER
     depth_NN[order_NN.T == 1] = FARTHER
     return depth_NN
+
+
+def _completeness(verdict: Verdict, given: Sequence[int | None]) -> float | None:
+    seen = [0.0 if place is None else verdict.sightings[place].complete for place in given]
+    known = [share for share in seen if share is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _is_itself(verdict: Verdict, place: int | None) -> bool:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from occlusionformer.data.artwork import ArtObject, Artwork
 from occlusionformer.evaluation.scenes.explain import cost_of_planes
 from occlusionformer.evaluation.scenes.kept import Kept
-from occlusionformer.evaluation.scenes.templates import Stamp, Stamps, layers, palette
+from occlusionformer.evaluation.scenes.templates import Art, Depicted, Stamp, Stamps, layers, palette
 
 SHORTEST, LONGEST = 0.13, 0.8
 """Longer side of an object as a share of the picture's (of the root of its area); scenes use a little less."""
@@ -96,16 +95,16 @@ class View:
 class Finder:
     """Finds the objects of some artwork, and keeps ready what it needs to."""
 
-    def __init__(self, art: Artwork) -> None:
+    def __init__(self, art: Art) -> None:
         self.stamps = Stamps(art)
         self._probes: Kept[Probe] = Kept(PROBE_BYTES, lambda probe: probe.nbytes)
 
-    def search(self, item: ArtObject, view: View) -> list[Found]:
+    def search(self, item: Depicted, view: View) -> list[Found]:
         """The places of greatest gain over the whole picture, as far as the main colours tell; the best comes first."""
         key = (item.name, view.present.shape, view.softness)
         return self._probes.get(key, lambda: Probe(self.stamps, item, view.present.shape, view.softness)).search(view)
 
-    def refine(self, item: ArtObject, start: Place, view: View, steps: Sequence[int] = FINE_STEPS) -> Found:
+    def refine(self, item: Depicted, start: Place, view: View, steps: Sequence[int] = FINE_STEPS) -> Found:
         """Move the place and its edges while that explains more."""
         best = Found(start, view.gain(self.stamps, item.name, start))
         tried = {start}
@@ -125,7 +124,7 @@ class Finder:
 class Probe:
     """One object, made ready for searching pictures of one shape (rows, columns)."""
 
-    def __init__(self, stamps: Stamps, item: ArtObject, shape: tuple[int, ...], softness: float) -> None:
+    def __init__(self, stamps: Stamps, item: Depicted, shape: tuple[int, ...], softness: float) -> None:
         self.shape = shape
         self.sizes = tuple(_sizes(item.aspect, shape))
         self.colours_KC = palette(stamps.stamp(item.name, *self.sizes[len(self.sizes) * 2 // 3], softness))

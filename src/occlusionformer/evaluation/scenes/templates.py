@@ -6,12 +6,13 @@ Arrays: H rows, W columns, C colour channels, K colours of a palette.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from occlusionformer.data.artwork import ArtObject, Artwork
 from occlusionformer.data.placement import OPAQUE
 from occlusionformer.evaluation.scenes.kept import Kept
 
@@ -53,17 +54,46 @@ class Stamp:
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
+class Depicted(Protocol):
+    """An object of some artwork; an object in another colour is another one, under a name of its own."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def picture(self) -> Image.Image:
+        """Mode RGBa: colours are premultiplied by alpha."""
+        ...
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        ...
+
+
+class Art(Protocol):
+    """Some artwork."""
+
+    @property
+    def objects(self) -> Sequence[Depicted]:
+        """All that a place can be said to show."""
+        ...
+
+    def named(self, name: str) -> Depicted:
+        """Raises ValueError for a name that is not of this art."""
+        ...
+
+
 class Stamps:
     """The objects of some artwork at any size."""
 
-    def __init__(self, art: Artwork) -> None:
+    def __init__(self, art: Art) -> None:
         self.art = art
         self._items = {item.name: item for item in art.objects}
         self._sheets: Kept[np.ndarray] = Kept(SHEET_BYTES, lambda one: one.nbytes)
         self._stamps: Kept[Stamp] = Kept(STAMP_BYTES, lambda one: 6 * one.alpha.nbytes)
         self._matrices: Kept[np.ndarray] = Kept(MATRIX_BYTES, lambda one: one.nbytes)
 
-    def named(self, name: str) -> ArtObject:
+    def named(self, name: str) -> Depicted:
         """Raises ValueError for a name that is not of this art."""
         return self._items[name] if name in self._items else self.art.named(name)
 
@@ -77,10 +107,8 @@ class Stamps:
         while min(picture.width / width, picture.height / height) >= 2 * shrunk * LEAST_REDUCTION:
             shrunk *= 2
         sheet_CHW = self._sheets.get((name, shrunk), lambda: _sheet(picture, shrunk))
-        across, down = (
-            self._matrices.get((length, size, softness), lambda one=(length, size): _resampling(*one, softness))
-            for length, size in ((sheet_CHW.shape[2], width), (sheet_CHW.shape[1], height))
-        )
+        across = self._matrix(sheet_CHW.shape[2], width, softness)
+        down = self._matrix(sheet_CHW.shape[1], height, softness)
         planes_CHW = down @ (sheet_CHW @ across.T)
         np.clip(planes_CHW, 0, 1, out=planes_CHW)
         alpha_HW = planes_CHW[3]
@@ -91,9 +119,12 @@ class Stamps:
             weight=np.minimum(3 * alpha_HW, 1),
         )
 
+    def _matrix(self, length: int, size: int, softness: float) -> np.ndarray:
+        return self._matrices.get((length, size, softness), lambda: _resampling(length, size, softness))
+
 
 def _sheet(picture: Image.Image, shrunk: int) -> np.ndarray:
-    """(4, H, W): an object as it is in the art, or so many times smaller: red, green and blue times alpha, and alpha."""
+    """(4, H, W): an object as in the art, or so many times smaller: red, green and blue times alpha, and alpha."""
     pixels_HWC = np.asarray(picture if shrunk == 1 else picture.reduce(shrunk), dtype=np.float32) / 255
     return np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))
 
