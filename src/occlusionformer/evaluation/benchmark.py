@@ -29,6 +29,7 @@ QuestionKind = Literal[
     "segment",
     "segment_by_mask",
     "segment_by_soft_mask",
+    "appearance",
 ]
 Subject = Literal["generated", "reference"]
 
@@ -52,6 +53,7 @@ class Question(NamedTuple):
     | segment | N masks `{"size": [height, width], "counts": ...}` in COCO run lengths, None for an empty one; prompted with boxes |
     | segment_by_mask | the same, prompted with the true mask as zeros and ones beside the box (arXiv 2506.00596) |
     | segment_by_soft_mask | the same, prompted with the true mask as smoothed logits; this project's own |
+    | appearance | `{figure: number or None}`, the figures of `specs.appearance` for the picture as a whole |
 
     N is the number of instances, in the order of the layout. An answer of None: the judge was asked and gave nothing
     usable. A question that was not asked has no answer at all. "unreadable" in place of "yes" or "no" counts as no.
@@ -100,6 +102,16 @@ class ItemTruth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BackgroundPicture:
+    """The picture that an item asks for, without its objects."""
+
+    digest: str
+    """Of its pixels."""
+    load: Callable[[], Image.Image] | None = field(default=None, compare=False)
+    """None for an item that was read back from a run, whose answers are recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkItem:
     """One picture to draw, and what is known about it."""
 
@@ -109,6 +121,8 @@ class BenchmarkItem:
     truth: ItemTruth
     reference: Callable[[], Image.Image] | None = field(default=None, compare=False)
     """Opens the picture that the item was made from."""
+    background: BackgroundPicture | None = None
+    """The declared background, where it is known to the pixel."""
     picture_names: tuple[str, ...] = ()
     """File names without ending that published code gives to the picture of the item, where they are not the key."""
 
@@ -162,8 +176,23 @@ class Column:
     name: str
     title: str
     higher_is_better: bool = True
+    target: float | None = None
+    """The best value, where too much is as bad as too little; `higher_is_better` then says nothing."""
     is_detail: bool = False
     """Whether tables leave it out where it has no value."""
+
+    @property
+    def arrow(self) -> str:
+        """Where the better values are."""
+        if self.target is not None:
+            return f"→ {self.target:g}"
+        return "↑" if self.higher_is_better else "↓"
+
+    def merit(self, value: float) -> float:
+        """A number that is the greater the better the value is."""
+        if self.target is not None:
+            return -abs(value - self.target)
+        return value if self.higher_is_better else -value
 
 
 ParsedAnswers = Mapping[Question, Any]

@@ -23,9 +23,13 @@ SHOWN: Mapping[QuestionKind, frozenset[str]] = {
     "attributes_of_detected": frozenset({"category", "detail"}),
     "attributes_by_caption": frozenset({"caption"}),
     "clip_local": frozenset({"caption"}),
+    "appearance": frozenset({"category"}),
 }
 """Fields of every instance that are told beside its name and box. Kinds that are missing here are about the picture as
 a whole and are told of no instance."""
+
+WITH_BACKGROUND: frozenset[QuestionKind] = frozenset({"detect", "entity", "order", "depth", "appearance"})
+"""Kinds that are told the declared background, where it is known."""
 
 
 def request_about(
@@ -48,6 +52,7 @@ def request_about(
         instances=instances,
         prompt=item.layout.prompt if kind == "clip_global" else None,
         relations=item.truth.relations if kind == "relation" else {},
+        background=item.background if kind in WITH_BACKGROUND else None,
         given=dict(given or {}),
     )
 

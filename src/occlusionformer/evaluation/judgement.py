@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from occlusionformer.evaluation.benchmark import QuestionKind
+from occlusionformer.evaluation.benchmark import BackgroundPicture, QuestionKind
 
 Json = Any
 """Any value that `json.loads` can return."""
@@ -56,6 +56,8 @@ class JudgeRequest:
     prompt: str | None = None
     relations: Mapping[str, str] = field(default_factory=dict)
     """What should hold between instances, by key."""
+    background: BackgroundPicture | None = None
+    """The picture that was asked for, without its objects."""
     given: Mapping[str, Json] = field(default_factory=dict)
     """Answers of other judges about the same picture, by kind, such as masks for a judge of order."""
 
@@ -69,6 +71,7 @@ class JudgeRequest:
             ],
             "prompt": self.prompt,
             "relations": dict(self.relations),
+            "background": None if self.background is None else self.background.digest,
             "given": dict(self.given),
         }
         return {key: value for key, value in everything.items() if value not in (None, [], {})}

@@ -7,6 +7,7 @@ without an answer is no. An answer of another form is None and counts as a failu
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -77,6 +78,13 @@ def _matrix(answer: object, count: int, values: tuple[int, ...]) -> np.ndarray |
     return np.array(answer, int).reshape(count, count)
 
 
+def _figures(answer: object, count: int) -> dict[str, float | None] | None:
+    if not isinstance(answer, Mapping):
+        return None
+    values = answer.values()
+    return dict(answer) if all(value is None or _is_number(value) for value in values) else None
+
+
 def _cosine(answer: Any, count: int) -> float | None:
     return float(answer) if _is_cosine(answer) else None
 
@@ -114,6 +122,10 @@ def _runs(mask: object) -> Runs | None:
         return None
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _is_cosine(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1 + ROUNDING
 
@@ -133,4 +145,5 @@ _READERS: Mapping[QuestionKind, Callable[[object, int], Any]] = {
     "segment": _masks,
     "segment_by_mask": _masks,
     "segment_by_soft_mask": _masks,
+    "appearance": _figures,
 }

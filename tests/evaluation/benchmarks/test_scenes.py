@@ -8,6 +8,7 @@ from occlusionformer.evaluation import Plan
 from occlusionformer.evaluation.benchmark import Question
 from occlusionformer.evaluation.benchmarks import load_benchmark
 from occlusionformer.evaluation.judges.artwork import load_art
+from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.scenes import layouts
 from occlusionformer.evaluation.scores import score
 
@@ -33,6 +34,8 @@ def test_scenes_say_what_is_true_of_them(few):
                 assert value != 1 or (i, j) in item.layout.zorder.edges
                 assert (item.truth.depth[i][j] == 1) == (value == 1)
         assert item.reference().size == (item.layout.width, item.layout.height)
+        assert item.background.load().size == item.reference().size
+        assert item.background.digest == picture_digest(item.background.load())
 
 
 def test_another_run_has_the_same_scenes(few):
@@ -67,6 +70,14 @@ def test_metrics_take_the_truth_for_perfect(few):
             Question("order"): [[int(value == 1) for value in row] for row in item.truth.order],
             Question("depth"): [list(row) for row in item.truth.depth],
             Question("entity"): dict.fromkeys(item.truth.names, "yes"),
+            Question("appearance"): {
+                "completeness": 1.0,
+                "background": 0.0,
+                "clutter": 0.0,
+                "sharpness": 1.0,
+                "blockiness": 0.0,
+                "lighting": 0.0,
+            },
         }
         judged.append((item.key, item, answers))
     for found in score(load_benchmark("scenes-regular").metrics, judged):

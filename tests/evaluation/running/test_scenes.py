@@ -34,6 +34,9 @@ def test_true_pictures_score_one_and_exchanged_ones_do_not(tmp_path: Path):
     assert runs["true"].value("miou") > 0.95
     assert runs["true"].value("occ_f1") > 0.95
     assert runs["turned"].value("occ_f1") < 0.5
+    assert runs["true"].value("completeness") > 0.98
+    assert runs["true"].value("background") < 0.005
+    assert runs["true"].value("sharpness") == pytest.approx(1, abs=0.1)
 
 
 def scene_picture(values: object, path: Path) -> None:
@@ -61,5 +64,6 @@ def test_it_is_a_judge_that_knows_its_own_art():
     judge = load_judge("art")
     assert isinstance(judge, Judge)
     assert judge.identity["revision"].startswith("sha256:")
+    assert judge.identity["settings"]["edition"] == 2
     with pytest.raises(ValueError, match="expected art without an argument"):
         load_judge("art:x")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from importlib.resources import files
 
 import numpy as np
 from PIL.Image import Image
 
-from occlusionformer.evaluation.benchmark import QuestionKind
+from occlusionformer.evaluation.benchmark import BackgroundPicture, QuestionKind
 from occlusionformer.evaluation.judgement import Identity, Json, JudgeAnswer, JudgementError, JudgeRequest
 from occlusionformer.evaluation.metrics.spatial import Match, greedy_match
 from occlusionformer.evaluation.records import picture_digest
@@ -21,21 +22,23 @@ NEARER, FARTHER, UNKNOWN = 1, 0, -1
 class ArtJudge:
     """Finds packaged objects in a picture; the categories of a request must be their names."""
 
-    kinds: frozenset[QuestionKind] = frozenset({"detect", "entity", "order", "depth"})
+    kinds: frozenset[QuestionKind] = frozenset({"detect", "entity", "order", "depth", "appearance"})
     needs: frozenset[QuestionKind] = frozenset()
     parallel = 1
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
-        self._last: tuple[tuple[str, tuple[str, ...]], scenes.Verdict] | None = None
+        self._last: tuple[tuple[str, tuple[str, ...], str | None], scenes.Verdict] | None = None
 
     def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
         """All questions about one picture are answered by looking at it once."""
         names = tuple(each.category or "" for each in request.instances)
-        seen = self._note_pictures(picture, names)
+        seen = self._verdict(picture, names, request.background)
         boxes = [_in_pixels(one.box, picture) for one in seen.sightings]
         if request.kind == "detect":
             return JudgeAnswer(answer=_by_name(names, boxes))
+        if request.kind == "appearance":
+            return JudgeAnswer(answer={"completeness": seen.completeness, **asdict(seen.appearance)})
         given = _given(request, picture, names, boxes)
         if request.kind == "entity":
             found = {place for place, one in enumerate(seen.sightings) if one.nearest == one.name}
@@ -47,11 +50,12 @@ class ArtJudge:
         depth = np.where(order == 1, NEARER, np.where(order.T == 1, FARTHER, UNKNOWN))
         return JudgeAnswer(answer=depth.tolist())
 
-    def _note_pictures(self, picture: Image, names: tuple[str, ...]) -> scenes.Verdict:
-        key = (picture_digest(picture), names)
+    def _verdict(self, picture: Image, names: tuple[str, ...], background: BackgroundPicture | None) -> scenes.Verdict:
+        key = (picture_digest(picture), names, None if background is None else background.digest)
         if self._last is None or self._last[0] != key:
+            shown = None if background is None or background.load is None else background.load()
             try:
-                self._last = (key, scenes.judge(picture, names))
+                self._last = (key, scenes.judge(picture, names, shown))
             except ValueError as error:
                 raise JudgementError("refused", str(error)) from error
         return self._last[1]
@@ -107,6 +111,6 @@ def load_art(argument: str | None) -> ArtJudge:
             "name": "art",
             "model": "packaged objects",
             "revision": "sha256:" + hashlib.sha256(atlas).hexdigest()[:16],
-            "settings": {"code": judge_digest()},
+            "settings": {"edition": scenes.EDITION, "code": judge_digest()},
         }
     )

@@ -22,6 +22,7 @@ VLM_KINDS: frozenset[QuestionKind] = frozenset(
     {"detect", "entity", "relation", "attributes", "attributes_of_detected", "attributes_by_caption"}
 )
 SAM2_KINDS: frozenset[QuestionKind] = frozenset({"segment", "segment_by_mask", "segment_by_soft_mask"})
+ART_KINDS: frozenset[QuestionKind] = frozenset({"detect", "entity", "order", "depth", "appearance"})
 CLIP: frozenset[QuestionKind] = frozenset({"clip_global", "clip_local"})
 NOTHING: frozenset[QuestionKind] = frozenset()
 
@@ -47,7 +48,7 @@ PACKAGED: Mapping[str, JudgeInfo] = {
     "instaorder-depth": JudgeInfo("instaorder:load_depth", frozenset({"depth"}), frozenset({"segment"}), "required"),
     "clip": JudgeInfo("clip:load_clip", CLIP),
     "open-clip": JudgeInfo("clip:load_open_clip", CLIP, extra="judges"),
-    "art": JudgeInfo("artwork:load_art", frozenset({"detect", "entity", "order", "depth"}), argument="none"),
+    "art": JudgeInfo("artwork:load_art", ART_KINDS, argument="none"),
     "inception": JudgeInfo("inception:load_inception", frozenset({"fid_features"}), extra="judges"),
 }
 

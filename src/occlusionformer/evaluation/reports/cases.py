@@ -36,8 +36,7 @@ def worst_and_best(result: Result, items: Mapping[str, BenchmarkItem], store: Ju
     if score is None:
         return []
     values = per_picture(score)
-    sign = 1 if score.column.higher_is_better else -1
-    ranked = sorted(values, key=lambda key: (sign * values[key], key))
+    ranked = sorted(values, key=lambda key: (score.column.merit(values[key]), key))
     sections = []
     for end, keys in {"Worst": ranked[:CASES], "Best": ranked[CASES:][::-1][:CASES]}.items():
         cases = []

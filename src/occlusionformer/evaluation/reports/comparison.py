@@ -54,8 +54,12 @@ class Comparison:
         start = [column_title(self.first.column), self.first_value, self.second_value, self.num_common]
         if pair is None:
             return [*start, None, "", None, None, None, None, self.why]
-        up = self.first.column.higher_is_better
-        better, worse = (pair.wins, pair.losses) if up else (pair.losses, pair.wins)
+        better: int | None = pair.wins
+        worse: int | None = pair.losses
+        if self.first.column.target is not None:
+            better = worse = None
+        elif not self.first.column.higher_is_better:
+            better, worse = worse, better
         interval = f"{pair.low:.3f} to {pair.high:.3f}"
         return [*start, pair.difference, interval, pair.p_value, better, pair.ties, worse, self.why or ""]
 
@@ -187,8 +191,8 @@ def _drawn(result: Result) -> Mapping[str, str | None]:
 
 def _cases(results: tuple[Result, Result], names: Sequence[str], row: Comparison) -> list[Section]:
     left, right = per_picture(row.first), per_picture(row.second)
-    sign = 1 if row.first.column.higher_is_better else -1
-    gains = {key: sign * (left[key] - right[key]) for key in left.keys() & right.keys()}
+    merit = row.first.column.merit
+    gains = {key: merit(left[key]) - merit(right[key]) for key in left.keys() & right.keys()}
     ranked = sorted(gains, key=lambda key: (-gains[key], key))
     ends = {
         f"{names[0]} is better": [key for key in ranked if gains[key] > 0][:CASES],

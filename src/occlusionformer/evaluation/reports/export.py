@@ -163,7 +163,10 @@ def latex_escaped(text: str) -> str:
 
 
 def _latex_title(column: Column) -> str:
-    return rf"{latex_escaped(column.title)} $\{'uparrow' if column.higher_is_better else 'downarrow'}$"
+    arrow = "uparrow" if column.higher_is_better else "downarrow"
+    if column.target is not None:
+        arrow = f"rightarrow {column.target:g}"
+    return rf"{latex_escaped(column.title)} $\{arrow}$"
 
 
 def _latex_cell(cell: Cell | None, best: float | None) -> str:

@@ -26,7 +26,7 @@ def value_text(score: Score) -> str:
 
 def column_title(column: Column) -> str:
     """The title with an arrow to the better end."""
-    return f"{column.title} {'↑' if column.higher_is_better else '↓'}"
+    return f"{column.title} {column.arrow}"
 
 
 def is_shown(score: Score) -> bool:

@@ -65,8 +65,7 @@ class Summary:
     def best(self, column: Column) -> float | None:
         """The best mean among the rows measured here; None where fewer than two of them have one."""
         means = [cell.mean for row in self.rows if (cell := row.cells.get(column.name)) is not None]
-        pick = max if column.higher_is_better else min
-        return pick(means) if len(means) > 1 else None
+        return max(means, key=column.merit) if len(means) > 1 else None
 
 
 def summarise(results: Sequence[Result], *, columns: Sequence[str] = ()) -> list[Summary]:

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem, ItemTruth, MetricSpec, Question
+from occlusionformer.evaluation.benchmark import (
+    BackgroundPicture,
+    Benchmark,
+    BenchmarkItem,
+    ItemTruth,
+    MetricSpec,
+    Question,
+)
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.specs import METRICS
 from occlusionformer.layout import Layout
@@ -26,6 +33,7 @@ def item_as_json(item: BenchmarkItem) -> dict[str, Json]:
         "layout": item.layout.model_dump(mode="json"),
         "truth": truth,
         "reference": item.reference is not None,
+        **({} if item.background is None else {"background": item.background.digest}),
         **names,
     }
 
@@ -37,6 +45,7 @@ def item_of_json(value: Mapping[str, Json]) -> BenchmarkItem:
         key=value["key"],
         layout=Layout.model_validate(value["layout"]),
         truth=ItemTruth(**truth),
+        background=BackgroundPicture(digest=value["background"]) if "background" in value else None,
         picture_names=tuple(value.get("picture_names", ())),
     )
 

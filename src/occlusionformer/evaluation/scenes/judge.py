@@ -55,6 +55,13 @@ class Verdict:
     """(N, N): 1 where the object of the row is seen in front of that of the column."""
     appearance: Appearance
 
+    @property
+    def completeness(self) -> float | None:
+        """How much of what should be seen of the objects is seen: absent ones count as 0, hidden ones not at all."""
+        known = [0.0 if one.box is None else one.complete for one in self.sightings]
+        shares = [share for share in known if share is not None]
+        return sum(shares) / len(shares) if shares else None
+
 
 class SceneJudge:
     """Knows what every object of some artwork looks like."""

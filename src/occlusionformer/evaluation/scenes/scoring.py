@@ -28,8 +28,7 @@ class Score:
     identity: float
     """Share of instances at whose place the object asked for is the nearest."""
     completeness: float | None
-    """How much of what should be seen of the objects is seen, mean over instances; absent ones are 0, hidden ones are
-    left out."""
+    """As `Verdict` has it."""
     background: float | None
     clutter: float | None
     sharpness: float | None
@@ -63,7 +62,7 @@ def score(scene: BenchScene, verdict: Verdict, truth: Truth | None = None) -> Sc
         occ=occlusion_scores(order_NN, truth.order).f1 if pairs else None,
         dep=whdr(_depth(order_NN), _depth(truth.order))["ovlOX_all"],
         identity=float(np.mean([_is_itself(verdict, place) for place in given])),
-        completeness=_completeness(verdict, given),
+        completeness=verdict.completeness,
         **asdict(verdict.appearance),
         pairs=len(pairs),
         decided=int(((order_NN + order_NN.T) * (truth.order == 1)).sum()),
@@ -110,12 +109,6 @@ def _depth(order_NN: np.ndarray) -> np.ndarray:
     depth_NN[order_NN == 1] = NEARER
     depth_NN[order_NN.T == 1] = FARTHER
     return depth_NN
-
-
-def _completeness(verdict: Verdict, given: Sequence[int | None]) -> float | None:
-    seen = [0.0 if place is None else verdict.sightings[place].complete for place in given]
-    known = [share for share in seen if share is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _is_itself(verdict: Verdict, place: int | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from occlusionformer.evaluation.benchmark import MetricSpec
+from occlusionformer.evaluation.specs.appearance import APPEARANCE
 from occlusionformer.evaluation.specs.attributes import (
     ATTRIBUTES,
     ATTRIBUTES_BY_CAPTION,
@@ -42,6 +43,7 @@ METRICS: Mapping[str, MetricSpec] = {
         GROUNDING_IN_DECLARED_BOXES,
         MASKS,
         MASKS_BY_SOFT_PROMPT,
+        APPEARANCE,
     )
 }
 """A new metric is a spec in this mapping; its name is used nowhere else."""

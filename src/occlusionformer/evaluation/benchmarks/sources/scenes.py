@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from occlusionformer.evaluation.benchmark import BenchmarkItem, ItemTruth
+from occlusionformer.evaluation.benchmark import BackgroundPicture, BenchmarkItem, ItemTruth
 from occlusionformer.evaluation.benchmarks.source import BenchmarkSource, LoadedItems
 from occlusionformer.evaluation.benchmarks.truths import pixels
 from occlusionformer.evaluation.metrics.depth import FARTHER, NEARER
 from occlusionformer.evaluation.metrics.matrices import UNKNOWN
+from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.scenes.layouts import BenchScene, Split, bench_series
 from occlusionformer.layout.document import Document
 
@@ -61,11 +62,21 @@ def _item(scene: BenchScene) -> BenchmarkItem:
         order=_rows(order_NN),
         depth=_rows(nearer_NN),
     )
-    return BenchmarkItem(key=scene.key, layout=layout, truth=truth, reference=partial(_rendered, scene))
+    return BenchmarkItem(
+        key=scene.key,
+        layout=layout,
+        truth=truth,
+        reference=partial(_rendered, scene),
+        background=BackgroundPicture(digest=picture_digest(_background(scene)), load=partial(_background, scene)),
+    )
 
 
 def _rendered(scene: BenchScene) -> Image.Image:
     return Image.fromarray(scene.render())
+
+
+def _background(scene: BenchScene) -> Image.Image:
+    return Image.fromarray(scene.backdrop())
 
 
 def _rows(matrix: np.ndarray) -> tuple[tuple[int, ...], ...]:
