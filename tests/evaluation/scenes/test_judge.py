@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
@@ -9,11 +11,12 @@ from PIL import Image, ImageFilter
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.placement import Rectangle
 from occlusionformer.evaluation.metrics.spatial import box_iou
-from occlusionformer.evaluation.scenes.explain import cost, first_ground, read_picture, shrink
-from occlusionformer.evaluation.scenes.judge import judge
+from occlusionformer.evaluation.scenes.explain import cost, shrink, values_of
+from occlusionformer.evaluation.scenes.ground import estimate_ground
+from occlusionformer.evaluation.scenes.judge import SceneJudge, judge
 from occlusionformer.evaluation.scenes.layouts import bench_scenes
 from occlusionformer.evaluation.scenes.scoring import score
-from occlusionformer.evaluation.scenes.templates import stamp
+from occlusionformer.evaluation.scenes.templates import Stamps
 
 SIZE = 128
 
@@ -111,10 +114,23 @@ def test_cost_runs_from_none_to_full():
     assert cost(seen, np.array([[0.18, 0, 0]])) == pytest.approx(1 - np.exp(-0.5))
 
 
+def values(*objects: tuple[str, Rectangle], ground: int = 235) -> np.ndarray:
+    return values_of(picture_of(*objects, ground=ground), (SIZE, SIZE))
+
+
 def test_the_ground_of_a_row_is_its_most_frequent_colour():
-    picture = read_picture(picture_of(("pizza", Rectangle(0, 40, 60, 60))))
-    rows = first_ground(picture).rows
-    assert np.abs(rows - 235 / 255).max() < 0.02
+    picture = values(("pizza", Rectangle(0, 40, 60, 60)))
+    ground = estimate_ground(picture, None, np.ones((SIZE, SIZE), dtype=bool))
+    assert np.abs(ground - 235 / 255).max() < 0.02
+
+
+def test_the_declared_ground_is_taken_where_it_is_seen_and_another_where_it_is_not():
+    declared = np.random.default_rng(0).random((SIZE, SIZE, 3), dtype=np.float32)
+    free = np.ones((SIZE, SIZE), dtype=bool)
+    assert estimate_ground(declared, declared, free) is declared
+    plain = np.full_like(declared, 0.5)
+    assert np.abs(estimate_ground(plain, declared, free) - plain).max() < 0.01
+    assert np.abs(estimate_ground(declared * 0.5, declared * 0.5 - 0.1, free) - declared * 0.5).max() < 0.01
 
 
 def test_shrinking_takes_means():
@@ -124,7 +140,61 @@ def test_shrinking_takes_means():
 
 
 def test_softness_lowers_the_edge_and_keeps_the_size():
-    sharp, soft = stamp("pizza", 40, 40), stamp("pizza", 40, 40, 3.0)
+    stamps = Stamps(packaged_art())
+    sharp, soft = stamps.stamp("pizza", 40, 40), stamps.stamp("pizza", 40, 40, 3.0)
     assert soft.alpha.shape == sharp.alpha.shape
     assert soft.alpha[:, :2].max() < 0.75
     assert soft.alpha[20, 20] > 0.95
+
+
+def test_small_stamps_of_large_art_are_made_from_a_smaller_copy_and_look_the_same():
+    art = packaged_art()
+    larger = Stamps(Enlarged(art, 4))
+    for name in ("lion", "dog"):
+        small, same = Stamps(art).stamp(name, 20, 18), larger.stamp(name, 20, 18)
+        assert np.abs(small.painted - same.painted).mean() < 0.01
+        assert np.abs(small.alpha - same.alpha).mean() < 0.01
+
+
+class Enlarged:
+    """Some art with larger pictures."""
+
+    def __init__(self, art, factor):
+        self.objects = tuple(
+            replace(
+                one,
+                picture=one.picture.resize(
+                    (one.picture.width * factor, one.picture.height * factor), Image.Resampling.BICUBIC
+                ),
+            )
+            for one in art.objects[:40]
+        )
+
+    def named(self, name):
+        return next(one for one in self.objects if one.name == name)
+
+
+def test_art_and_size_are_whatever_the_judge_is_given():
+    """An oblong canvas, larger pictures, another set of objects."""
+    art = Enlarged(packaged_art(), 3)
+    canvas, spots = Image.new("RGB", (320, 192), (200, 210, 220)), {}
+    for name, spot in (("dog", Rectangle(30, 40, 110, 100)), ("monkey", Rectangle(190, 70, 100, 90))):
+        shown = art.named(name).picture.resize((spot.width, spot.height), Image.Resampling.BICUBIC).convert("RGBA")
+        canvas.paste(shown, (spot.left, spot.top), shown)
+        spots[name] = spot
+    declared = Image.new("RGB", canvas.size, (200, 210, 220))
+    verdict = SceneJudge(art).judge(canvas, ["dog", "monkey", "cat"], declared)
+    for sighting in verdict.sightings[:2]:
+        spot = spots[sighting.name]
+        truth = [
+            edge / side
+            for edge, side in zip(
+                (spot.left, spot.top, spot.left + spot.width, spot.top + spot.height), (320, 192, 320, 192), strict=True
+            )
+        ]
+        assert box_iou(sighting.box, truth) > 0.9
+        assert sighting.nearest == sighting.name
+    assert verdict.sightings[2].box is None
+    assert verdict.appearance.background < 0.005
+    with pytest.raises(ValueError, match="^name: expected one of the packaged objects, got 'chair'$"):
+        judge(canvas, ["chair"])

@@ -16,7 +16,9 @@ from occlusionformer.evaluation.scenes.calibration import (
     calibration_of_json,
     judge_digest,
 )
-from occlusionformer.evaluation.scenes.jury import Jury
+from occlusionformer.evaluation.scenes.judge import EDITION
+from occlusionformer.evaluation.scenes.jury import Jury, shown
+from occlusionformer.evaluation.scenes.known import KINDS
 from occlusionformer.evaluation.scenes.layouts import bench_scenes
 from occlusionformer.evaluation.scenes.pictures import Drawer, Painter, Wanted
 from occlusionformer.evaluation.scenes.report import report
@@ -137,24 +139,25 @@ def test_wishes_are_checked_all_at_once():
 
 
 def test_calibration_tells_true_renders_from_reversed_ones_and_from_noise():
-    found = calibrate(bench_scenes("simple", 2)[1:], progress=silent)
+    found = calibrate({"simple": bench_scenes("simple", 2)[1:]}, progress=silent)
     named = {trial.kind: trial for trial in found.trials}
+    assert list(named) == list(KINDS)
     assert named["true renders"].figures["occ"].value == 1
     assert named["reversed orders"].figures["occ"].value == 0
     assert named["noise"].figures["miou"].value == 0
     assert calibration_of_json(json.loads(json.dumps(calibration_as_json(found)))) == found
     assert isinstance(found, Calibration)
-    assert found.judge == judge_digest()
+    assert (found.judge, found.edition) == (judge_digest(), EDITION)
 
 
 def test_several_processes_judge_the_same_in_the_same_order(tmp_path):
     scenes = bench_scenes("simple", 3)
     path = tmp_path / "first.png"
     Image.fromarray(scenes[0].render()).save(path)
-    shown = [(path, scenes[0].names), *((scene.render(), scene.names) for scene in scenes[1:])]
-    alone = list(Jury().verdicts(shown))
+    given = [shown(path, scenes[0]), *(shown(scene.render(), scene) for scene in scenes[1:])]
+    alone = list(Jury().verdicts(given))
     with Jury(2) as jury:
-        together = list(jury.verdicts(shown))
+        together = list(jury.verdicts(given))
     assert [one.sightings for one in together] == [one.sightings for one in alone]
     assert [one.order.tolist() for one in together] == [one.order.tolist() for one in alone]
     with pytest.raises(ValueError, match=r"^workers: expected at least 1, got 0$"):

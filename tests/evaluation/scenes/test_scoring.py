@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from occlusionformer.evaluation.scenes.appearance import Appearance
 from occlusionformer.evaluation.scenes.figures import decided_right, figures
 from occlusionformer.evaluation.scenes.judge import Sighting, Verdict
 from occlusionformer.evaluation.scenes.layouts import bench_scenes
 from occlusionformer.evaluation.scenes.scoring import score
+
+FAULTLESS = Appearance(background=0.0, clutter=0.0, sharpness=1.0, blockiness=0.0, lighting=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +25,11 @@ def seen(scene, order):
     boxes = [tuple(box) for box in scene.layout.boxes]
     return Verdict(
         sightings=tuple(
-            Sighting(name=name, box=box, nearest=name, share=0.5) for name, box in zip(scene.names, boxes, strict=True)
+            Sighting(name=name, box=box, nearest=name, share=0.5, complete=1.0)
+            for name, box in zip(scene.names, boxes, strict=True)
         ),
         order=order,
+        appearance=FAULTLESS,
     )
 
 
@@ -49,8 +54,9 @@ def test_pairs_that_do_not_count_are_ignored(scene):
 def test_seeing_nothing_scores_none(scene):
     count = len(scene.names)
     nothing = Verdict(
-        sightings=tuple(Sighting(name=name, box=None, nearest=None, share=0.0) for name in scene.names),
+        sightings=tuple(Sighting(name=name, box=None, nearest=None, share=0.0, complete=None) for name in scene.names),
         order=np.zeros((count, count), dtype=int),
+        appearance=FAULTLESS,
     )
     result = score(scene, nothing)
     assert (result.occ, result.dep, result.miou, result.o_miou, result.identity) == (0, 1, 0, 0, 0)
@@ -73,7 +79,9 @@ def test_twins_are_told_apart_by_where_they_are(scene):
     order = (scene.truth.order == 1).astype(int)
     right = seen(twins, order)
     places = [1, 0, *range(2, len(scene.names))]
-    listed = Verdict(sightings=tuple(right.sightings[place] for place in places), order=order[np.ix_(places, places)])
+    listed = replace(
+        right, sightings=tuple(right.sightings[place] for place in places), order=order[np.ix_(places, places)]
+    )
     assert score(twins, listed) == score(twins, right)
 
 

@@ -24,7 +24,7 @@ from occlusionformer.evaluation.scenes.lighting import Lighting, candidates, est
 from occlusionformer.evaluation.scenes.search import Finder, Found, Place, View
 from occlusionformer.evaluation.scenes.templates import Depicted
 
-SOFTNESSES = (BLUR, 1.2, 1.9, 2.7, 3.7)
+SOFTNESSES = (BLUR, 0.85, 1.2, 1.9, 2.7, 3.7)
 """Radii of blur tried on a picture, in pixels, from that of reading it; the one that explains most is kept."""
 ROUNDS = 4
 """Fits of the objects among the others, after the first of those around which something moved; all but the last look
@@ -76,7 +76,7 @@ def fit(finder: Finder, seen_HWC: np.ndarray, background_HWC: np.ndarray | None,
     canvas = replace(canvas, lighting=_first_light(finder, canvas, items))
     empty = canvas.views([])
     alone = [_best_elsewhere(finder, item, empty) for item in items]
-    softness = _softness(empty.full, finder, items, alone)
+    softness = _softness(empty.full, finder, items, alone, SOFTNESSES)
     if softness != canvas.softness:
         canvas = replace(canvas, softness=softness)
         empty = canvas.views([])
@@ -106,13 +106,13 @@ def fit_finely(finder: Finder, rough: Fit, seen_HWC: np.ndarray, background_HWC:
     """The objects of a smaller copy of a picture fitted to the pixels of the picture itself."""
     shape = (seen_HWC.shape[0], seen_HWC.shape[1])
     scale = (shape[0] * shape[1] / (rough.canvas.shape[0] * rough.canvas.shape[1])) ** 0.5
-    softness = BLUR if rough.canvas.softness == BLUR else rough.canvas.softness * scale
-    canvas = Canvas(finder.stamps, seen_HWC, background_HWC, rough.canvas.lighting, softness)
+    canvas = Canvas(finder.stamps, seen_HWC, background_HWC, rough.canvas.lighting, BLUR)
+    found = [Found(transferred(one.found.place, rough.canvas.shape, shape), one.found.gain) for one in rough.objects]
+    items = [one.item for one in rough.objects]
+    tried = [BLUR, *(softness * scale for softness in SOFTNESSES[1:])]
+    canvas = replace(canvas, softness=_softness(canvas.views([]).full, finder, items, found, tried))
     objects = [
-        canvas.fitted(
-            one.item, Found(transferred(one.found.place, rough.canvas.shape, shape), one.found.gain * scale**2)
-        )
-        for one in rough.objects
+        canvas.fitted(item, Found(one.place, one.gain * scale**2)) for item, one in zip(items, found, strict=True)
     ]
     canvas = canvas.around(objects)
     _refit(finder, canvas, objects, set(range(len(objects))), look_elsewhere=False)
@@ -187,15 +187,17 @@ def _light(canvas: Canvas, objects: Sequence[Fitted]) -> Lighting:
     return estimate(canvas.seen[told], expected_HWC[told], weight_HW[told], canvas.lighting)
 
 
-def _softness(view: View, finder: Finder, items: Sequence[Depicted], found: Sequence[Found]) -> float:
-    """The blur with which the objects, where they are, explain most of the picture."""
+def _softness(
+    view: View, finder: Finder, items: Sequence[Depicted], found: Sequence[Found], tried: Sequence[float]
+) -> float:
+    """The blur of those tried with which the objects, where they are, explain most of the picture."""
 
     def explained(softness: float) -> float:
         soft = replace(view, softness=softness)
         gains = [soft.gain(finder.stamps, item.name, one.place) for item, one in zip(items, found, strict=True)]
         return sum(max(gain, 0.0) for gain in gains)
 
-    return max(SOFTNESSES, key=explained)
+    return max(tried, key=explained)
 
 
 def _best_elsewhere(finder: Finder, item: Depicted, views: Views, here: Found | None = None) -> Found:
