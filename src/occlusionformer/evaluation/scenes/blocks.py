@@ -9,12 +9,12 @@ import numpy as np
 
 LEAST_STEP = 2 / 255
 """Difference of two neighbours (sum over channels, 0..1 each) that counts as an edge."""
-SQUARES = (3, 16)
+SQUARES = (2, 16)
 """Least and greatest side of the squares, in pixels."""
 FEWEST_LINES = 4
 """Lines that a grid needs to have in a picture."""
-MOST_OF_A_LINE = 3.0
-"""A line counts for at most so many times the mean of all; one long edge is no grid."""
+MOST_OF_A_LINE = 1 / 8
+"""Share of all edges that a line counts for at most: one long edge is no grid."""
 
 
 def blockiness(picture_HWC: np.ndarray, expected_HWC: np.ndarray) -> float:
@@ -50,8 +50,5 @@ def _shares(steps_XL: np.ndarray) -> np.ndarray:
     padded_XL = np.pad(steps_XL, ((0, 0), (1, 1)))
     edge_XL = (steps_XL > LEAST_STEP) & (steps_XL > padded_XL[:, :-2]) & (steps_XL > padded_XL[:, 2:])
     count_L = edge_XL.sum(axis=0).astype(np.float64)
-    if not count_L.any():
-        return count_L
-    count_L = np.minimum(count_L, MOST_OF_A_LINE * count_L.mean())
-    shares_L: np.ndarray = count_L / count_L.sum()
+    shares_L: np.ndarray = np.minimum(count_L / max(count_L.sum(), 1.0), MOST_OF_A_LINE)
     return shares_L

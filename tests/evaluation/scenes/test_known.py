@@ -1,0 +1,90 @@
+"""Whatever is wrong with a picture moves a figure; another light moves none of where and in front of what."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from occlusionformer.evaluation.scenes.figures import FIGURES, Figure, figures
+from occlusionformer.evaluation.scenes.judge import judge
+from occlusionformer.evaluation.scenes.known import DISTORTIONS, KINDS, LIGHTS, TRUE
+from occlusionformer.evaluation.scenes.layouts import bench_scenes
+from occlusionformer.evaluation.scenes.scoring import Score, score
+
+MOVED = {
+    "checkerboard as background": "clutter",
+    "noise as background": "clutter",
+    "background of another colour": "background",
+    "unasked objects behind": "clutter",
+    "holes in objects": "completeness",
+    "objects half transparent": "completeness",
+    "objects of other colours": "identity",
+    "blur of 2 pixels": "sharpness",
+    "blur of 4 pixels": "sharpness",
+    "squares of 4 pixels": "blockiness",
+    "grain": "sharpness",
+}
+FAR = 3.0
+"""Times the width of the interval, and 0.01, that a figure has to be outside of it."""
+
+
+def scores(kind: str, split: str, count: int, first: int = 0) -> list[Score]:
+    found = []
+    for number, scene in enumerate(bench_scenes(split, count)[first:]):
+        picture = Image.fromarray(KINDS[kind](scene, np.random.default_rng(number)))
+        found.append(score(scene, judge(picture, scene.names, Image.fromarray(scene.backdrop()))))
+    return found
+
+
+def distance(true: Figure, other: Figure) -> float:
+    """How far a figure is outside the interval of the true one, in widths of that."""
+    return max(true.low - other.value, other.value - true.high) / (true.high - true.low + 0.01)
+
+
+def test_every_distortion_has_a_figure_that_tells_it():
+    assert list(MOVED) == list(DISTORTIONS)
+    assert set(MOVED.values()) <= set(FIGURES)
+
+
+@pytest.mark.parametrize("kind", [*DISTORTIONS, "70% brightness", "130% brightness", "warm light"])
+def test_one_picture_tells_it_already(kind):
+    (true,), (other,) = scores(TRUE, "simple", 2, 1), scores(kind, "simple", 2, 1)
+    moved = MOVED.get(kind, "lighting")
+    assert abs(getattr(true, moved) - getattr(other, moved)) > 0.03
+    if kind in LIGHTS:
+        assert (other.miou, other.identity) == (pytest.approx(true.miou, abs=0.05), 1)
+
+
+@pytest.mark.slow
+def test_twelve_scenes_tell_every_distortion_far_outside_the_interval():
+    true = figures(scores(TRUE, "complex", 12))
+    assert true["occ"].value >= 0.98
+    assert true["miou"].value >= 0.93
+    for kind, moved in MOVED.items():
+        other = figures(scores(kind, "complex", 12))
+        assert distance(true[moved], other[moved]) > FAR, kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LIGHTS)
+def test_another_light_keeps_order_and_places(kind):
+    found = figures(scores(kind, "complex", 12))
+    assert found["occ"].value >= 0.95
+    assert found["miou"].value >= 0.93
+    assert distance(figures(scores(TRUE, "complex", 12))["lighting"], found["lighting"]) > FAR
+
+
+@pytest.mark.slow
+def test_orders_are_seen_as_they_are():
+    assert figures(scores("reversed orders", "complex", 12))["occ"].value <= 0.05
+    assert 0.25 < figures(scores("random orders", "complex", 12))["occ"].value < 0.75
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_painted_the_same_every_time(kind):
+    scene = bench_scenes("simple", 2)[1]
+    painted = [KINDS[kind](scene, np.random.default_rng(5)) for _ in range(2)]
+    assert painted[0].dtype == np.uint8
+    assert painted[0].shape == scene.background.pixels.shape
+    assert (painted[0] == painted[1]).all()
