@@ -48,8 +48,7 @@ def test_garbage_costs_one_picture_and_is_counted(metric, garbage):
         if best.value is None or column.column.name == "occ_none":
             continue
         assert column.num_images == 2
-        worse = column.value < best.value if column.column.higher_is_better else column.value > best.value
-        assert worse
+        assert column.column.merit(column.value) < best.column.merit(best.value)
     if garbage is None:
         assert {column.num_failed for column in found} == {1}
 
@@ -60,6 +59,18 @@ def test_what_was_not_asked_is_not_run(metric):
     assert {(column.status, column.value, column.num_missing) for column in found} == {("not run", None, 1)}
     half = score([metric], [("a", item("a"), {}), ("b", item("b"), PERFECT)])
     assert {column.status for column in half if column.value is not None} == {"partial"}
+
+
+def test_what_cannot_be_told_of_a_look_does_not_count_and_the_best_is_in_between():
+    look = PERFECT[Question("appearance")]
+    answers = [{**look, "sharpness": None}, {**look, "sharpness": 1.5}]
+    found = scores_of(
+        [(str(n), item(str(n)), {Question("appearance"): a}) for n, a in enumerate(answers)], "appearance"
+    )
+    assert (found["sharpness"].value, found["sharpness"].num_images) == (1.5, 1)
+    column = found["sharpness"].column
+    assert column.merit(1) > column.merit(0.9) > column.merit(1.5)
+    assert (column.arrow, found["clutter"].column.arrow, found["completeness"].column.arrow) == ("→ 1", "↓", "↑")
 
 
 def test_how_pictures_are_listed_changes_nothing():

@@ -29,6 +29,14 @@ PERFECT = {
     Question("attributes_by_caption"): dict.fromkeys(NAMES, YES),
     Question("segment_by_mask"): [MASK] * 3,
     Question("segment_by_soft_mask"): [MASK] * 3,
+    Question("appearance"): {
+        "completeness": 1.0,
+        "background": 0.0,
+        "clutter": 0.0,
+        "sharpness": 1.0,
+        "blockiness": 0.0,
+        "lighting": 0.0,
+    },
 }
 """Answers that agree with the truth of every item."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from occlusionformer.data.artwork import packaged_art
+from occlusionformer.data.placement import PlacedObject, Rectangle
 from occlusionformer.data.scenes import composite
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 
@@ -101,16 +102,18 @@ def _before_another_colour(scene: BenchScene, rng: np.random.Generator) -> np.nd
 
 
 def _before_strangers(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
-    canvas = Image.fromarray(scene.backdrop())
+    canvas_width, canvas_height = _size(scene)
     unasked = [item for item in packaged_art().objects if item.name not in scene.names]
+    strangers = []
     for place in rng.choice(len(unasked), STRANGERS, replace=False):
         item = unasked[place]
-        longer = rng.uniform(LEAST_STRANGER, MOST_STRANGER) * min(canvas.size)
+        longer = rng.uniform(LEAST_STRANGER, MOST_STRANGER) * min(canvas_width, canvas_height)
         width, height = max(1, round(longer * min(1, item.aspect))), max(1, round(longer / max(1, item.aspect)))
-        shown = item.picture.resize((width, height), Image.Resampling.BICUBIC).convert("RGBA")
-        left, top = int(rng.integers(canvas.width - width + 1)), int(rng.integers(canvas.height - height + 1))
-        canvas.paste(shown, (left, top), shown)
-    return _before(scene, np.asarray(canvas))
+        left, top = int(rng.integers(canvas_width - width + 1)), int(rng.integers(canvas_height - height + 1))
+        pixels_HWC = np.array(item.picture.resize((width, height), Image.Resampling.BILINEAR))
+        spot = Rectangle(left, top, width, height)
+        strangers.append(PlacedObject(item, spot, pixels_HWC, np.zeros((canvas_height, canvas_width), dtype=bool)))
+    return composite(scene.background.pixels, [*strangers, *(scene.placed[place] for place in scene.back_to_front)])
 
 
 def _pierced(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:

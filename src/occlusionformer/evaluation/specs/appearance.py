@@ -29,8 +29,8 @@ WORST = {"completeness": 0.0, "background": 1.0, "clutter": 1.0, "sharpness": 0.
 
 def _figures(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
     found = answers[LOOK]
-    values = WORST if found is None else {column.name: found.get(column.name) for column in COLUMNS}
-    return {name: None if value is None else Contribution(value) for name, value in values.items()}
+    values = found if found is not None and WORST.keys() <= found.keys() else WORST
+    return {name: None if values[name] is None else Contribution(values[name]) for name in WORST}
 
 
 APPEARANCE = MetricSpec(
