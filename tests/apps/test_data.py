@@ -71,7 +71,9 @@ def test_bare_records_keep_pictures_and_visible_masks(tmp_path: Path, capsys):
         for instance in record.instances:
             assert (instance.caption, instance.amodal_mask, instance.amodal_box) == ("", None, None)
             assert instance.visible_mask is not None
-    assert run(capsys, "validate", tmp_path / "set")[0] == 2
+    code, out, _ = run(capsys, "validate", tmp_path / "set")
+    assert (code, out) == (0, f"{tmp_path / 'set'}: ok (2 records, without captions)\n")
+    assert run(capsys, "validate", tmp_path / "set", "--require", "captions")[0] == 2
     assert run(capsys, "validate", tmp_path / "set", "--require", "visible,images")[0] == 0
 
 

@@ -21,10 +21,10 @@ from occlusionformer.data.records import (
     RecordFolder,
     RecordInstance,
     decode_image,
-    decode_masks,
 )
+from occlusionformer.data.records.masks import is_hidden, resized_mask
 from occlusionformer.data.records.source import MaskKind, masks_of, picture_path
-from occlusionformer.pictures import LIMITS, PictureError, file_bytes
+from occlusionformer.pictures import file_bytes
 from occlusionformer.reporting import Section, figure, gallery, page, table, text
 
 LONGEST_SIDE = 768
@@ -100,24 +100,25 @@ def _chosen(records: RecordFolder, ids: Sequence[str], most: int) -> Iterator[tu
                     return
 
 
-def _picture(record: Record, image: bytes | None, root: Path | None) -> np.ndarray:
-    """Grey where there is none."""
+def _picture(record: Record, image: bytes | None, root: Path | None) -> Image.Image:
+    """At the size of the page; grey where there is none."""
     if image is None and root is not None:
         image = file_bytes(picture_path(record, root))
     if image is None:
-        if record.width * record.height > LIMITS.pixels:
-            text = f"expected at most {LIMITS.pixels:,} pixels, got {record.width} x {record.height}"
-            raise PictureError(record.image_id, text)
-        return np.full((record.height, record.width, 3), GREY, dtype=np.uint8)
-    return decode_image(record, image)
+        share = min(1.0, LONGEST_SIDE / max(record.width, record.height))
+        size = (max(1, round(record.width * share)), max(1, round(record.height * share)))
+        return Image.new("RGB", size, (GREY, GREY, GREY))
+    picture = Image.fromarray(decode_image(record, image))
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return picture
 
 
-def _body(record: Record, image_HWC: np.ndarray) -> Markup:
-    figures = [figure(_jpeg(_with_boxes(record, image_HWC)), "amodal boxes, visible ones thin")]
+def _body(record: Record, image: Image.Image) -> Markup:
+    figures = [figure(_jpeg(_with_boxes(record, image)), "amodal boxes, visible ones thin")]
     kinds: dict[MaskKind, str] = {"visible": "visible masks", "amodal": "amodal masks, hidden parts paler"}
     for kind, words in kinds.items():
         if any(getattr(instance, f"{kind}_mask") is not None for instance in record.instances):
-            figures.append(figure(_jpeg(_fitted(_masked(record, image_HWC, kind))), words))
+            figures.append(figure(_jpeg(_masked(record, image, kind)), words))
     graph = Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(
         order_graph(record), "who hides whom" if record.order is not None else "no order known"
     )
@@ -133,7 +134,7 @@ def _body(record: Record, image_HWC: np.ndarray) -> Markup:
 def _row(record: Record, place: int, instance: RecordInstance) -> list[str | int | float | None]:
     hides = ", ".join(str(behind + 1) for front, behind in record.edges if front == place)
     hidden_by = ", ".join(str(front + 1) for front, behind in record.edges if behind == place)
-    boxes = [_edges(instance.visible_box), _edges(instance.amodal_box)]
+    boxes = ["hidden" if is_hidden(instance) else _edges(instance.visible_box), _edges(instance.amodal_box)]
     return [place + 1, instance.id, instance.caption, instance.category or "", *boxes, hides, hidden_by]
 
 
@@ -141,17 +142,17 @@ def _edges(box: tuple[float, ...] | None) -> str:
     return "" if box is None else ", ".join(f"{edge:g}" for edge in box)
 
 
-def _with_boxes(record: Record, image_HWC: np.ndarray) -> Image.Image:
+def _with_boxes(record: Record, image: Image.Image) -> Image.Image:
     """Numbered as in the graph."""
-    picture = _fitted(image_HWC)
-    picture = picture.resize([side * max(1, LONGEST_SIDE // max(picture.size)) for side in picture.size])
+    picture = image.resize([side * max(1, LONGEST_SIDE // max(image.size)) for side in image.size])
     scale = picture.width / record.width
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(NUMBER_SIZE)
     for place, instance in enumerate(record.instances):
         colour = instance_colour(place)
         for box, width in ((instance.amodal_box, 3), (instance.visible_box, 1 if instance.amodal_box else 3)):
             if box is not None:
-                draw.rectangle([edge * scale for edge in box], outline=colour, width=width)
+                edges = [min(max(edge * scale, -width), LONGEST_SIDE + width) for edge in box]
+                draw.rectangle(edges, outline=colour, width=width)
         corner = instance.amodal_box or instance.visible_box
         if corner is not None:
             at = (max(corner[0], 0) * scale, max(corner[1], 0) * scale)
@@ -160,24 +161,19 @@ def _with_boxes(record: Record, image_HWC: np.ndarray) -> Image.Image:
     return picture
 
 
-def _masked(record: Record, image_HWC: np.ndarray, kind: MaskKind) -> np.ndarray:
+def _masked(record: Record, image: Image.Image, kind: MaskKind) -> Image.Image:
     """The picture under its masks, in the colours of the graph."""
-    canvas_HWC = image_HWC.astype(np.float32)
+    canvas_HWC = np.array(image, dtype=np.float32)
+    size = canvas_HWC.shape[0], canvas_HWC.shape[1]
     for place, (mask, visible) in enumerate(zip(masks_of(record, kind), masks_of(record, "visible"), strict=True)):
         if mask is None:
             continue
         colour_C = np.array(instance_colour(place), dtype=np.float32)
-        (mask_HW,) = decode_masks([mask])
-        seen_HW = mask_HW if visible is None else decode_masks([visible])[0] & mask_HW
+        mask_HW = resized_mask(mask, *size)
+        seen_HW = mask_HW if visible is None else resized_mask(visible, *size) & mask_HW
         for part_HW, strength in ((seen_HW, SEEN), (mask_HW & ~seen_HW, HIDDEN)):
             canvas_HWC[part_HW] += strength * (colour_C - canvas_HWC[part_HW])
-    return canvas_HWC.round().astype(np.uint8)
-
-
-def _fitted(image_HWC: np.ndarray) -> Image.Image:
-    picture = Image.fromarray(image_HWC)
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    return picture
+    return Image.fromarray(canvas_HWC.round().astype(np.uint8))
 
 
 def _jpeg(picture: Image.Image) -> bytes:

@@ -90,8 +90,13 @@ def convert(  # noqa: PLR0913 - a parameter for every option
 def validate(
     folder: FolderArgument,
     require: Annotated[
-        str, typer.Option(help=f"What every record must have, separated by commas: {REQUIREMENT_NAMES}.")
-    ] = "captions",
+        str | None,
+        typer.Option(
+            help=f"What every record must have, separated by commas: {REQUIREMENT_NAMES}. [default: captions, unless "
+            "no instance has one]",
+            show_default=False,
+        ),
+    ] = None,
     images: Annotated[bool, typer.Option(help="Also decode every picture and hash every tar.")] = True,
     most: Annotated[int, typer.Option("--most", min=1, help="Stop after this many violations.")] = 1000,
     as_json: options.JsonOption = False,
@@ -99,10 +104,12 @@ def validate(
     """Check a data set and list every violation with its file, record and field."""
     with ending(as_json) as outcome:
         from occlusionformer.data.records import RecordFolder, check_folder
+        from occlusionformer.data.records.validation import usual_requirements
 
         if not folder.is_dir():
             raise RefusedError([f"DATA: expected a folder, got {folder}"])
-        needed = [name.strip() for name in require.split(",") if name.strip()]
+        names = usual_requirements(folder) if require is None else require.split(",")
+        needed = [name.strip() for name in names if name.strip()]
         found: list[Violation] = []
         for violation in check_folder(folder, require=needed, look_at_images=images):
             found.append(violation)
@@ -113,7 +120,8 @@ def validate(
             outcome.result(value, [str(violation) for violation in found])
             raise typer.Exit(BAD_INPUT)
         records = len(RecordFolder(folder))
-        outcome.result({"violations": [], "records": records}, [f"{folder}: ok ({records} records)"])
+        without = ", without captions" if require is None and not needed else ""
+        outcome.result({"violations": [], "records": records}, [f"{folder}: ok ({records} records{without})"])
 
 
 @data.command()

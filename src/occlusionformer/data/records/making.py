@@ -10,9 +10,9 @@ from pathlib import Path
 from occlusionformer.data.records.card import write_descriptions
 from occlusionformer.data.records.folder import RECORDS_PER_SHARD, RecordWriter
 from occlusionformer.data.records.intake import Intake, RefusedRecordError
-from occlusionformer.data.records.masks import is_empty
+from occlusionformer.data.records.masks import is_hidden
 from occlusionformer.data.records.new_folder import new_folder
-from occlusionformer.data.records.record import Record, RecordInstance, record_of_part
+from occlusionformer.data.records.record import Record, record_of_part
 from occlusionformer.data.records.repairs import Repairs
 from occlusionformer.data.records.shards import Item
 from occlusionformer.data.records.source import picture_path
@@ -133,7 +133,7 @@ def bare_items(items: Iterable[Coming]) -> Iterator[Coming]:
 
 def bare(record: Record) -> Record:
     """Without words, order, depth and hidden parts; of hidden instances nothing would remain, so they are left out."""
-    seen = [place for place, instance in enumerate(record.instances) if not _is_hidden(instance)]
+    seen = [place for place, instance in enumerate(record.instances) if not is_hidden(instance)]
     return replace(
         record_of_part(record, seen),
         prompt="",
@@ -147,7 +147,3 @@ def bare(record: Record) -> Record:
         ),
         extra="{}",
     )
-
-
-def _is_hidden(instance: RecordInstance) -> bool:
-    return instance.visible_box is None and instance.visible_mask is not None and is_empty(instance.visible_mask)

@@ -10,8 +10,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from occlusionformer.data.records.record import Box, Mask
-from occlusionformer.tensors.runs import box_of_runs, checked_runs, compressed, mask_of_runs, runs_of_mask
+from occlusionformer.data.records.record import Box, Mask, RecordInstance
+from occlusionformer.tensors.runs import (
+    box_of_runs,
+    checked_runs,
+    compressed,
+    mask_of_runs,
+    resized_runs,
+    runs_of_mask,
+)
 
 MOST_REMEMBERED = 50_000
 """Characters of counts whose numbers are kept for the next call; 64 masks then take at most 26 MB."""
@@ -56,6 +63,16 @@ def _remembered_runs(counts: str, height: int, width: int) -> np.ndarray:
 def box_of(mask: Mask) -> Box:
     """The smallest box around a mask that has a set pixel. Raises ValueError as `mask_runs` does."""
     return box_of_runs(mask_runs(mask), mask.height)
+
+
+def resized_mask(mask: Mask, height: int, width: int) -> np.ndarray:
+    """(height, width) bool: a mask at another size, at the cost of its runs and of the pixels there."""
+    return mask_of_runs(resized_runs(mask_runs(mask), (mask.height, mask.width), (height, width)), height, width)
+
+
+def is_hidden(instance: RecordInstance) -> bool:
+    """Whether it is known that nothing of an instance is seen. Raises ValueError as `mask_runs` does."""
+    return instance.visible_mask is not None and is_empty(instance.visible_mask)
 
 
 def is_empty(mask: Mask) -> bool:

@@ -75,6 +75,8 @@ def _add(count: _Count, shard: Shard) -> None:
         **{name: len(table) - table[name].null_count for name in ("order", "depth", "image_file")},
         **{name: len(instances) - instances.field(name).null_count for name in ("visible_mask", "amodal_mask")},
     )
+    is_hidden = compute.and_(instances.field("visible_mask").is_valid(), instances.field("visible_box").is_null())
+    count.totals["hidden_instances"] += compute.sum(is_hidden).as_py() or 0
     count.sides += _sides(table, instances, lengths_R)
     count.totals.update(_relations(table["order"].combine_chunks(), lengths_R))
 
@@ -134,6 +136,7 @@ def _described(count: _Count) -> dict[str, Any]:
         "instances_per_record": {str(number): count.per_record[number] for number in sorted(count.per_record)},
         "with_visible_mask": totals["visible_mask"],
         "with_amodal_mask": totals["amodal_mask"],
+        "hidden_instances": totals["hidden_instances"],
         "captions": totals["captions"],
         "words_per_caption": round(totals["words"] / max(totals["captions"], 1), 2),
         "prompts": totals["prompts"],

@@ -13,6 +13,7 @@ from occlusionformer.data.json_files import read_json
 from occlusionformer.data.records.checking import check_record
 from occlusionformer.data.records.folder import shard_files
 from occlusionformer.data.records.nulls import null_problems
+from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Record, from_plain
 from occlusionformer.data.records.shards import SHARD_NAME, Shard, image_name
 from occlusionformer.data.records.source import decode_image
@@ -174,6 +175,23 @@ class FolderCheck:
         counted = counted["records"]
         if num_records is not None and counted != num_records:
             yield self._at(path, f"expected {num_records}, got {shown(counted)}", "records")
+
+
+def usual_requirements(folder: str | Path) -> tuple[str, ...]:
+    """What a data set is asked for unless somebody says something else: captions, where any instance has one.
+
+    Without any it is what `data convert --bare` makes.
+    """
+    compute = from_extra("pyarrow.compute")
+    for path in shard_files(Path(folder)):
+        try:
+            captions = Shard(path).columns(["instances.caption"])["instances"].combine_chunks()
+            lengths = compute.utf8_length(compute.list_flatten(captions).field("caption"))
+        except (ValueError, OSError, KeyError):
+            return ("captions",)
+        if compute.max(lengths).as_py():
+            return ("captions",)
+    return ()
 
 
 def check_folder(
