@@ -69,6 +69,16 @@ def from_table(table: pa.Table) -> list[Record]:
     return [from_plain(row) for row in table.to_pylist()]
 
 
+def hidden_instances(instances: Any) -> np.ndarray:
+    """(N,) bool, of a struct array of instances: those of which nothing is seen have a visible mask and no such box."""
+    is_hidden: np.ndarray = (
+        from_extra("pyarrow.compute")
+        .and_(instances.field("visible_mask").is_valid(), instances.field("visible_box").is_null())
+        .to_numpy(zero_copy_only=False)
+    )
+    return is_hidden
+
+
 @lru_cache(maxsize=1)
 def _instance_type() -> Any:
     arrow: Any = from_extra("pyarrow")

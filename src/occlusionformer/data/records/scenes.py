@@ -96,11 +96,12 @@ def png(image_HWC: np.ndarray) -> bytes:
 
 def _instance(item: SceneInstance, identifier: str) -> RecordInstance:
     visible, amodal = encode_mask(item.visible), encode_mask(item.amodal)
+    is_seen = bool(item.visible.any())
     return RecordInstance(
         id=identifier,
         caption=item.caption,
         category=item.name,
-        visible_box=box_of(visible),
+        visible_box=box_of(visible) if is_seen else None,
         amodal_box=box_of(amodal),
         visible_mask=visible,
         amodal_mask=amodal,

@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from occlusionformer.data.held_out import SA_Z, is_held_out_image
+from occlusionformer.data.records.columns import hidden_instances
 from occlusionformer.data.records.folder import RecordFolder
-from occlusionformer.data.records.masks import decode_masks, encode_mask
+from occlusionformer.data.records.masks import box_of, decode_masks, encode_mask, is_empty, is_hidden
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import (
     OCCLUDES,
@@ -23,6 +24,7 @@ from occlusionformer.data.records.record import (
     Record,
     RecordInstance,
     normalised,
+    record_of_part,
 )
 from occlusionformer.data.records.record import Box as PixelBox
 from occlusionformer.data.samples import NOT_DESCRIBED, Sample, SampleShape
@@ -82,10 +84,13 @@ class RecordSource:
         compute = from_extra("pyarrow.compute")
         pieces = []
         for shard in self.records.shards:
-            table = shard.columns(["width", "height", "instances.id"])
-            counts = compute.list_value_length(table["instances"])
-            columns = (table["width"], table["height"], counts)
-            pieces.append(np.stack([column.to_numpy() for column in columns], axis=1))
+            table = shard.columns(["width", "height", "instances.visible_box", "instances.visible_mask.size"])
+            counts = compute.list_value_length(table["instances"]).to_numpy()
+            if self.masks == "visible":
+                hidden = hidden_instances(compute.list_flatten(table["instances"]).combine_chunks())
+                of_record = np.repeat(np.arange(len(counts)), counts)
+                counts = counts - np.bincount(of_record[hidden], minlength=len(counts))
+            pieces.append(np.stack([table["width"].to_numpy(), table["height"].to_numpy(), counts], axis=1))
         return np.concatenate(pieces)
 
     @cached_property
@@ -127,7 +132,13 @@ def decode_image(record: Record, image: bytes) -> np.ndarray:
 
 
 def sample_of_record(record: Record, image_HWC: np.ndarray, *, masks: MaskKind = "amodal") -> Sample:
-    """What a model learns from it; an entry of the order that nobody judged counts as no relation."""
+    """What a model learns from it; an entry of the order that nobody judged counts as no relation.
+
+    A hidden instance has its amodal box and an empty visible mask; with `masks="visible"` it is left out.
+    """
+    if masks == "visible":
+        seen = [place for place, instance in enumerate(record.instances) if not is_hidden(instance)]
+        record = record_of_part(record, seen)
     in_front = None if record.order is None else np.array(record.order, dtype=np.int8).reshape(_square(record))
     boxes = [_box(record, place, masks) for place in range(len(record.instances))]
     return Sample(
@@ -145,12 +156,14 @@ def sample_of_record(record: Record, image_HWC: np.ndarray, *, masks: MaskKind =
 def record_of_sample(sample: Sample, provenance: Provenance) -> Record:
     """Boxes in pixels; the boxes of a sample are amodal."""
     height, width = sample.image.shape[:2]
+    masks = [None] * len(sample.captions) if sample.visible is None else [*map(encode_mask, sample.visible)]
     instances = tuple(
         RecordInstance(
             id=str(place),
             caption=caption,
+            visible_box=_box_of(masks[place]),
             amodal_box=_pixels(sample.boxes[place], width, height),
-            visible_mask=None if sample.visible is None else encode_mask(sample.visible[place]),
+            visible_mask=masks[place],
             amodal_mask=None if sample.amodal is None else encode_mask(sample.amodal[place]),
         )
         for place, caption in enumerate(sample.captions)
@@ -168,7 +181,10 @@ def record_of_sample(sample: Sample, provenance: Provenance) -> Record:
 
 
 def layout_of_record(record: Record) -> Layout:
-    """The layout a user would have drawn to ask for this picture; visible masks become the regions."""
+    """The layout a user would have drawn to ask for this picture; visible masks become the regions.
+
+    An instance that is hidden has no region: what is in front of it hides it.
+    """
     ids = [instance.id for instance in record.instances]
     pairs = tuple(Pair(front=ids[front], behind=ids[behind]) for front, behind in record.edges)
     return Layout(
@@ -190,12 +206,16 @@ def layout_of_record(record: Record) -> Layout:
     )
 
 
+def _box_of(mask: Mask | None) -> PixelBox | None:
+    return None if mask is None or is_empty(mask) else box_of(mask)
+
+
 def _square(record: Record) -> tuple[int, int]:
     return len(record.instances), len(record.instances)
 
 
 def _region(mask: Mask | None) -> RunLength | None:
-    return None if mask is None else RunLength(size=(mask.height, mask.width), counts=mask.counts)
+    return None if mask is None or is_empty(mask) else RunLength(size=(mask.height, mask.width), counts=mask.counts)
 
 
 def _known_box(record: Record, place: int, kind: MaskKind) -> PixelBox:

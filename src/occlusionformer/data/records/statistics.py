@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from occlusionformer.data.records.columns import hidden_instances
 from occlusionformer.data.records.folder import RecordFolder
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import OCCLUDES
@@ -75,8 +76,7 @@ def _add(count: _Count, shard: Shard) -> None:
         **{name: len(table) - table[name].null_count for name in ("order", "depth", "image_file")},
         **{name: len(instances) - instances.field(name).null_count for name in ("visible_mask", "amodal_mask")},
     )
-    is_hidden = compute.and_(instances.field("visible_mask").is_valid(), instances.field("visible_box").is_null())
-    count.totals["hidden_instances"] += compute.sum(is_hidden).as_py() or 0
+    count.totals["hidden_instances"] += int(hidden_instances(instances).sum())
     count.sides += _sides(table, instances, lengths_R)
     count.totals.update(_relations(table["order"].combine_chunks(), lengths_R))
 
