@@ -26,8 +26,9 @@ export function compress(counts) {
   counts.forEach((count, place) => {
     let value = place > 2 ? count - counts[place - 2] : count;
     for (let more = true; more;) {
-      const bits = value & 31;
-      value >>= 5;
+      const rest = Math.floor(value / 32); // shifts would cut numbers to 32 bits
+      const bits = value - rest * 32;
+      value = rest;
       more = value !== (bits & 16 ? -1 : 0);
       text += String.fromCharCode(FIRST + (more ? bits | 32 : bits));
     }
@@ -35,31 +36,35 @@ export function compress(counts) {
   return text;
 }
 
-// Pixels of a mask, column by column: 1 where it is set.
-export function pixels({ size: [height, width], counts }) {
+// The set pixels of a mask by column: half-open ranges of rows, from top to bottom.
+function rangesByColumn({ size: [height], counts }) {
   const numbers = typeof counts === "string" ? decompress(counts) : counts;
-  const set = new Uint8Array(height * width);
+  const ranges = new Map();
   let at = 0;
   numbers.forEach((count, place) => {
-    if (place % 2) set.fill(1, at, at + count);
-    at += count;
+    const stop = at + count;
+    while (place % 2 && at < stop) {
+      const column = Math.floor(at / height);
+      const end = Math.min(stop, (column + 1) * height);
+      if (!ranges.has(column)) ranges.set(column, []);
+      ranges.get(column).push([at - column * height, end - column * height]);
+      at = end;
+    }
+    at = stop;
   });
-  return set;
+  return ranges;
 }
 
-function runLengths(set) {
+// Run lengths of ranges of pixels in their order, numbered down the columns.
+function runLengths(ranges, total) {
   const counts = [];
-  let run = 0;
-  let value = 0;
-  for (const pixel of set) {
-    if (pixel !== value) {
-      counts.push(run);
-      run = 0;
-      value = pixel;
-    }
-    run += 1;
+  let at = 0;
+  for (const [start, stop] of ranges) {
+    if (counts.length && start === at) counts[counts.length - 1] += stop - start;
+    else counts.push(start - at, stop - start);
+    at = stop;
   }
-  counts.push(run);
+  if (at < total) counts.push(total - at);
   return counts;
 }
 
@@ -78,19 +83,38 @@ function placePolygon({ points }, from, to) {
   return { points: points.map(([x, y]) => [tidy(carried(x, 0, from, to)), tidy(carried(y, 1, from, to))]) };
 }
 
+// Where the middle of every pixel of a side came from.
+function origins(side, axis, from, to) {
+  return Float64Array.from({ length: side }, (_, pixel) =>
+    Math.floor(carried((pixel + 0.5) / side, axis, to, from) * side));
+}
+
+// The first place whose origin is not below a value; origins only grow.
+function firstFrom(values, least) {
+  let low = 0;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle] < least) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+// Costs what there are runs, whatever the size of the mask.
 function placeMask(region, from, to) {
   const [height, width] = region.size;
-  const source = pixels(region);
-  const target = new Uint8Array(source.length);
-  for (let column = 0; column < width; column++) {
-    const fromColumn = Math.floor(carried((column + 0.5) / width, 0, to, from) * width);
-    if (fromColumn < 0 || fromColumn >= width) continue;
-    for (let row = 0; row < height; row++) {
-      const fromRow = Math.floor(carried((row + 0.5) / height, 1, to, from) * height);
-      if (fromRow >= 0 && fromRow < height) target[column * height + row] = source[fromColumn * height + fromRow];
+  const source = rangesByColumn(region);
+  const rows = origins(height, 1, from, to);
+  const moved = [];
+  origins(width, 0, from, to).forEach((column, place) => {
+    for (const [top, bottom] of source.get(column) ?? []) {
+      const start = firstFrom(rows, top);
+      const stop = firstFrom(rows, bottom);
+      if (start < stop) moved.push([place * height + start, place * height + stop]);
     }
-  }
-  if (!target.includes(1)) return null;
-  const counts = runLengths(target);
+  });
+  if (!moved.length) return null;
+  const counts = runLengths(moved, height * width);
   return { size: region.size, counts: typeof region.counts === "string" ? compress(counts) : counts };
 }
