@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from numbers import Integral
 from typing import Annotated
 
@@ -77,8 +78,9 @@ class RunLength(Document):
         """Bytes, as pycocotools gives them, become the string they hold, and arrays of numpy lists."""
         counts = counts.decode("latin-1") if isinstance(counts, bytes) else _plain_list(counts)
         numbers = _run_lengths(counts)
-        if negative := [count for count in numbers if count < 0]:
-            raise LayoutError([f"expected run lengths of at least 0, got {shown(negative[0])}"])
+        if min(numbers, default=0) < 0:
+            negative = next(count for count in numbers if count < 0)
+            raise LayoutError([f"expected run lengths of at least 0, got {shown(negative)}"])
         if not any(numbers[1::2]):
             raise LayoutError(["expected at least one set pixel, got none"])
         if "size" in info.data:
@@ -87,11 +89,11 @@ class RunLength(Document):
                 raise LayoutError(
                     [f"expected runs that add up to {height} x {width} = {height * width}, got {shown(sum(numbers))}"]
                 )
-        return counts if isinstance(counts, str) else numbers
+        return counts if isinstance(counts, str) else list(numbers)
 
     def run_lengths(self) -> tuple[int, ...]:
         """The counts as numbers: unset, set, unset, ... pixels down the columns."""
-        return tuple(_run_lengths(self.counts))
+        return _run_lengths(self.counts)
 
     def bounds(self) -> Box:
         """The smallest box around the set pixels."""
@@ -119,18 +121,22 @@ def _plain_list(value: object) -> object:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _run_lengths(counts: object) -> list[int]:
+@lru_cache(maxsize=1)
+def _decompressed(counts: str) -> tuple[int, ...]:
+    """A region is looked at several times when it is read: alone, and beside its box."""
+    return tuple(rle.decompress(counts))
+
+
+def _run_lengths(counts: object) -> tuple[int, ...]:
     if isinstance(counts, str):
         try:
-            return rle.decompress(counts)
+            return _decompressed(counts)
         except ValueError as error:
             raise LayoutError([f"expected a COCO compressed string: {error}, got {shown(counts)}"]) from None
     if isinstance(counts, list | tuple):
-        if wrong := [
-            count
-            for count in counts
-            if type(count) is not int and (not isinstance(count, Integral) or isinstance(count, bool))
-        ]:
+        if set(map(type, counts)) <= {int}:
+            return tuple(counts)
+        if wrong := [count for count in counts if not isinstance(count, Integral) or isinstance(count, bool)]:
             raise LayoutError([f"expected whole numbers, got {shown(wrong[0])}"])
-        return list(map(int, counts))
+        return tuple(map(int, counts))
     raise LayoutError([f"expected a COCO compressed string or a list of whole numbers, got {shown(counts)}"])

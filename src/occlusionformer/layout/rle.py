@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from operator import add
 
 FIRST_CHARACTER = 48
 """A compressed string has six bits a character: five of a number, low ones first, and one that says "more follows"."""
@@ -10,24 +12,26 @@ FIRST_CHARACTER = 48
 
 def decompress(text: str) -> list[int]:
     """Run lengths of a COCO compressed string. Raises ValueError for text no encoder writes."""
-    counts: list[int] = []
+    changes: list[int] = []
     value = shift = 0
-    for place, character in enumerate(text):
-        bits = ord(character) - FIRST_CHARACTER
+    codes = text.encode("ascii") if text.isascii() else map(ord, text)
+    for place, code in enumerate(codes):
+        bits = code - FIRST_CHARACTER
         if not 0 <= bits < 64:
             raise ValueError(why_no_number(text, place))
         value |= (bits & 31) << shift
         shift += 5
         if shift > 40:
             raise ValueError(f"the number that ends at character {place} is too long")
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            counts.append(value + counts[-2] if len(counts) > 2 else value)
+        if bits < 32:
+            changes.append(value - (1 << shift) if bits & 16 else value)
             value = shift = 0
     if shift:
         raise ValueError("the last number is cut off")
-    return counts
+    # From the fourth on, numbers are changes from the last but one.
+    changes[1::2] = accumulate(changes[1::2])
+    changes[2::2] = accumulate(changes[2::2])
+    return changes
 
 
 def why_no_number(text: str, place: int) -> str:
@@ -63,13 +67,15 @@ def foreground(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def bounds(counts: Sequence[int], height: int) -> tuple[int, int, int, int]:
     """First row and column with a set pixel, and the ends of the last ones; there must be a set pixel."""
-    runs = list(foreground(counts))
-    first_column, last_column = runs[0][0] // height, (runs[-1][1] - 1) // height
-    if any(start // height != (stop - 1) // height for start, stop in runs):
-        return 0, first_column, height, last_column + 1
-    tops = [start % height for start, _ in runs]
-    bottoms = [(stop - 1) % height + 1 for _, stop in runs]
-    return min(tops), first_column, max(bottoms), last_column + 1
+    lengths = counts[1::2]
+    starts = list(accumulate(counts))[: 2 * len(lengths) : 2]
+    if 0 in lengths:
+        starts = [start for start, length in zip(starts, lengths, strict=True) if length]
+        lengths = [length for length in lengths if length]
+    left, right = starts[0] // height, (starts[-1] + lengths[-1] - 1) // height + 1
+    tops = [start % height for start in starts]
+    bottom = max(map(add, tops, lengths))
+    return (0, left, height, right) if bottom > height else (min(tops), left, bottom, right)
 
 
 def rows(counts: Sequence[int], height: int, width: int) -> tuple[tuple[tuple[int, int], ...], ...]:

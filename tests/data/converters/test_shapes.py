@@ -45,7 +45,6 @@ def test_shapes_of_coco_files(shape):
 
 
 def test_many_polygons_are_united():
-    """More than are merged at once."""
     rings = [[x, 0, x + 1, 0, x + 1, 20, x, 20] for x in range(0, 300, 2)]
     mask = ShapeReader(20, 300).mask(rings)
     assert np.array_equal(decode_masks([mask])[0], np.broadcast_to(np.arange(300) % 2 == 0, (20, 300)))
@@ -96,6 +95,16 @@ def test_an_outline_too_long_to_draw_is_refused():
     ring = [number for y in range(20) for number in (65_535 * (y % 2), y)]
     (message,) = problems([ring], 65_535, 65_535)
     assert message.startswith("expected outlines of at most 1000000 pixels, got 1310700")
+
+
+def test_very_many_polygons_are_refused():
+    assert problems([SQUARE] * 10_001) == ["expected at most 10000 polygons, got 10001"]
+
+
+def test_the_largest_picture_is_drawn_at_the_cost_of_its_outline():
+    side = 65_535
+    mask = ShapeReader(side, side).mask([[0, 0, side, 0, side, side, 0, side]] * 2)
+    assert mask.counts == rle.compress([0, side * side])
 
 
 @settings(max_examples=200, deadline=None)

@@ -17,7 +17,7 @@ from occlusionformer.data.records.masks import mask_from_runs
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Mask
 from occlusionformer.layout.problems import Path, Problem, shown
-from occlusionformer.tensors.runs import checked_runs
+from occlusionformer.tensors.runs import checked_runs, runs_of_ranges, set_ranges
 
 LONGEST_OUTLINE = 1_000_000
 """Pixels, of all polygons of a shape: drawing takes time and memory for each. The largest picture has a border of
@@ -26,8 +26,8 @@ LONGEST_OUTLINE = 1_000_000
 FARTHEST = 1e12
 """Pixels from the picture of a corner that a repair still draws a line to, exactly to a thousandth of a pixel."""
 
-MERGED_AT_ONCE = 64
-"""Polygons: merging all at once takes a time that grows with the square of their number."""
+MOST_POLYGONS = 10_000
+"""Of a shape."""
 
 Ring = list[float]
 """x1, y1, x2, y2, ..."""
@@ -92,6 +92,9 @@ class ShapeReader:
             return None
 
     def _of_rings(self, rings: Mapping[Path, Any]) -> Mask | None:
+        if len(rings) > MOST_POLYGONS:
+            self._faults.append(Problem((), f"expected at most {MOST_POLYGONS} polygons, got {len(rings)}"))
+            return None
         kept = [ring for path, given in rings.items() if (ring := self._ring(given, path)) is not None]
         if self._faults:
             return None
@@ -142,14 +145,16 @@ class ShapeReader:
             self.repairs.append(Problem(path, f"left out: {text}"))
 
     def _drawn(self, rings: Sequence[Ring]) -> Mask | None:
-        """The union of polygons, as COCO draws them; None for one without a pixel."""
+        """The union of polygons, each as COCO draws it; None for one without a pixel.
+
+        COCO's own union makes room for every pixel of the picture, and crashes where there is none.
+        """
         coco = from_extra("pycocotools.mask")
-        runs = coco.frPyObjects([[float(number) for number in ring] for ring in rings], self.height, self.width)
-        while len(runs) > 1:
-            parts = range(0, len(runs), MERGED_AT_ONCE)
-            runs = [coco.merge(runs[start : start + MERGED_AT_ONCE]) for start in parts]
-        mask = mask_from_runs(checked_runs(runs[0]["counts"], self.height, self.width), self.height, self.width)
-        return mask if coco.area(runs[0]) else None
+        drawn = coco.frPyObjects([[float(number) for number in ring] for ring in rings], self.height, self.width)
+        ranges = [set_ranges(checked_runs(each["counts"], self.height, self.width)) for each in drawn]
+        starts, stops = (np.concatenate(edges) for edges in zip(*ranges, strict=True))
+        runs_R = runs_of_ranges(starts, stops, self.height * self.width)
+        return mask_from_runs(runs_R, self.height, self.width) if len(starts) else None
 
 
 def _floats(numbers: Ring) -> np.ndarray:
