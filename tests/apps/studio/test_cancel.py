@@ -79,12 +79,12 @@ def test_a_job_that_takes_too_long_is_stopped(serve):
 
 
 def test_a_job_that_everybody_has_left_is_cancelled(serve):
-    studio = serve(FakeGenerator(seconds_per_step=0.05), grace=0.2)
-    left, kept, unwatched = start(studio, steps=80), start(studio, keep=True), start(studio)
+    studio = serve(FakeGenerator(seconds_per_step=0.1), grace=0.2)
+    left, kept, unwatched = start(studio, steps=100), start(studio, keep=True), start(studio)
     for job in (left, kept):
         with studio.client.stream("GET", f"/api/jobs/{job}/events") as stream:
             next(stream.iter_lines())
-    until(lambda: studio.client.get(f"/api/jobs/{left}").json()["status"] == "cancelled", 3)
+    until(lambda: studio.client.get(f"/api/jobs/{left}").json()["status"] == "cancelled", 9)
     until(lambda: studio.client.get(f"/api/jobs/{kept}").json()["status"] == "done")
     until(lambda: studio.client.get(f"/api/jobs/{unwatched}").json()["status"] == "done")
 

@@ -114,12 +114,11 @@ def test_calls_of_gradio_with_other_arguments_are_refused(server, endpoint, argu
 
 @pytest.mark.parametrize("endpoint", ["generate", "validate", "convert", "cancel"])
 @pytest.mark.parametrize("argument", [1, "x", None, [], {}, True, {"layout": 1}, {"__type__": "update"}, "A" * 100_000])
-def test_calls_of_gradio_with_odd_arguments_end_in_an_error_of_the_call(server, caplog, endpoint, argument):
-    with caplog.at_level(logging.ERROR):
-        event = server.client.post(f"/gradio_api/call/{endpoint}", json={"data": [argument]}).json()["event_id"]
-        told = server.client.get(f"/gradio_api/call/{endpoint}/{event}").text
+def test_calls_of_gradio_with_odd_arguments_end_in_an_error_of_the_call(server, capfd, endpoint, argument):
+    event = server.client.post(f"/gradio_api/call/{endpoint}", json={"data": [argument]}).json()["event_id"]
+    told = server.client.get(f"/gradio_api/call/{endpoint}/{event}").text
     assert "event: error" in told or '"valid": false' in told
-    assert caplog.records == []
+    assert "Traceback" not in capfd.readouterr().err, "gradio prints those of errors that are none of ours"
 
 
 def test_numbers_that_python_cannot_write_out_are_told(server):

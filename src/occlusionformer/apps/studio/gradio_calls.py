@@ -16,6 +16,7 @@ from occlusionformer.apps.studio.gradio_forward import CLIENT_HEADER, OWNER_HEAD
 from occlusionformer.apps.studio.schemas import Body, ConvertBody, GenerateBody, ValidateBody, parse_as
 from occlusionformer.apps.studio.service import Service
 from occlusionformer.apps.studio.shares import Concurrency
+from occlusionformer.layout.problems import shown
 
 MOST_WAITING = 256
 """Calls in gradio's queue; those that draw then wait in ours, which has its own bound."""
@@ -72,6 +73,8 @@ class Calls:
     async def cancel(self, job: str, request: gradio.Request) -> Any:
         """Stop a job by its id."""
         with self._call(request):
+            if not isinstance(job, str):
+                raise ApiError("invalid", f"expected the id of a job, got {shown(job)}")
             found = self._service.queue.find(job, _owner(request))
             self._service.queue.cancel(found)
             return self._service.state(found)
