@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +115,17 @@ def test_wrong_run_lengths_are_refused(counts, reason):
     with pytest.raises(LayoutError) as caught:
         RunLength(size=(2, 3), counts=counts)
     assert caught.value.problems == [f"counts: {reason}"]
+
+
+@pytest.mark.parametrize(
+    "counts", [np.array([1, 5]), [np.int64(1), np.uint8(5)], b"15", (1, 5)], ids=["array", "numbers", "bytes", "tuple"]
+)
+def test_numbers_of_numpy_and_bytes_are_read(counts):
+    """As `pycocotools.mask.encode` gives them, for instance."""
+    mask = RunLength(size=np.array([2, 3], dtype=np.int32), counts=counts)
+    assert mask.run_lengths() == (1, 5)
+    assert mask == RunLength(size=(2, 3), counts="15" if isinstance(counts, bytes) else [1, 5])
+    assert '"counts":' in mask.model_dump_json()
 
 
 def test_a_wrong_size_and_wrong_counts_are_told_together():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from occlusionformer.pictures import LIMITS
 from occlusionformer.tensors.runs import checked_runs, compressed, mask_of_runs, runs_of_mask
 
 
@@ -22,6 +23,8 @@ def mask_from_runs(runs_R: np.ndarray, height: int, width: int) -> dict[str, Any
 
 
 def decode_mask(mask: Mapping[str, Any]) -> np.ndarray:
-    """(H, W) bool: a byte for every pixel. Raises ValueError for runs that do not fill the size."""
+    """(H, W) bool: a byte for every pixel. Raises ValueError for runs that do not fill the size, or for a huge one."""
     height, width = mask["size"]
+    if height * width > LIMITS.pixels:
+        raise ValueError(f"size: expected at most {LIMITS.pixels:,} pixels, got {height} x {width}")
     return mask_of_runs(checked_runs(mask["counts"], height, width), height, width)
