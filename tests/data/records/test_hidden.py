@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from occlusionformer.data.converters.sa_z import read_sa_z, write_sa_z
 from occlusionformer.data.records import (
+    Record,
     RecordSource,
     bare,
     check_folder,
@@ -51,6 +53,14 @@ def test_layouts_samples_and_bare_records_know_it(tmp_path: Path):
     assert check_record(again) == []
     assert again.instances[1].visible_box is None
     assert [each.id for each in bare(known).instances] == ["7", "9"]
+
+
+def test_the_published_file_is_without_it_when_that_is_allowed(tmp_path: Path):
+    write_sa_z([with_hidden("one")], tmp_path / "back.json", lossy=True)
+    [again] = read_sa_z(tmp_path / "back.json")
+    assert isinstance(again, Record)
+    assert [each.id for each in again.instances] == ["7", "9"]
+    assert again.order == ((0, 0), (0, 0))
 
 
 def test_what_contradicts_itself_is_told():

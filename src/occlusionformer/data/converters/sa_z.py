@@ -18,7 +18,16 @@ from occlusionformer.data.converters.refusal import BadRecordError
 from occlusionformer.data.converters.sa_z_problems import row_problems
 from occlusionformer.data.held_out import SA_Z
 from occlusionformer.data.records.packages import from_extra
-from occlusionformer.data.records.record import Box, Mask, Matrix, Provenance, Record, RecordInstance, Step
+from occlusionformer.data.records.record import (
+    Box,
+    Mask,
+    Matrix,
+    Provenance,
+    Record,
+    RecordInstance,
+    Step,
+    record_of_part,
+)
 from occlusionformer.data.records.repairs import Repairs
 from occlusionformer.data.records.staging import replaced
 from occlusionformer.layout.problems import Problem
@@ -85,7 +94,8 @@ def sa_z_row(record: Record) -> tuple[str | None, dict[str, Any]]:
 def write_sa_z(records: Iterable[Record], path: str | Path, *, lossy: bool = False) -> int:
     """Write the published file; gives the number of its records.
 
-    Raises ValueError for a record that knows more than the file can say, unless `lossy`.
+    Raises ValueError for a record that knows more than the file can say, unless `lossy`: then instances without a
+    visible box, hidden ones among them, are left out with the rest.
     """
     dumps = from_extra("orjson").dumps
     count = 0
@@ -94,7 +104,8 @@ def write_sa_z(records: Iterable[Record], path: str | Path, *, lossy: bool = Fal
         for record in records:
             if not lossy and (lost := beyond_sa_z(record)):
                 raise ValueError("\n".join(f"{record.image_id}: {line}" for line in lost))
-            key, row = sa_z_row(record)
+            seen = [place for place, each in enumerate(record.instances) if each.visible_box is not None]
+            key, row = sa_z_row(record_of_part(record, seen))
             if count == 0:
                 is_list = key is None
                 file.write(b"[" if is_list else b"{")
