@@ -1,4 +1,4 @@
-"""Who may come in: hosts the server goes by, pages of its own, users it knows, at a bearable rate."""
+"""Access control: the Host header, users, the page a request comes from, and request rates."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-"""On every answer."""
+"""Sent with every response."""
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server on this address is reached from its own machine alone."""
+    """Whether a server on this address can be reached from its own machine only."""
     if host == "localhost":
         return True
     try:
@@ -55,7 +55,7 @@ def names_of(host: str, extra: Iterable[str] = ()) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Client:
-    """Who sent a request."""
+    """The sender of a request."""
 
     name: str
     """Of the user, empty where there are none."""
@@ -67,7 +67,7 @@ class Client:
 
 
 class Access:
-    """Raises ApiError for whoever may not come in."""
+    """Checks every request; raises ApiError for those that are not allowed."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Access:
         self._limiter = limiter
 
     async def admit(self, scope: Scope, headers: Headers) -> Client:
-        """Host, then user, then the page that sent the request."""
+        """Check the Host header, then the user, then the page that sent the request."""
         self._check_host(headers)
         address = (scope.get("client") or ("unknown",))[0]
         client = Client(await self._user(headers, address), address)

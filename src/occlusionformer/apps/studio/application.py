@@ -33,7 +33,7 @@ REFUSED = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal
 
 
 class EditorFiles(StaticFiles):
-    """Small files, read at once: each visit to a thread of FileResponse's would wait while a model is loaded."""
+    """Static files, each read in one go: FileResponse uses a thread several times, slowly while a model loads."""
 
     def file_response(self, *args: Any, **named: Any) -> Response:
         response = super().file_response(*args, **named)
@@ -44,9 +44,9 @@ class EditorFiles(StaticFiles):
 
 
 class StudioApi(FastAPI):
-    """FastAPI whose description holds the schemas of our answers, and says how users show who they are.
+    """FastAPI with response schemas and security schemes in its OpenAPI description.
 
-    Answers are made by hand and only described by these schemas: they are looked at when somebody asks for them.
+    Responses are built by hand, so their schemas are imported only when the description is asked for.
     """
 
     def __init__(self, *, asks_for_user: bool, **settings: Any) -> None:
@@ -70,7 +70,7 @@ class StudioApi(FastAPI):
 def studio_application(
     service: Service, gradio: LazyApplication | None, *, access: Access, asks_for_user: bool
 ) -> FastAPI:
-    """Everything a studio answers."""
+    """The complete application: routes, static files, error handlers and middleware."""
     app = StudioApi(
         asks_for_user=asks_for_user,
         title="OcclusionFormer studio",
@@ -134,7 +134,7 @@ async def _answer_api_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
-    """From the router and from starlette's static files."""
+    """Errors of the router and of Starlette's static files."""
     assert isinstance(error, HTTPException | StarletteHTTPException)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
@@ -145,7 +145,7 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_validation_error(request: Request, error: Exception) -> Response:
-    """A path that does not fit its pattern does not exist; everything else is told."""
+    """404 where a path parameter does not fit its pattern, 422 with all problems otherwise."""
     assert isinstance(error, RequestValidationError)
     if any(each["loc"][0] == "path" for each in error.errors()):
         return ApiError("not_found", "no such path").response()
@@ -153,7 +153,7 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
 
 
 async def _answer_unexpected_error(request: Request, error: Exception) -> Response:
-    """Starlette raises it again afterwards, so that it is logged."""
+    """500. Starlette raises the error again afterwards, so that it is logged."""
     response = ApiError("internal", "the server failed; its log says more").response(close=True)
     add_security_headers(response.headers)
     return response

@@ -1,4 +1,4 @@
-"""Whose credentials an Authorization header holds: tokens and passwords against the entries of the users file."""
+"""Checks Authorization headers against the tokens and passwords of the users file."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from dataclasses import dataclass, field
 from occlusionformer.apps.studio.passwords import Entry, hash_password
 
 REMEMBERED = 256
-"""Credentials that were right before, and as many times four that were wrong: neither is hashed again."""
+"""Number of right credentials that are remembered; of wrong ones four times as many. Neither is hashed again."""
 
 LONGEST_CREDENTIAL = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Credential:
-    """What a header claims."""
+    """The credential in a header, not checked yet."""
 
     fingerprint: bytes
-    """Keyed hash of the header: it can be remembered where the header must not be."""
+    """Keyed hash of the header, kept in memory in place of the header."""
     name: str
     """Empty for a token that is unknown."""
     is_known: bool
-    """Whether there is such a name."""
+    """Whether a user of this name exists."""
     is_slow: bool
-    """Whether checking it takes long, as passwords do."""
+    """Whether checking it is slow, as for passwords."""
     secret: str = field(repr=False)
 
 
 class Authority:
-    """Safe to ask from several threads."""
+    """Thread-safe."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._passwords = {entry.name: entry for entry in entries if entry.salt}
@@ -47,12 +47,12 @@ class Authority:
         self._lock = threading.Lock()
 
     def remembered(self, header: str) -> str | None:
-        """The name behind an Authorization header that was right before."""
+        """The user's name if this header was found right before."""
         with self._lock:
             return self._right.get(self._fingerprint(header))
 
     def credential(self, header: str) -> Credential | None:
-        """What a header claims; None where that is wrong without looking any further."""
+        """The credential in a header; None if it is malformed, or was found wrong before."""
         scheme, _, value = header.partition(" ")
         fingerprint = self._fingerprint(header)
         with self._lock:
@@ -64,7 +64,7 @@ class Authority:
         return _of_password(fingerprint, value.strip(), self._passwords) if scheme.lower() == "basic" else None
 
     def check(self, credential: Credential) -> bool:
-        """Whether it is right; remembered either way. A password takes as long for an unknown name."""
+        """Check a credential and remember the result. Unknown names take as long as known ones."""
         if credential.is_slow:
             entry = self._passwords.get(credential.name, self._nobody)
             right = entry.fits(credential.secret) and credential.is_known

@@ -1,4 +1,4 @@
-"""The models a studio was started with: named without their place on this machine, loaded when first needed."""
+"""The models a studio was started with: public names without folders, loaded when first needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ModelFailedError(RuntimeError):
 
 
 def public_name(spec: str) -> str:
-    """What clients call a model: no folder of this machine is in it."""
+    """The name clients use for a model: without the folder it is in."""
     name, colon, _ = spec.partition(":")
     if Path(spec).is_dir():
         return Path(spec).resolve().name
@@ -24,7 +24,7 @@ def public_name(spec: str) -> str:
 
 
 class Catalogue:
-    """Loads in the thread that asks; tells how things stand in any other."""
+    """Loads models in the calling thread; their status can be read from any thread."""
 
     def __init__(self, specs: Sequence[str], *, load: Callable[[str], Generator] = load_generator) -> None:
         names = [public_name(spec) for spec in specs]
@@ -43,22 +43,22 @@ class Catalogue:
 
     @property
     def default(self) -> str:
-        """The first."""
+        """Name of the first model."""
         return self.names[0]
 
     def status(self, name: str) -> str:
-        """loading (or not asked for yet), ready or failed."""
+        """`loading` (also before the first request), `ready` or `failed`."""
         with self._lock:
             return self._status[name]
 
     def defaults(self, name: str) -> GenerationDefaults | None:
-        """None while it is not loaded, and for a model that does not tell."""
+        """None while the model is not loaded, and for models without defaults."""
         with self._lock:
             generator = self._generators.get(name)
         return generator.defaults if isinstance(generator, PreviewingGenerator) else None
 
     def generator(self, name: str) -> Generator:
-        """Loaded now if it was not before. Raises ModelFailedError, again and again once it has failed."""
+        """The model, loaded if necessary. Raises ModelFailedError, also on every call after a failure."""
         with self._lock:
             if name in self._generators:
                 return self._generators[name]

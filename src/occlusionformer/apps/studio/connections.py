@@ -1,7 +1,7 @@
-"""Connections that keep others out: requests that never arrive whole, answers that are never read, too many at once.
+"""Limits on connections: time-outs for slow requests and unread responses, and a bound on their number.
 
-uvicorn closes a connection that is idle between two requests, and waits for ever for the rest of a request that has
-begun. Its protocol class is exchangeable for this reason; everything about HTTP itself stays uvicorn's and h11's.
+uvicorn closes connections that are idle between two requests, but waits without limit for the rest of a request that
+has begun. Its protocol class can be replaced; this one adds timers, HTTP itself is left to uvicorn and h11.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from occlusionformer.apps.studio.listening import ConnectionLimits
 
 
 class ConnectionGuard:
-    """All connections of a server; used in the thread of its event loop alone."""
+    """All connections of a server. Only for use in the event loop's thread."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self._open: set[GuardedProtocol] = set()
         self._awaited: dict[str, OrderedDict[GuardedProtocol, None]] = {}
-        """By address, those whose clients have to send something next, the one that has waited longest first."""
+        """Connections waiting for their client to send something, by address, the longest waiting first."""
 
     def opened(self, connection: GuardedProtocol) -> None:
-        """Close one that is waited for when there are too many: whoever sends a whole request at once stays."""
+        """Add a connection. Above the limit, close the longest waiting one of the address with most waiting."""
         self._open.add(connection)
         self.awaited(connection)
         if len(self._open) > self.limits.most:
@@ -40,23 +40,23 @@ class ConnectionGuard:
         self.busy(connection)
 
     def awaited(self, connection: GuardedProtocol) -> None:
-        """The client has to send something now."""
+        """Mark as waiting for the client."""
         self._awaited.setdefault(connection.address, OrderedDict()).setdefault(connection)
 
     def busy(self, connection: GuardedProtocol) -> None:
-        """It has sent all we need for an answer."""
+        """Mark as busy: the request is complete and being answered."""
         waiting = self._awaited.get(connection.address, OrderedDict())
         waiting.pop(connection, None)
         if not waiting:
             self._awaited.pop(connection.address, None)
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """For uvicorn's setting `http`."""
+        """The value for uvicorn's setting `http`."""
         return cast("type[asyncio.Protocol]", partial(GuardedProtocol, self))
 
 
 class GuardedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with an end to waiting for a client."""
+    """uvicorn's HTTP/1.1 protocol with time-outs for the request head and for unread responses."""
 
     def __init__(self, guard: ConnectionGuard, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -97,7 +97,7 @@ class GuardedProtocol(H11Protocol):
         _cancel(self._unread_timer)
 
     def drop(self) -> None:
-        """Close it without a word; what waits for it inside learns that the client has left."""
+        """Close at once, without a response; the application sees a disconnected client."""
         self._guard.closed(self)  # at once, the transport tells later
         self.transport.abort()
 
@@ -124,7 +124,7 @@ class GuardedProtocol(H11Protocol):
         self.transport.close()
 
     def _answer_late(self) -> None:
-        """To whoever has sent a part; browsers open connections to have them, and expect nothing on those."""
+        """Send 408. Only after part of a request: browsers also open connections without sending anything."""
         text = f"expected the whole request within {self._guard.limits.head_seconds:g} seconds"
         body = json.dumps({"problems": [{"field": "", "message": text}], "code": "slow"}).encode()
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]

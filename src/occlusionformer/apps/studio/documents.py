@@ -1,4 +1,4 @@
-"""Layouts checked and converted: what follows from an order, and the same layout in other people's formats."""
+"""Checking layouts, and converting layout documents between formats."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from occlusionformer.layout import Layout, LayoutError, read_layouts, write_layo
 from occlusionformer.layout.formats.native import write_one
 
 MOST_LAYOUTS = 64
-"""In one document; larger collections are for the command line."""
+"""Per document; use the command line for larger collections."""
 
 
 def check_layout(value: Any, limits: Limits) -> dict[str, Any]:
-    """The answer to a layout, right or wrong."""
+    """The response of /api/validate: problems, cycles and relations of a layout."""
     try:
         layout = Layout.model_validate(value)
     except LayoutError as error:
@@ -47,7 +47,7 @@ def _answer(
 
 
 def _cycles_of_refused(value: Any) -> list[list[str]]:
-    """The loops of a layout with nothing else wrong."""
+    """The cycles of a refused layout, if they are its only fault."""
     if not isinstance(value, dict) or value.get("cycles", "error") != "error":
         return []
     try:
@@ -96,7 +96,7 @@ def convert(body: ConvertBody, limits: Limits) -> dict[str, Any]:
 
 
 def _written(layouts: Sequence[Layout], to: str, *, lossy: bool) -> str:
-    """One layout as itself, several as a list."""
+    """A single layout as an object, several as a list."""
     if len(layouts) == 1:
         return write_layout(layouts[0], to, lossy=lossy)
     return write_layouts(layouts, to, lossy=lossy)

@@ -1,4 +1,4 @@
-"""Requests that are not served: a status, a code, and every problem with its place in what was sent."""
+"""Error responses: status, code, and every problem with the field it concerns."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ CODES = {
     "busy": 503,
     "model_failed": 503,
 }
-"""HTTP status of each code. A full queue is the client's pace, not the server's fault."""
+"""HTTP status of each error code."""
 
 
 MOST_LISTED = 100
-"""Problems in one answer."""
+"""Most problems in one response."""
 
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One thing wrong; `field` is a path into the body, or empty."""
+    """One problem; `field` is a path into the body, or empty."""
 
     field: str
     message: str
@@ -48,14 +48,14 @@ class FieldProblem:
 
 
 def listed(problems: Sequence[FieldProblem]) -> list[dict[str, str]]:
-    """Problems for a client; the number of those beyond MOST_LISTED is told."""
+    """Problems as JSON, at most MOST_LISTED and then how many more there are."""
     found = [problem.as_json() for problem in problems[:MOST_LISTED]]
     rest = len(problems) - len(found)
     return [*found, {"field": "", "message": f"and {rest} problems more"}] if rest else found
 
 
 class ApiError(Exception):
-    """A request that is not served."""
+    """A request that is refused, as a status, a code and its problems."""
 
     def __init__(
         self,
@@ -78,13 +78,13 @@ class ApiError(Exception):
         return {"problems": listed(self.problems), "code": self.code}
 
     def response(self, *, close: bool = False) -> Response:
-        """`close`: end the connection, so that nothing more of a refused body is taken."""
+        """`close` ends the connection, so that the rest of a refused body is not read."""
         closing = {"Connection": "close"} if close else {}
         return json_response(self.as_json(), status=self.status, headers={**self.headers, **closing})
 
 
 def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """ASCII JSON: text that is no valid Unicode can be quoted back."""
+    """JSON in ASCII: messages may quote text that is not valid Unicode."""
     return Response(json.dumps(value, allow_nan=False), status, dict(headers or {}), "application/json")
 
 
@@ -94,7 +94,7 @@ def problems_under(error: LayoutError, parent: Path = ()) -> list[FieldProblem]:
 
 
 def problems_of_request(errors: Iterable[Mapping[str, Any]]) -> list[FieldProblem]:
-    """What FastAPI found in a body or query, in our words; documents tell their own problems."""
+    """FastAPI's validation errors of a body or query; those of documents are LayoutErrors inside them."""
     found = []
     for error in errors:
         place, *path = error["loc"]
@@ -109,7 +109,7 @@ def problems_of_request(errors: Iterable[Mapping[str, Any]]) -> list[FieldProble
 
 
 def problems_of_lines(lines: Iterable[str], fields: Iterable[str]) -> list[FieldProblem]:
-    """Problems written "field: message", as models raise them; `fields` are the names that may be meant."""
+    """Problems from lines of "field: message", as models raise them; `fields` are the known field names."""
     known = set(fields)
     found = []
     for line in lines:

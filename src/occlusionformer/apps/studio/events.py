@@ -1,4 +1,4 @@
-"""How a job stands, told as it changes: states for programs in this process, server-sent events for others."""
+"""The states of a job as they change: for code in this process, and as server-sent events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEEP_ALIVE_SECONDS = 10.0
 
 
 async def follow(queue: JobQueue, job: Job, *, grace: float) -> AsyncGenerator[JobState | None, None]:
-    """The state now and after every change, the last one ended; None where nothing has happened for a while.
+    """Yield the current state and every later one until the job has ended; None when nothing changed for a while.
 
     Changes that follow one another faster than they are taken are merged. A job that is left by all is cancelled
     after `grace` seconds, unless it was to be kept.
@@ -60,7 +60,7 @@ def _cancel_if_left(queue: JobQueue, job: Job) -> None:
 
 
 async def server_sent_events(service: Service, job: Job) -> AsyncIterator[bytes]:
-    """The text of an event stream; ends with the job."""
+    """The event stream of a job, as encoded text."""
     told: dict[str, Any] = {}
     async with contextlib.aclosing(follow(service.queue, job, grace=service.grace)) as states:
         async for state in states:

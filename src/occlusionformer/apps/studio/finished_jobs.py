@@ -1,4 +1,4 @@
-"""Jobs that have ended: kept for a while, in bounded memory, the oldest of whoever has most going first."""
+"""Finished jobs, kept for a limited time and in limited memory, with a fair share for every client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occlusionformer.apps.studio.job import Job
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """How much is kept, and for how long."""
+    """Limits on what is kept."""
 
     jobs: int = 256
     num_bytes: int = 256 * 1024 * 1024
@@ -20,7 +20,7 @@ class Retention:
 
 
 class FinishedJobs:
-    """Not safe by itself: the queue holds its lock around every call."""
+    """Not thread-safe: the job queue holds its lock around every call."""
 
     def __init__(self, retention: Retention, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.retention = retention
@@ -36,7 +36,7 @@ class FinishedJobs:
         return len(self._jobs)
 
     def add(self, job: Job) -> None:
-        """The newest stays even when it is larger than everything that may be kept."""
+        """Add a job, and drop others if necessary. The newest stays even if it exceeds the limits alone."""
         self._jobs[job.id] = (job, self._clock())
         self._num_bytes += _size(job)
         self.sweep()
@@ -50,7 +50,7 @@ class FinishedJobs:
         return self._jobs[job_id][1] + self.retention.seconds - self._clock()
 
     def sweep(self) -> None:
-        """Forget what is too old or too much."""
+        """Drop what is too old, then the oldest jobs of the client that holds most, until the limits are met."""
         while self._jobs:
             job, since = next(iter(self._jobs.values()))
             if self._clock() - since <= self.retention.seconds:
@@ -62,7 +62,7 @@ class FinishedJobs:
             self._forget(self._oldest_of_greatest(lambda job: 1))
 
     def _oldest_of_greatest(self, weight: Callable[[Job], int]) -> Job:
-        """Of all jobs but the newest; clients are compared by the weight of all their jobs."""
+        """The oldest job of the client with the greatest total weight; the newest job of all is left out."""
         *older, newest = (job for job, _ in self._jobs.values())
         weights: Counter[str] = Counter()
         for job in (*older, newest):

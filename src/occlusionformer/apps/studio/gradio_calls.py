@@ -1,4 +1,4 @@
-"""The same jobs through gradio's own protocol, for its client; of gradio's paths only those that the client needs."""
+"""The functions that gradio's client can call: the same jobs through gradio's own protocol."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from occlusionformer.apps.studio.shares import Concurrency
 from occlusionformer.layout.problems import shown
 
 MOST_WAITING = 256
-"""Calls in gradio's queue; those that draw then wait in ours, which has its own bound."""
+"""Most calls in gradio's queue. Calls that draw then wait in the job queue, which has its own limit."""
 
 MOST_RUNNING, MOST_OF_ONE = 40, 10
-"""Calls that run, of all and of one client; gradio itself runs forty."""
+"""Most calls running at one time, in all and of one client; gradio itself runs forty."""
 
 
 class Calls:
-    """What the client can call, under the names of the methods."""
+    """The endpoints, named like the methods."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -34,7 +34,7 @@ class Calls:
 
     @contextmanager
     def _call(self, request: gradio.Request) -> Iterator[None]:
-        """One of few calls of a client at one time; what is refused becomes an error of gradio's."""
+        """Limit the calls of a client, and turn ApiError into gradio's error."""
         try:
             with self._running.one_more(_client(request)):
                 yield
@@ -42,7 +42,7 @@ class Calls:
             raise gradio.Error(str(refusal), print_exception=False) from None
 
     async def generate(self, job: dict, request: gradio.Request) -> AsyncIterator[Any]:
-        """States of the job as it goes on, then its result. A call that is cancelled or left stops the job."""
+        """Yield the states of the job, then its result. Cancelling or leaving the call cancels the job."""
         service = self._service
         with self._call(request):
             started = service.start(self._parsed(GenerateBody, job), _owner(request), _client(request))
@@ -80,13 +80,13 @@ class Calls:
             return self._service.state(found)
 
     def _parsed(self, kind: type[Body], value: Any) -> Body:
-        """A body that holds a layout."""
+        """A body with a layout, after a first look at its length."""
         self._service.limits.check_count(value.get("layout") if isinstance(value, dict) else None, "layout")
         return parse_as(kind, value)
 
 
 def gradio_app(service: Service, root_path: str) -> FastAPI:
-    """An application with gradio's paths; its lifespan starts and stops gradio's queue."""
+    """gradio's application; its lifespan starts and stops gradio's queue."""
     calls = Calls(service)
     with gradio.Blocks(mode="server", analytics_enabled=False) as blocks:
         for function in (calls.generate, calls.validate, calls.convert, calls.models, calls.cancel):

@@ -1,4 +1,4 @@
-"""Requests as gradio gets them: with the user's name as we know it, few headers, and the body we made."""
+"""Requests as they are passed to gradio: with the checked user's name, few headers and a checked body."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from occlusionformer.apps.studio.gradio_sessions import GradioSessions
 
 OWNER_HEADER = "x-occlusionformer-owner"
 CLIENT_HEADER = "x-occlusionformer-client"
-"""How the name of the user, and what is counted as one client, reach functions that gradio calls."""
+"""Headers that carry the user's name and the client to the functions that gradio calls."""
 
 KEPT_HEADERS = frozenset({b"host", b"accept", b"user-agent", b"content-type"})
-"""No other header of a client means anything to gradio."""
+"""Headers that are passed on to gradio; others could change its addresses or users."""
 
 KEPT_SCOPE = frozenset(
     {"type", "asgi", "http_version", "server", "client", "scheme", "method", "path", "raw_path", "query_string"}
 )
-"""Of the request, without what FastAPI found out about it for our own routes."""
+"""Keys of the ASGI scope that are passed on; FastAPI's own are not."""
 
 RETRY_SECONDS = b"5"
-"""When to come back to a queue of gradio's that is full."""
+"""Retry-After when gradio's queue is full."""
 
 
 class Forwarded(Response):
-    """gradio's answer to a request."""
+    """The response of gradio to a request."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Forwarded(Response):
         changes: Mapping[str, Any],
         body: Mapping[str, Any] | None,
     ) -> None:
-        """`changes` to the scope of the request."""
+        """`changes` replace keys of the request's scope."""
         super().__init__()
         self._gradio = gradio
         self._sessions = sessions
@@ -68,7 +68,7 @@ class Forwarded(Response):
         await self._gradio(inner, once_more, send if self._content is None else self._noting(send))
 
     def _noting(self, send: Send) -> Send:
-        """A call that has begun is this user's before its id is told."""
+        """Register a new call as this user's before its id is sent."""
         content = b""
 
         async def sending(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""gradio's paths: those that its client needs, each for its own user; bodies are made anew from the fields it sends."""
+"""Routes to gradio: only the paths its client needs, with checked bodies, sessions and calls."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import shown
 
 FILE_MARK = "gradio.FileData"
-"""gradio copies what such a value names, be it a file of this machine or an address."""
+"""Marks values whose file or address gradio would fetch; they are refused."""
 
 Endpoint = Literal["generate", "validate", "convert", "models", "cancel"]
-"""In the order gradio numbers them."""
+"""Names of the endpoints, in the order in which gradio numbers them."""
 
 ARGUMENTS: dict[Endpoint, int] = {"generate": 1, "validate": 1, "convert": 1, "models": 0, "cancel": 1}
-"""How many each takes."""
+"""Number of arguments of each endpoint."""
 
 PREFIX = "/gradio_api"
 
@@ -45,7 +45,7 @@ Number = Annotated[int, Field(strict=True, ge=0, lt=len(ARGUMENTS))]
 
 
 class CallBody(Document):
-    """A call by name; what else is sent is dropped."""
+    """A call by name; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -75,7 +75,7 @@ class CancelBody(ResetBody):
 
 
 class GradioRoutes:
-    """Each checks what is named and hands the request on."""
+    """Each handler checks the request and passes it on."""
 
     def __init__(self, gradio: LazyApplication) -> None:
         self._gradio = gradio
@@ -146,7 +146,7 @@ class GradioRoutes:
 
 
 def _check_arguments(arguments: list[Any], endpoint: Endpoint) -> None:
-    """Raises ApiError for another number of them, and for files."""
+    """Raises ApiError for a wrong number of arguments, and for files among them."""
     count = ARGUMENTS[endpoint]
     if len(arguments) != count:
         text = f"expected {count} arguments for {endpoint}, got {len(arguments)}"

@@ -1,7 +1,7 @@
-"""Whose gradio sessions and calls are whose: gradio itself lets in everybody who knows a name.
+"""Owners of gradio's sessions and calls: gradio itself serves everybody who knows a session's name.
 
-Every user's sessions get names of their own before gradio sees them, so that no name that another user sends can mean
-them. What is known to be another's is refused as if it did not exist.
+Session names are replaced by names that depend on the user before gradio sees them, so that no name sent by another
+user can refer to them. Sessions and calls of other users are refused with 404.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections import OrderedDict
 from occlusionformer.apps.studio.errors import ApiError
 
 MOST_OF_ONE = 1024
-"""Sessions and calls of one user; those longest unused are forgotten first, and then exist no more."""
+"""Most sessions and calls of one user; those not used for longest are dropped first."""
 
 
 class GradioSessions:
-    """Used in the event loop's thread alone."""
+    """Only for use in the event loop's thread."""
 
     def __init__(self, most_of_one: int = MOST_OF_ONE) -> None:
         self._key = secrets.token_bytes(32)
@@ -26,11 +26,11 @@ class GradioSessions:
         self._held: dict[str, OrderedDict[str, None]] = {}
 
     def inner_name(self, owner: str, session: str) -> str:
-        """What gradio calls this user's session; nothing else has that name."""
+        """The name under which gradio knows this user's session."""
         return hmac.digest(self._key, f"{owner}\n{session}".encode(), "sha256").hex()[:32]
 
     def hold(self, owner: str, name: str) -> None:
-        """Make a session or call this user's. Raises ApiError when it is another's."""
+        """Register a session or call as this user's. Raises ApiError if it belongs to another user."""
         self.check_free(owner, name)
         held = self._held.setdefault(owner, OrderedDict())
         held[name] = None
@@ -41,12 +41,12 @@ class GradioSessions:
             del self._holders[oldest]
 
     def check_free(self, owner: str, name: str) -> None:
-        """Raises ApiError when it is another's."""
+        """Raises ApiError if the session or call belongs to another user."""
         if self._holders.get(name, owner) != owner:
             raise _unknown()
 
     def check_held(self, owner: str, name: str) -> None:
-        """Raises ApiError unless it is this user's."""
+        """Raises ApiError unless the session or call belongs to this user."""
         if self._holders.get(name) != owner:
             raise _unknown()
         self._held[owner].move_to_end(name)

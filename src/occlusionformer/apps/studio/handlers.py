@@ -1,4 +1,4 @@
-"""What the studio answers over HTTP, path by path."""
+"""The routes of the HTTP API and the editor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ InstanceNumber = Annotated[int, Path(ge=0, le=999, description="From 0, in the o
 
 
 def client_of(request: Request) -> Client:
-    """Whom the middleware let in."""
+    """The sender of the request, as checked by the middleware."""
     return request.state.client
 
 
@@ -44,7 +44,7 @@ Sender = Annotated[Client, Depends(client_of)]
 
 
 class Handlers:
-    """One method for each path."""
+    """One method for each route."""
 
     def __init__(self, service: Service, editor: StaticFiles) -> None:
         self.service = service
@@ -115,7 +115,7 @@ class Handlers:
         return json_response(Layout.model_json_schema())
 
     async def check_count(self, request: Request) -> None:
-        """Before the layout is read: refuse what is too long to look at."""
+        """Refuse layouts with too many instances before they are parsed."""
         body = await request.json()
         self.service.limits.check_count(body.get("layout") if isinstance(body, dict) else None, "layout")
 
@@ -172,12 +172,12 @@ class Handlers:
 
 
 def _png(content: bytes) -> Response:
-    """Never changes: its address holds the job's id."""
+    """May be cached: its address holds the job's id, and its content never changes."""
     return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=1800, immutable"})
 
 
 def _done(schema: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's description of an answer when all is well; `schema` is a class of response_schemas."""
+    """OpenAPI description of a successful response; `schema` is the name of a class in response_schemas."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {status: {"content": content, "description": "Done."}}
 
@@ -191,7 +191,7 @@ def _masks_up_to(picture: Picture, place: int) -> tuple[bytes, ...]:
 
 @cache
 def read_examples(folder: FilePath = EXAMPLES) -> list[dict[str, Any]]:
-    """The gallery, in the order of the file names; each is checked by reading it as a layout."""
+    """The example layouts in the order of their file names, each checked."""
     found = []
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""One job: what is to be drawn, for whom, and how far it has come."""
+"""A drawing job: its request, its owner and its progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDED = frozenset({"done", "failed", "cancelled"})
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """How a job stands at one moment; a new value for every change."""
+    """The state of a job at one moment; every change makes a new one."""
 
     status: Status = "queued"
     step: int = 0
@@ -33,7 +33,7 @@ class JobState:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a job made."""
+    """The result of a job."""
 
     pictures: tuple[Picture, ...]
     instance_ids: tuple[str, ...]
@@ -43,30 +43,30 @@ class Result:
 
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """Changed by the queue alone, under its lock."""
+    """Changed only by the job queue, under its lock."""
 
     request: JobRequest | None
-    """Gone once the job has ended."""
+    """None once the job has ended."""
     model: str
     owner: str
-    """Name of the user, empty where there are none."""
+    """Name of the user; empty if the server has no users."""
     client: str = ""
-    """Whose share of the queue it takes."""
+    """The client whose share of the queue it takes."""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: JobState = field(default_factory=JobState)
     result: Result | None = None
     stopping: bool = False
     overdue: bool = False
-    """Whether it was stopped because it took too long."""
+    """Whether it was stopped for taking too long."""
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
     drawing_since: float | None = None
-    """When the first step began, or the last step of a preceding batch ended: the model may load before."""
+    """Time when drawing began, after the model was loaded."""
     ended: float | None = None
     listeners: set[Callable[[], None]] = field(default_factory=set)
 
     def change(self, **fields: Any) -> None:
-        """A new state, told to all who listen."""
+        """Replace fields of the state and notify the listeners."""
         self.state = replace(self.state, **fields)
         self.tell()
 
@@ -75,18 +75,18 @@ class Job:
             listener()
 
     def end(self, status: Status, *, problems: tuple[FieldProblem, ...] = ()) -> None:
-        """Keeps nothing but the outcome."""
+        """Set the final state and drop the request."""
         self.request = None
         self.ended = time.monotonic()
         self.change(status=status, problems=problems, preview=None)
 
     @property
     def drawn_for(self) -> float:
-        """Seconds."""
+        """Seconds since drawing began."""
         return 0.0 if self.drawing_since is None else time.monotonic() - self.drawing_since
 
     def seconds_left(self) -> float | None:
-        """From the pace so far; None before the first step is over."""
+        """Estimate from the steps so far; None before the first one is finished."""
         state = self.state
         if state.status != "running" or self.drawing_since is None or not state.step or state.total is None:
             return None

@@ -1,4 +1,4 @@
-"""Jobs waiting for the device: one is drawn at a time, a few wait, the rest are turned away."""
+"""The job queue: one job is drawn at a time, a limited number waits, others are refused."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 REMEMBERED_DURATIONS = 20
 FIRST_GUESS_SECONDS = 5.0
-"""For Retry-After before anything has been drawn."""
+"""Assumed duration of a job before any has been drawn, for Retry-After."""
 
 
 class JobQueue:
-    """Jobs by id; one thread draws them, each client's in the order they came."""
+    """Waiting, running and finished jobs; one thread draws them, clients taking turns."""
 
     def __init__(self, catalogue: Catalogue, *, capacity: int, retention: Retention, job_seconds: float) -> None:
         self.catalogue = catalogue
@@ -53,7 +53,7 @@ class JobQueue:
         self._thread.start()
 
     def close(self, timeout: float) -> bool:
-        """Cancel everything and wait for the step that is being drawn; whether it ended in time."""
+        """Cancel all jobs and wait for the current step. Returns whether it ended in time."""
         with self._changed:
             self._closing = True
             for job in (*self._waiting, *((self._running,) if self._running else ())):
@@ -64,7 +64,7 @@ class JobQueue:
         return not self._thread.is_alive()
 
     def submit(self, request: JobRequest, owner: str, client: str) -> Job:
-        """Raises ApiError when the queue or its share is full, or the model is known not to draw this."""
+        """Add a job. Raises ApiError if the queue or the client's share is full, or the model cannot draw this."""
         if self.catalogue.status(request.model) == "failed":
             raise ApiError("model_failed", [FieldProblem("model", f"{request.model} could not be loaded")])
         if problems := canvas_problems(request, self.catalogue.defaults(request.model)):
@@ -79,7 +79,7 @@ class JobQueue:
         return job
 
     def find(self, job_id: str, owner: str) -> Job:
-        """Raises ApiError for an unknown job, one that is forgotten, and one of somebody else."""
+        """Raises ApiError for a job that is unknown, expired, or of another owner."""
         with self._changed:
             running = [self._running] if self._running else []
             for job in (*running, *self._waiting):
@@ -91,17 +91,17 @@ class JobQueue:
         return job_found
 
     def cancel(self, job: Job) -> None:
-        """At once when it waits, before the next step is over when it is being drawn."""
+        """Cancel a waiting job at once, the running one by the end of its next step."""
         with self._changed:
             self._stop(job)
 
     def listen(self, job: Job, listener: Callable[[], None]) -> None:
-        """Call the listener, in any thread, whenever the job stands otherwise."""
+        """Call the listener whenever the state of the job changes, from any thread."""
         with self._changed:
             job.listeners.add(listener)
 
     def leave(self, job: Job, listener: Callable[[], None]) -> int:
-        """How many still listen."""
+        """Remove a listener. Returns how many are left."""
         with self._changed:
             job.listeners.discard(listener)
             return len(job.listeners)
@@ -115,7 +115,7 @@ class JobQueue:
             }
 
     def place(self, job: Job) -> tuple[int, float | None]:
-        """Jobs in front of this one, and the seconds they will take; 0 and None once it is being drawn."""
+        """Number of jobs ahead of this one and the estimated seconds they take; 0 and None once it is running."""
         with self._changed:
             if job not in self._waiting:
                 return 0, None
@@ -129,7 +129,7 @@ class JobQueue:
 
     @property
     def idle_seconds(self) -> float:
-        """Since the last job was over, or the first model was loaded; 0 while there is something to do."""
+        """Seconds since the last job ended or the first model was loaded; 0 while there is work."""
         with self._changed:
             busy = self._running is not None or self._waiting or self._idle_since is None
             return 0.0 if busy or self._idle_since is None else time.monotonic() - self._idle_since
@@ -140,18 +140,18 @@ class JobQueue:
             return self._finished.num_bytes
 
     def _seconds_for(self, ahead: int) -> float:
-        """Until as many of the waiting jobs, and the running one, are over."""
+        """Estimated seconds until the running job and `ahead` waiting ones have ended."""
         mean = sum(self._durations) / len(self._durations) if self._durations else FIRST_GUESS_SECONDS
         left = self._running.seconds_left() if self._running else 0.0
         return (mean if left is None else left) + ahead * mean
 
     def _next_place(self, client: str) -> float:
-        """Seconds until one of this client's jobs is drawn, or of anybody's when it has none."""
+        """Estimated seconds until the next job of this client starts, or any job if it has none."""
         own = (ahead for ahead, job in enumerate(self._waiting) if job.client == client)
         return self._seconds_for(next(own, 0))
 
     def _stop(self, job: Job) -> None:
-        """Under the lock."""
+        """The lock must be held."""
         if job in self._waiting:
             self._waiting.remove(job)
             job.end("cancelled")
@@ -187,7 +187,7 @@ class JobQueue:
             return job
 
     def _outcome(self, job: Job) -> tuple[JobState, Result | None]:
-        """Draw it; whatever goes wrong is the job's end and not the server's."""
+        """Draw the job; every exception becomes its final state."""
         try:
             return JobState(status="done"), self._draw(job)
         except GenerationInterruptedError:
@@ -262,7 +262,7 @@ class JobQueue:
 
 
 def _free_memory() -> None:
-    """Give back what a failed job held: cycles of tracebacks, and blocks that an accelerator's allocator keeps."""
+    """Free memory after a failed job: reference cycles of tracebacks, and cached accelerator memory."""
     gc.collect()
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

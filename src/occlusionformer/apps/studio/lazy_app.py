@@ -1,4 +1,4 @@
-"""An application that is made after the others: gradio takes seconds to import, and the first picture comes before."""
+"""An application that is created late: importing gradio takes seconds, and the first picture should not wait."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 LOOKS_EVERY = 0.5
-"""Seconds."""
+"""Seconds between two checks whether the server is idle."""
 
 
 class LazyApplication:
-    """Made when it is first asked for, or as soon as there is nothing else to do; requests wait until it is."""
+    """Created on the first request, or when the server is idle; requests wait for it."""
 
     def __init__(self, make: Callable[[], FastAPI], has_time: Callable[[], bool]) -> None:
         self._make = make
@@ -29,7 +29,7 @@ class LazyApplication:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """As long as requests may come."""
+        """Lifespan: requests are accepted inside this context."""
         self._wanted, self._open, self._ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._making = asyncio.create_task(self._made_when_wanted())
         running = asyncio.create_task(self._run())
@@ -47,7 +47,7 @@ class LazyApplication:
         return None if self._ended.is_set() else await asyncio.to_thread(self._make)
 
     async def _run(self) -> None:
-        """The lifespan of the application, in one task from its beginning to its end."""
+        """Run the application's lifespan in a single task, as anyio requires."""
         application = await self._making
         if application is not None:
             async with application.router.lifespan_context(application):

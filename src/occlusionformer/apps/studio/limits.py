@@ -1,4 +1,4 @@
-"""What one request may ask for: checked before a model, or anything else that costs, is touched."""
+"""Limits on a single request, checked before any costly work begins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from occlusionformer.layout import Layout
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of this server; sizes in pixels, characters and bytes, times in seconds."""
+    """Sizes in pixels, characters and bytes, times in seconds."""
 
     images: int = 4
     steps: int = 100
@@ -19,21 +19,21 @@ class Limits:
     """The published demo stops at 50."""
     side: int = 2048
     pixels: int = 2 * 1024 * 1024
-    """FLUX was trained on up to two million."""
+    """FLUX was trained on up to two million pixels."""
     mask_pixels: int = 2**26
-    """Over all instances and pictures of a job; a model hands out 4 bytes for each."""
+    """Over all instances and pictures of a job; each takes 4 bytes of memory."""
     caption_characters: int = 500
     prompt_characters: int = 2000
     body_bytes: int = 1024 * 1024
     """A layout of 64 instances with captions of full length takes 50 kB; run-length masks take the rest."""
     values: int = 20_000
-    """Objects, lists, and items of both in a body: what is wrong with each is told, and telling takes time."""
+    """Objects, lists, and their items in a body."""
     depth: int = 32
     """Levels of objects and lists in a body; a layout has seven."""
     job_seconds: int = 1800
-    """Of drawing; others wait meanwhile. Looked at after every step."""
+    """For drawing a job, checked after every step."""
     body_seconds: float = 10.0
-    """For a whole body to arrive."""
+    """For receiving a body."""
 
     def as_json(self) -> dict[str, int]:
         names = (
@@ -43,14 +43,14 @@ class Limits:
         return {name: getattr(self, name) for name in names}
 
     def check_count(self, layout: Any, field: str) -> None:
-        """Before the layout is read: refuse what is too long to look at."""
+        """Refuse a layout with too many instances before it is parsed."""
         instances = layout.get("instances") if isinstance(layout, dict) else None
         if isinstance(instances, list) and len(instances) > self.instances:
             text = f"expected at most {self.instances}, got {len(instances)}"
             raise ApiError("invalid", [FieldProblem(f"{field}.instances", text)])
 
     def layout_problems(self, layout: Layout, field: str) -> list[FieldProblem]:
-        """Where a layout is larger than this server draws."""
+        """Problems of a layout that exceeds the limits."""
         found = [
             *_at_most(f"{field}.instances", len(layout.instances), self.instances, ""),
             *_at_most(f"{field}.width", layout.width, self.side, " pixels"),

@@ -1,4 +1,4 @@
-"""Where a studio listens, and how it is reached through a proxy: addresses, ports, the path in front of all others."""
+"""Network settings: listening address and port, root path, trusted proxies, connection limits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 BACKLOG = 512
-"""Connections that wait to be accepted."""
+"""Connections waiting to be accepted by the operating system."""
 
 OWN_PATHS = frozenset({"api", "static", "config", "gradio_api"})
-"""What paths of the server begin with."""
+"""First parts of the server's own paths."""
 
 
 FILES_FOR_OTHERS = 128
-"""File descriptors left for everything that is no connection."""
+"""File descriptors reserved for files other than connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +25,14 @@ class ConnectionLimits:
     """Numbers of connections, and times in seconds."""
 
     most: int = 512
-    """Open at once. Beyond it, one whose client has yet to send is closed for each that comes."""
+    """Open connections. Above it, each new one closes one that is waiting for its client."""
     head_seconds: float = 10.0
-    """For the request line and headers, from the connection or their first byte on."""
+    """For receiving the request line and headers."""
     unread_seconds: float = 30.0
-    """For a client that does not take what it is sent."""
+    """For a client that does not read its response."""
 
     def within_open_files(self) -> ConnectionLimits:
-        """No more connections than this process may have files open."""
+        """The same limits with no more connections than this process may open files."""
         try:
             import resource
         except ImportError:  # Windows
@@ -44,7 +44,7 @@ class ConnectionLimits:
 
 
 class ListeningError(ValueError):
-    """An address, port or path that a server cannot be reached by; `problems` says why."""
+    """An address, port, root path or proxy that cannot be used; `problems` says why."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -52,7 +52,7 @@ class ListeningError(ValueError):
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Bound, and taking connections from now on. Raises ListeningError."""
+    """A bound socket that accepts connections. Raises ListeningError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -66,7 +66,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 def listening_problem(error: OSError, host: str, port: int) -> str:
-    """What to change."""
+    """The message for an error of the operating system: which option to change."""
     if error.errno == errno.EADDRINUSE:
         return f"port: expected a free one, got {port}, which another program listens on: choose another with --port"
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -87,7 +87,7 @@ def checked_root_path(path: str) -> str:
 
 
 def checked_proxies(proxies: Sequence[str]) -> list[str]:
-    """As uvicorn takes them; IPv4 also as a socket for both versions of IP tells it. Raises ListeningError."""
+    """Proxies as networks for uvicorn, IPv4 also in its IPv6-mapped form. Raises ListeningError."""
     found = []
     for proxy in proxies:
         try:

@@ -1,4 +1,4 @@
-"""What every request passes before FastAPI sees it: who may come in, how often, and how large a body may be."""
+"""ASGI middleware: security headers, root path, and access, rate and body limits for every request."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COSTLY: dict[str, Kind] = {
     "/gradio_api/queue/join": "generate",
     "/gradio_api/call/": "generate",
 }
-"""Beginnings of the paths whose POST requests are counted apart from those that read."""
+"""Prefixes of the paths whose POST requests have rates of their own."""
 
 
 class SecurityHeaders:
-    """On every answer; and nothing is taken from a cache without asking unless the answer says so."""
+    """Adds security headers, and `Cache-Control: no-cache` to responses without that header."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,7 +45,7 @@ def add_security_headers(headers: MutableHeaders) -> None:
 
 
 class UnderPath:
-    """Serves under a path, whether the proxy in front takes that path off or not."""
+    """Removes the root path from requests, for proxies that do not remove it themselves."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self._app = app
@@ -63,7 +63,7 @@ class UnderPath:
 
 
 class Admission:
-    """Refuses before anything else is done; requests that are let in carry their client in `request.state`."""
+    """Applies all limits before the application runs; `request.state.client` is the sender afterwards."""
 
     def __init__(self, app: ASGIApp, *, access: Access, limits: Limits) -> None:
         self._app = app
@@ -107,7 +107,7 @@ def _kind_of(scope: Scope) -> Kind:
 
 
 def _once_more(body: bytes, receive: Receive) -> Receive:
-    """The body that was read, and then what else there is to tell."""
+    """A `receive` that yields the body already read, then later messages."""
     pending = [body]
 
     async def receiving() -> Message:
@@ -119,6 +119,6 @@ def _once_more(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse_socket(receive: Receive, send: Send) -> None:
-    """There are no web sockets here."""
+    """Close web sockets: there are no routes for them."""
     await receive()
     await send({"type": "websocket.close", "code": 1008})

@@ -19,25 +19,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COST, BLOCK, LANES = 2**14, 8, 1
-"""Of scrypt: 16 MB and a twentieth of a second for every guess."""
+"""Parameters of scrypt: 16 MB and a twentieth of a second per password."""
 
 SHORTEST_PASSWORD = 8
 
 OWNER_ALONE = 0o600
-"""Mode of the file."""
+"""Mode of a new users file."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the file."""
+    """One line of the users file."""
 
     name: str
     salt: bytes
-    """Empty for tokens: they are random and long, so that a fast hash will do."""
+    """Empty for tokens, which are long and random, so that a fast hash is enough."""
     digest: bytes
 
     def fits(self, secret: str) -> bool:
-        """In a time that does not depend on where the secret is wrong."""
+        """Compare in constant time."""
         return hmac.compare_digest(_digest(secret, self.salt), self.digest)
 
     def line(self) -> str:
@@ -59,13 +59,13 @@ def hash_password(name: str, password: str) -> Entry:
 
 
 def new_token(name: str) -> tuple[str, Entry]:
-    """A token, and what the file keeps of it."""
+    """A new token and its entry for the users file."""
     token = secrets.token_urlsafe(32)
     return token, Entry(name, b"", _digest(token, b""))
 
 
 def add_line(path: Path, line: str) -> None:
-    """Append to the file; one that is new can be read by its owner alone."""
+    """Append to the file; a new file is readable by its owner only."""
     with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, OWNER_ALONE), "a", encoding="utf-8") as file:
         file.write(line + "\n")
 

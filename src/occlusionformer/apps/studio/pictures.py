@@ -1,4 +1,4 @@
-"""What a job made, as bytes ready to be sent: pictures, masks, weights, previews, cut-outs."""
+"""Results of a job as encoded bytes: pictures, masks, weights, previews, cut-outs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PREVIEW_SIDE = 512
-"""Pixels; larger previews are made smaller."""
+"""Longest side of a preview in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Picture:
         return len(self.png) + sum(map(len, self.masks or ())) + weights
 
     def cutout(self, instance: int) -> bytes:
-        """RGBA, transparent where the instance is not seen; raises IndexError without that mask."""
+        """An RGBA PNG with the instance's mask as alpha. Raises IndexError without that mask."""
         cut = read_picture(self.png).image
         cut.putalpha(read_mask((self.masks or ())[instance]))
         return png_bytes(cut)
@@ -58,7 +58,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """Pictures on their way; `images` pairs the place in the job with a data URI."""
+    """Unfinished pictures; `images` pairs the index in the job with a data URI."""
 
     step: int
     images: tuple[tuple[int, str], ...]
@@ -68,14 +68,14 @@ class Preview:
 
 
 def keep_picture(drawn: GeneratedImage, model: str) -> Picture:
-    """The bytes of a picture, with the name clients know the model by in its record."""
+    """Encode a picture, with the model's public name in its provenance."""
     named = replace(drawn, provenance=Provenance(**{**drawn.provenance, "model": model}))  # type: ignore[typeddict-item]
     masks = None if drawn.instance_masks is None else tuple(png_bytes(_grey(mask)) for mask in drawn.instance_masks)
     return Picture(png=named.png(), masks=masks, weights=_weights(drawn.weights), provenance=named.provenance)
 
 
 def keep_preview(forming: FormingPictures) -> Preview:
-    """Decode and shrink what is to be seen so far."""
+    """Decode, shrink and encode the unfinished pictures."""
     images = []
     for position, image in zip(forming.positions, forming.images(), strict=True):
         small = image.copy()  # the model may hand out the same picture again, as its result
@@ -91,7 +91,7 @@ def png_bytes(image: Image.Image) -> bytes:
 
 
 def _grey(mask_HW: NDArray[np.float32]) -> Image.Image:
-    """Probability 0 to 1 as black to white."""
+    """Probabilities from 0 to 1 as grey values from 0 to 255."""
     return Image.fromarray((mask_HW * 255 + 0.5).astype("uint8"), mode="L")
 
 

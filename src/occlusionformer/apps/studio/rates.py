@@ -1,4 +1,4 @@
-"""How often a client may come: a bucket of tokens each, filled again as time goes by."""
+"""Rate limits: a token bucket for every client and kind of request."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["generate", "compute", "read"]
-"""Of requests: those that start a job, those that compute, all others."""
+"""Kinds of requests: starting a job, computing, and all others."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Requests a client may make at once, and how many more each second brings."""
+    """Size of a token bucket, and tokens added per second."""
 
     burst: float
     per_second: float
@@ -23,7 +23,7 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """For each kind of request."""
+    """The rate of each kind of request."""
 
     generate: Rate = Rate(20, 1.0)
     """A device draws far less than one picture a second for one person."""
@@ -32,11 +32,11 @@ class Rates:
     read: Rate = Rate(600, 100.0)
     """A result with 64 instances is fetched in more than a hundred requests at once."""
     wrong_password: Rate = Rate(4, 0.1)
-    """Of one user at one address."""
+    """Per user and address."""
 
 
 class RateLimiter:
-    """Buckets by client and kind; those longest unused are forgotten first."""
+    """Token buckets by client and kind; those not used for longest are dropped first."""
 
     def __init__(
         self, rates: Rates, *, most_clients: int = 10_000, clock: Callable[[], float] = time.monotonic
@@ -48,7 +48,7 @@ class RateLimiter:
         self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
     def take(self, client: str, kind: str) -> float:
-        """0 when the request is within the rate, else the seconds until the next one is."""
+        """Take a token. Returns 0, or the seconds until the next token if there is none."""
         rate: Rate = getattr(self.rates, kind)
         with self._lock:
             left = self._left(client, kind)
@@ -57,7 +57,7 @@ class RateLimiter:
         return wait
 
     def give_back(self, client: str, kind: str) -> None:
-        """One that was taken and is not to count."""
+        """Return a token that was taken."""
         with self._lock:
             self._keep(client, kind, self._left(client, kind) + 1.0)
 

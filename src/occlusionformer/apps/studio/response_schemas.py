@@ -1,4 +1,4 @@
-"""What the API answers, for its OpenAPI description. The functions of `responses` and `handlers` make these values."""
+"""Schemas of the API's responses for its OpenAPI description; `responses` and `handlers` build the values."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from occlusionformer.apps.studio.job import Status
 
 
 class Problem(BaseModel):
-    """One thing wrong."""
+    """One problem with a request."""
 
     field: str
     message: str
 
 
 class Refusal(BaseModel):
-    """A request that is not served, and why."""
+    """An error response."""
 
     problems: list[Problem]
     code: Literal[tuple(sorted(CODES))]  # type: ignore[valid-type]
 
 
 class PreviewImage(BaseModel):
-    """A picture on its way, as a data URI."""
+    """An unfinished picture as a data URI."""
 
     index: int
     src: str
 
 
 class Preview(BaseModel):
-    """The pictures after a step."""
+    """The unfinished pictures after a step."""
 
     step: int
     images: list[PreviewImage]
 
 
 class State(BaseModel):
-    """How a job stands."""
+    """The state of a job."""
 
     job: str
     status: Status
@@ -54,7 +54,7 @@ class State(BaseModel):
 
 
 class InstanceFiles(BaseModel):
-    """Where an instance's mask and cut-out are, if they were asked for."""
+    """Paths of an instance's mask and cut-out; null if masks were not asked for."""
 
     id: str
     mask: str | None
@@ -84,7 +84,7 @@ class Image(BaseModel):
 
 
 class Result(BaseModel):
-    """What a job made."""
+    """The result of a job."""
 
     job: str
     model: str
@@ -94,7 +94,7 @@ class Result(BaseModel):
 
 
 class Queue(BaseModel):
-    """Jobs now, and how many may wait."""
+    """Numbers of jobs, and how many may wait."""
 
     running: int
     waiting: int
@@ -105,7 +105,7 @@ ModelStatus = Literal["loading", "ready", "failed"]
 
 
 class Health(BaseModel):
-    """Whether the server can draw."""
+    """The state of the server and its first model."""
 
     status: ModelStatus
     model: str
@@ -138,13 +138,13 @@ class Example(BaseModel):
 
 
 class Examples(BaseModel):
-    """The gallery."""
+    """All examples."""
 
     examples: list[Example]
 
 
 class Format(BaseModel):
-    """A layout format, and what it leaves to the caller."""
+    """A layout format and its options."""
 
     name: str
     description: str
@@ -178,4 +178,4 @@ ANSWERS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (model, "serialization")
     for model in (Refusal, Health, Models, Examples, Formats, Validity, Converted, State, Result)
 ]
-"""What an answer may be as a whole, as pydantic's `models_json_schema` takes it."""
+"""All responses, as arguments of pydantic's `models_json_schema`."""

@@ -1,4 +1,4 @@
-"""Jobs and results as clients read them."""
+"""Jobs and results as JSON values of the API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from occlusionformer.apps.studio.job_queue import JobQueue
 
 
 def state_json(queue: JobQueue, job: Job) -> dict[str, Any]:
-    """How a job stands."""
+    """The state of a job."""
     state = job.state
     position, waiting = queue.place(job)
     return {
@@ -27,7 +27,7 @@ def state_json(queue: JobQueue, job: Job) -> dict[str, Any]:
 
 
 def result_json(queue: JobQueue, job: Job, root_path: str) -> dict[str, Any]:
-    """Paths of pictures begin with `root_path`. Raises ApiError for a job without a result."""
+    """The result of a job, with paths under `root_path`. Raises ApiError for a job without a result."""
     result = job.result
     if result is None:
         raise ApiError("not_ready", f"expected a job that is done, got one that is {job.state.status}")

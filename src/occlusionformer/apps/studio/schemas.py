@@ -1,4 +1,4 @@
-"""What clients send: the bodies of the requests, parsed once and with every problem told."""
+"""Request bodies, and the job they describe."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ FormatName = Literal["native", "published", "sa-z", "overlaybench", "coco", "gli
 MOST_GUIDANCE = 100.0
 MOST_STRENGTH = 10.0
 PREVIEWS = 6
-"""About how many a job shows unless told otherwise."""
+"""Approximate number of previews of a job by default."""
 
 
 class GenerateBody(Document):
-    """A job."""
+    """A job to draw."""
 
     layout: Layout
     model: str | None = Field(None, description="One of the models of this server; null for its first.")
@@ -58,13 +58,13 @@ class GenerateBody(Document):
 
 
 class ValidateBody(Document):
-    """A layout to check, whatever it is."""
+    """A layout to check; any value is accepted."""
 
     layout: Any
 
 
 class ConvertOptions(Document):
-    """What a document leaves to the caller; which options mean something depends on the format."""
+    """Values that a document does not contain; which of them apply depends on the format."""
 
     prompt: str | None = None
     width: Whole | None = None
@@ -75,7 +75,7 @@ class ConvertOptions(Document):
 
 
 class ConvertBody(Document):
-    """A document to read, and the format to write it in."""
+    """A document to read, and the format to write it in; null to read only."""
 
     document: str = Field(description="The text of a file.")
     from_format: FormatName = Field(alias="from")
@@ -101,7 +101,7 @@ def parse_as(kind: type[Body], value: Any) -> Body:
 
 @dataclass(frozen=True, kw_only=True)
 class JobRequest:
-    """A job that can be drawn."""
+    """A checked job."""
 
     requests: tuple[GenerationRequest, ...]
     model: str
@@ -113,7 +113,7 @@ class JobRequest:
         return self.preview_every != 0
 
     def shows(self, step: int, total: int) -> bool:
-        """Whether there is a preview after this step; the last one is followed by the picture itself."""
+        """Whether to send a preview after this step; never after the last one."""
         every = max(1, total // (PREVIEWS + 1)) if self.preview_every is None else self.preview_every
         return self.wants_previews and step % every == 0 and step < total
 
@@ -158,13 +158,13 @@ def _beyond(body: GenerateBody, limits: Limits) -> list[FieldProblem]:
 
 
 def _seeded(first: GenerationRequest, images: int) -> tuple[GenerationRequest, ...]:
-    """Seeds one after the other, those beyond the largest from 0 on."""
+    """One request per picture with consecutive seeds, wrapping around after the largest."""
     start = choose_seed(first)
     return tuple(replace(first, seed=(start + place) % (MAX_SEED + 1)) for place in range(images))
 
 
 def canvas_problems(request: JobRequest, defaults: GenerationDefaults | None) -> list[FieldProblem]:
-    """What the model cannot draw; nothing is known of it until it is loaded."""
+    """Problems with the canvas for this model; none while its defaults are unknown."""
     if defaults is None:
         return []
     try:

@@ -1,4 +1,4 @@
-"""The studio put together, and run until it is told to stop."""
+"""Building a studio from its configuration, and running it."""
 
 from __future__ import annotations
 
@@ -32,45 +32,45 @@ QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DISABLE_TELEMETRY": "1",
 }
-"""Read by gradio and huggingface_hub when they are imported."""
+"""Environment variables that gradio and huggingface_hub read when they are imported."""
 
 CLOSING_SECONDS = 10.0
-"""For the step that is being drawn; the thread ends with the process in any case."""
+"""Longest wait for the current step when the server stops."""
 
 UNHURRIED = 3.0
-"""Seconds without a job after which gradio is imported."""
+"""Idle seconds after which gradio is imported."""
 
 
 class UnsafeHostError(ValueError):
-    """A server that others could reach, without passwords."""
+    """A server that other machines could reach, without a users file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudioConfig:
-    """How a studio is run."""
+    """Configuration of a studio."""
 
     models: Sequence[str] = ("embedded",)
     host: str = "127.0.0.1"
     port: int = 7860
     auth_file: Path | None = None
     allowed_hosts: Sequence[str] = ()
-    """Further names the server goes by, such as that of a proxy before it."""
+    """Further host names of the server, such as that of a proxy in front of it."""
     proxies: Sequence[str] = ()
-    """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
     root_path: str = ""
-    """In front of all paths, as a proxy shows them: `/studio`."""
+    """Path under which a proxy serves the studio, such as `/studio`."""
     max_queue: int = 16
     limits: Limits = field(default_factory=Limits)
     rates: Rates = field(default_factory=Rates)
     retention: Retention = field(default_factory=Retention)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     grace: float = 30.0
-    """Seconds after which a job that everybody has left is cancelled."""
+    """Seconds until a job that nobody listens to any more is cancelled."""
     serves_gradio: bool = True
-    """Whether gradio's client is answered too."""
+    """Whether gradio's protocol is served too."""
 
     def authority(self) -> Authority | None:
-        """Raises UnsafeHostError without an auth file where one is needed, AuthFileError for a wrong one."""
+        """Raises UnsafeHostError if a users file is needed, AuthFileError if it cannot be used."""
         if self.auth_file is not None:
             return Authority(read_users_file(self.auth_file))
         if not is_loopback(self.host):
@@ -123,7 +123,7 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
 
 
 class _Server(uvicorn.Server):
-    """Lets go of the jobs first, so that their event streams end by themselves."""
+    """Cancels all jobs before shutting down, so that their event streams end."""
 
     def __init__(self, config: uvicorn.Config, queue: JobQueue) -> None:
         super().__init__(config)
@@ -135,7 +135,7 @@ class _Server(uvicorn.Server):
 
 
 class StudioServer:
-    """A studio on a socket of its own, which is taken when it is made: ListeningError where it cannot be."""
+    """A studio with its listening socket. Raises ListeningError if that cannot be bound."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
@@ -144,7 +144,7 @@ class StudioServer:
         self._server: uvicorn.Server | None = None
 
     def run(self) -> None:
-        """Serve until SIGINT or SIGTERM; then cancel what is being drawn and wait for its step."""
+        """Serve until SIGINT or SIGTERM; then cancel all jobs and wait for the current step."""
         self._server = _Server(_server_config(self._studio), self._studio.queue)
         self._studio.queue.start()
         try:
@@ -155,19 +155,19 @@ class StudioServer:
 
     @property
     def address(self) -> str:
-        """Where it is reached from this machine, without its root path."""
+        """Address of the server on this machine, without the root path."""
         host = self._studio.config.host
         host = "127.0.0.1" if host in ("0.0.0.0", "::", "localhost") else host
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The editor."""
+        """Address of the editor on this machine."""
         return f"{self.address}{checked_root_path(self._studio.config.root_path)}/"
 
     @contextmanager
     def running(self) -> Iterator[str]:
-        """Serve in another thread; the address."""
+        """Serve in another thread; yields the address."""
         thread = threading.Thread(target=self.run, name="studio-server")
         thread.start()
         try:
@@ -181,7 +181,7 @@ class StudioServer:
 
 
 def _server_config(studio: Studio) -> uvicorn.Config:
-    """Here and not before: what is needed to serve is imported once the address is told."""
+    """Settings of uvicorn. Its protocol is imported here, after the address has been printed."""
     from occlusionformer.apps.studio.connections import ConnectionGuard
 
     proxies = checked_proxies(studio.config.proxies)

@@ -1,4 +1,4 @@
-"""What the studio does for a request, however it came: over HTTP or through gradio's protocol."""
+"""The operations of the API, shared by the HTTP routes and gradio's calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from occlusionformer.apps.studio.shares import Turns
 
 
 class Service:
-    """Everything raises ApiError; all that is slow runs in another thread, each client's in its turn."""
+    """All methods may raise ApiError. Slow work runs in other threads, clients taking turns."""
 
     def __init__(self, queue: JobQueue, limits: Limits, *, grace: float, root_path: str = "") -> None:
         self.queue = queue
@@ -37,7 +37,7 @@ class Service:
             return await asyncio.to_thread(convert, body, self.limits)
 
     def start(self, body: GenerateBody, owner: str, client: str) -> Job:
-        """A new job in the queue."""
+        """Add a job to the queue."""
         catalogue = self.queue.catalogue
         return self.queue.submit(job_request(body, self.limits, catalogue.names, catalogue.default), owner, client)
 

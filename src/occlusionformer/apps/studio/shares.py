@@ -1,6 +1,6 @@
-"""Fair shares: places in the queue, workers, and requests at one time, so that no client takes what is there for all.
+"""Fair shares of the queue, of the workers and of concurrent requests between clients.
 
-A client is a user, or an address where there are no users.
+A client is a user, or an address if the server has no users.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from occlusionformer.apps.studio.errors import ApiError
 from occlusionformer.apps.studio.job import Job
 
 MOST_AT_ONCE = 256
-"""Requests that are being answered, open event streams included."""
+"""Concurrent requests in all, open event streams included."""
 
 MOST_OF_ONE = 64
 
 WORKERS = 2
-"""Threads that check, convert and cut out."""
+"""Concurrent tasks that check, convert and cut out."""
 
 
 class FairQueue:
-    """Waiting jobs; clients take turns, and each client's own come in their order. Its owner holds a lock."""
+    """Waiting jobs: clients take turns, each client's jobs keep their order. Not thread-safe."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._of: OrderedDict[str, deque[Job]] = OrderedDict()
-        """By client; the first is the next one."""
+        """Jobs by client, in the order of their turns."""
 
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
@@ -37,14 +37,14 @@ class FairQueue:
         return job in self._of.get(job.client, ())
 
     def __iter__(self) -> Iterator[Job]:
-        """In the order in which they will be drawn."""
+        """Jobs in the order in which they will be drawn."""
         for turn in range(max(map(len, self._of.values()), default=0)):
             for jobs in self._of.values():
                 if turn < len(jobs):
                     yield jobs[turn]
 
     def problem(self, client: str) -> str | None:
-        """Why a client may add no job. Nobody holds more places than are left for others."""
+        """Why a client may not add a job, or None: nobody may hold more places than are free."""
         held, free = len(self._of.get(client, ())), self.capacity - len(self)
         if free <= 0:
             return f"expected fewer than {self.capacity} jobs waiting"
@@ -61,7 +61,7 @@ class FairQueue:
             del self._of[job.client]
 
     def pop(self) -> Job:
-        """The next; whoever has more of them waits for the others' turns."""
+        """Remove and return the next job; its client then goes to the end of the line."""
         client, jobs = next(iter(self._of.items()))
         job = jobs.popleft()
         if jobs:
@@ -72,7 +72,7 @@ class FairQueue:
 
 
 class Turns:
-    """A few workers for all; each client has one of them at a time, so that the others are never far behind."""
+    """A limited number of workers, of which a client uses one at a time."""
 
     def __init__(self, workers: int = WORKERS) -> None:
         self._workers = asyncio.Semaphore(workers)
@@ -81,7 +81,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:
-        """Wait for it."""
+        """Wait for a worker and hold it."""
         own = self._own.setdefault(client, asyncio.Lock())
         self._wanting[client] += 1
         try:
@@ -94,7 +94,7 @@ class Turns:
 
 
 class Concurrency:
-    """Requests that are being answered, by client."""
+    """Counts concurrent requests by client."""
 
     def __init__(self, most: int = MOST_AT_ONCE, most_of_one: int = MOST_OF_ONE) -> None:
         self._most = most
@@ -103,7 +103,7 @@ class Concurrency:
 
     @contextmanager
     def one_more(self, client: str) -> Iterator[None]:
-        """Raises ApiError when there are too many: rate_limited for those of this client, busy for those of all."""
+        """Count one request. Raises ApiError: `rate_limited` above the client's limit, `busy` above the total."""
         if self._now[client] >= self._most_of_one:
             text = f"expected at most {self._most_of_one} requests of one user at one time"
             raise ApiError("rate_limited", text, retry_after=1)

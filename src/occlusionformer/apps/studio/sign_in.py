@@ -1,8 +1,8 @@
-"""Who sends an Authorization header, at a bounded cost: passwords are counted first and hashed after that.
+"""Signing in with bounded cost: passwords are counted before they are hashed.
 
-A wrong password counts against its user at its address, never against others who come from the same address, as all
-do behind a proxy. A password that was right is remembered and never counted. One that was found wrong is remembered
-too: a program that keeps sending last year's password costs nothing and locks nobody out.
+A wrong password counts against its user at its address, not against other users at the same address, since behind a
+proxy all users may share one. Right passwords are remembered and not counted again. Wrong ones are remembered too: a
+program that keeps sending an old password costs nothing and locks nobody out.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from occlusionformer.apps.studio.errors import ApiError
 from occlusionformer.apps.studio.rates import RateLimiter
 
 HASHED_AT_ONCE = 2
-"""Passwords; each takes a core and 16 MB for a twentieth of a second."""
+"""Passwords hashed concurrently; each uses a core and 16 MB for a twentieth of a second."""
 
 MOST_WAITING = 256
-"""Passwords that wait to be hashed, over all users and addresses."""
+"""Most passwords waiting to be hashed."""
 
 WAITING_SECONDS = 5.0
-"""When to come back after that."""
+"""Retry-After when too many are waiting."""
 
 COUNTED = "wrong_password"
 
 
 class SignIn:
-    """Used in the event loop's thread; the hashing happens in two threads of its own."""
+    """Only for use in the event loop's thread; passwords are hashed in a thread pool of their own."""
 
     def __init__(self, authority: Authority, limiter: RateLimiter) -> None:
         self._authority = authority
@@ -57,7 +57,7 @@ class SignIn:
         return await asyncio.shield(self._hashing[credential.fingerprint])
 
     def _start(self, credential: Credential, address: str) -> asyncio.Future[bool]:
-        """Count it as wrong, and take that back if it is right. The same password sent twice at once is hashed once."""
+        """Count the password as wrong, hash it, and undo the count if it is right."""
         counted_as = f"{credential.name if credential.is_known else ''} at {network_of(address)}"
         if wait := self._limiter.take(counted_as, COUNTED):
             raise ApiError("rate_limited", "too many wrong passwords", retry_after=wait)
@@ -78,7 +78,7 @@ class SignIn:
 
 
 def network_of(address: str) -> str:
-    """What one party can choose from: an IPv4 address, or the 64 bits of an IPv6 network."""
+    """The unit in which addresses are counted: an IPv4 address, or an IPv6 /64 network."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Bodies of requests: read within bounds, and JSON that is no deeper than anything a program would mean."""
+"""Request bodies: read within limits, and parsed as strict JSON of limited depth."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from occlusionformer.layout.text import parse_json, text_of
 from occlusionformer.layout.values import unfit_parts
 
 DROPPED_BYTES, DROPPED_SECONDS = 65_536, 0.2
-"""How much of a refused body is taken, and how long that may last."""
+"""How much of a refused body is still read, and for how long."""
 
 
 SMALL_BODY = 2**15
-"""Bytes up to which a body is parsed on the spot: others would wait for a larger one."""
+"""Bytes up to which a body is parsed in the event loop; larger ones are parsed in a thread."""
 
 
 class ClientLeftError(Exception):
-    """The client hung up before its body was there."""
+    """The client disconnected before its body was complete."""
 
 
 class JsonRequest(Request):
-    """A request whose body has been parsed."""
+    """A request whose body is already parsed."""
 
     def __init__(self, scope: Scope, receive: Receive, content: bytes, value: Any) -> None:
         super().__init__(scope, receive)
@@ -46,7 +46,7 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """FastAPI's route, whose bodies are JSON within the limits of the application's state."""
+    """FastAPI's route with strict JSON bodies, within the limits in the application's state."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
@@ -68,7 +68,7 @@ class JsonRoute(APIRoute):
 
 
 def check_content_type(headers: Headers) -> None:
-    """Raises ApiError for anything but JSON as it is; forms can be sent by pages of other sites without asking."""
+    """Raises ApiError unless the body is plain JSON. Other sites' pages can send forms without preflight."""
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError("content_type", "expected Content-Type: application/json")
     if headers.get("content-encoding", "identity") != "identity":
@@ -76,12 +76,12 @@ def check_content_type(headers: Headers) -> None:
 
 
 def has_body(headers: Headers) -> bool:
-    """Whether a request says that it has one."""
+    """Whether a request declares a body."""
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes:
-    """The whole body. One that is declared too large is refused unread, any other once it has grown too large."""
+    """The whole body. Raises ApiError if it is too large, as declared or as received, or too slow."""
     declared = headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit()):
         raise ApiError("malformed", f"Content-Length: expected a number, got {declared[:60]!r}")
@@ -110,7 +110,7 @@ async def _collect(receive: Receive, limits: Limits) -> bytes:
 
 
 async def drop_rest(receive: Receive) -> None:
-    """Take what is already on its way of a refused body, within bounds.
+    """Read the rest of a refused body, within limits.
 
     A connection that is closed over unread bytes is reset, and a client still sending may never see the answer.
     """
@@ -130,7 +130,7 @@ def _too_large(limits: Limits) -> ApiError:
 
 
 def parse_body(body: bytes, limits: Limits) -> Any:
-    """The value of a JSON body: no repeated fields, no NaN, no number too large, not too deep, not too many."""
+    """Parse a JSON body. Raises ApiError for duplicate names, NaN, too large numbers, too deep or too many values."""
     if sum(map(body.count, (b",", b"[", b"{"))) > limits.values:  # those in texts too: hardly any are there
         raise ApiError("too_large", f"expected at most {limits.values} values in a body")
     try:
@@ -146,7 +146,7 @@ def parse_body(body: bytes, limits: Limits) -> Any:
 
 
 def _levels(value: object, most: int) -> int:
-    """Levels of objects and lists, counted up to one more than `most`."""
+    """Nesting depth of a value, counted up to `most` + 1."""
     level: list[object] = [value]
     for depth in range(most + 1):
         level = (

@@ -1,4 +1,4 @@
-"""The file that says who may use the studio: read once, and only when nobody but its owner can read it."""
+"""The users file: names with hashed passwords and tokens. Only its owner may read it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from occlusionformer.apps.studio.passwords import Entry
 MOST_BYTES = 2**20
 
 DIGITS = {"scrypt": {"salt": 32, "hash": 128}, "sha256": {"hash": 64}}
-"""Hexadecimal digits of each part of a line behind the name and the method."""
+"""Number of hexadecimal digits of each part of a line, by method."""
 
 
 class AuthFileError(ValueError):
-    """A users file that cannot be used; `problems` holds one line for each thing wrong, and no secret."""
+    """A users file that cannot be used; `problems` has a line for each problem and contains no secrets."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -24,7 +24,7 @@ class AuthFileError(ValueError):
 
 
 def read_users_file(path: Path) -> list[Entry]:
-    """Raises AuthFileError with everything that is wrong with the file."""
+    """Entries of the file. Raises AuthFileError with all its problems."""
     lines = _text_of(path).splitlines()
     entries: list[Entry] = []
     problems: list[str] = []
@@ -61,9 +61,9 @@ def _text_of(path: Path) -> str:
 
 
 def _check_mode(path: Path, found: os.stat_result) -> None:
-    """The hashes let whoever reads them try passwords at leisure; whoever writes them comes in.
+    """Refuse a file that others may read or write: with the hashes, passwords can be guessed offline.
 
-    A file of root's, read by another user through its group, is how containers are given secrets.
+    A file of root that its reader's group may read is allowed: containers are given secrets this way.
     """
     mode = stat.S_IMODE(found.st_mode)
     is_given_by_root = os.name == "posix" and found.st_uid == 0 != os.geteuid()
@@ -75,7 +75,7 @@ def _check_mode(path: Path, found: os.stat_result) -> None:
 
 
 def _problems_of(line: str) -> list[str]:
-    """Says nothing of what stands in the place of a hash: it may be a password."""
+    """Problems of a line. They never quote what stands in place of a hash: it may be a password."""
     name, colon, rest = line.partition(":")
     method, *parts = rest.split(":")
     if not colon or method not in DIGITS:
