@@ -26,13 +26,13 @@ from occlusionformer.apps.cli.train import train
 __all__ = ["app", "main"]
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
-"""What is raised for a command line that does not fit: UsageError, which typer does not name itself."""
+"""The error for a wrong command line: click's UsageError, which typer does not export."""
 
 QUIET_LIBRARIES = {"DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
-"""Libraries tell what they lack for other uses, say again what we say, and draw a bar for every file."""
+"""Settings that silence the warnings and progress bars of libraries."""
 
 YIELDING_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that wait sleep. Where they spin, a second busy program makes drawing four to ten times slower."""
+"""Waiting threads sleep. If they spin, a second busy program makes drawing four to ten times slower."""
 
 app = typer.Typer(
     name="occlusionformer",

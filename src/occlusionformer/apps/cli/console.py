@@ -48,7 +48,7 @@ class RefusedError(ValueError):
 
 @dataclass(frozen=True)
 class CommandOutput:
-    """Where a command puts its result: for a person, or as one JSON value with nothing beside it."""
+    """The output of a command: lines for a person, or a single JSON value."""
 
     as_json: bool
 
@@ -57,7 +57,7 @@ class CommandOutput:
         typer.echo(json_text(value) if self.as_json else "\n".join(map(printable, lines)))
 
     def note(self, line: str) -> None:
-        """Something worth knowing that is no part of the result."""
+        """A note on stderr that is not part of the result."""
         typer.echo(printable(line), err=True)
 
     def problems(self, problems: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ class CommandOutput:
             typer.echo("\n".join(map(printable, problems)), err=True)
 
     def failure(self, text: str) -> None:
-        """Why it did not work although the input was right."""
+        """Report a failure that is not caused by the input."""
         if self.as_json:
             typer.echo(json_text({"error": text}, indent=None))
         else:

@@ -1,4 +1,4 @@
-"""What a drawing command is asked for: put together and checked before a model is loaded."""
+"""The request of a drawing command, built and checked before a model is loaded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEAREST = "nearest"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The numbers a user gave; None leaves each to the picture that is repeated, the layout or the model."""
+    """Numbers given on the command line; None takes that of the repeated picture, the layout or the model."""
 
     seed: int | None
     steps: int | None
@@ -55,7 +55,7 @@ class DrawRequest:
     request: GenerationRequest
     model: str
     record: Provenance | None
-    """Of the picture that is to be repeated, if it is one."""
+    """Provenance of the picture to repeat, if the source is a picture."""
 
 
 def draw_request_for(
@@ -103,7 +103,7 @@ def draw(requests: Sequence[GenerationRequest], model: str) -> list[GeneratedIma
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """For loading: it makes millions of objects that stay, and looking for garbage among them takes its time."""
+    """Pause garbage collection while loading, which creates millions of objects that all stay."""
     gc.disable()
     try:
         yield

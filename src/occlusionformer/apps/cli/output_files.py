@@ -1,4 +1,4 @@
-"""The files of a command: written all together, or none of them."""
+"""Output files of a command, written together or not at all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ LONGEST_NAME = 40
 
 
 def picture_problems(option: str, path: Path) -> list[str]:
-    """What keeps a PNG from being written there."""
+    """Problems with writing a PNG to this path."""
     if path.suffix.lower() != ".png":
         return [f"{option}: expected a name ending in .png, got {str(path)!r}"]
     return folder_problems(option, path)
 
 
 def folder_problems(option: str, path: Path) -> list[str]:
-    """What keeps any file from being written there."""
+    """Problems with writing a file to this path."""
     if path.is_dir():
         return [f"{option}: expected a file, got the folder {str(path)!r}"]
     if not path.absolute().parent.is_dir():

@@ -10,20 +10,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class DrawingProgress:
-    """A bar that first says that the model is being loaded, then counts steps."""
+    """A progress bar for loading the model and then for its steps."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("loading the model", total=None)
 
     def on_step(self, step: int, total: int) -> None:
-        """Fits the `on_step` of a generator; never stops it."""
+        """Callback for `on_step` of a generator."""
         self._progress.update(self._task, description="drawing", completed=step, total=total)
 
 
 @contextmanager
 def drawing_progress() -> Iterator[DrawingProgress]:
-    """Leaves nothing behind on the terminal."""
+    """Removed from the terminal afterwards."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
