@@ -1,6 +1,6 @@
 """Quantised backbones draw with a layout, within the rounding that quantising itself brings.
 
-What is not installed is skipped; the development tools bring torchao and gguf.
+What is not installed is skipped; the development tools bring gguf, and torchao is installed by hand.
 """
 
 from __future__ import annotations

@@ -58,32 +58,24 @@ def test_nothing_given_becomes_markup():
     assert "script" not in names_of(of(word, box))
 
 
-def test_a_click_enlarges_and_the_switch_shows_boxes(tmp_path):
+def test_a_click_enlarges_and_the_switch_shows_boxes(tmp_path, browser):
     """In the browser that the studio is tested with, where there is one."""
-    import shutil
-
-    sync_api = pytest.importorskip("playwright.sync_api")
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium on the PATH: apt-get install chromium")
     body = case("one", [view(encoded((640, 320)), (640, 320), "x", (BOX,))] * 2, [("a cup", 0)])
     (tmp_path / "page.html").write_text(page("t", [Section("s", body)]))
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab.goto((tmp_path / "page.html").as_uri())
-        sheet = tab.locator(".sheet").first
-        assert 300 <= sheet.bounding_box()["width"] <= 400
-        assert not tab.locator(".box").first.is_visible()
-        tab.locator("#boxes").check()
-        assert tab.locator(".box").first.is_visible()
-        sheet.click()
-        assert sheet.bounding_box()["width"] == pytest.approx(768, abs=2)
-        box, over = sheet.bounding_box(), tab.locator(".box").first.bounding_box()
-        assert over["x"] - box["x"] == pytest.approx(0.1 * box["width"], abs=2)
-        assert over["height"] == pytest.approx(0.7 * box["height"], abs=2)
-        tab.locator("#boxes").uncheck()
-        assert not tab.locator(".box").first.is_visible(), "the switch works over an enlarged picture"
-        sheet.click()
-        assert sheet.bounding_box()["width"] <= 400
-        browser.close()
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.goto((tmp_path / "page.html").as_uri())
+    sheet = tab.locator(".sheet").first
+    assert 300 <= sheet.bounding_box()["width"] <= 400
+    assert not tab.locator(".box").first.is_visible()
+    tab.locator("#boxes").check()
+    assert tab.locator(".box").first.is_visible()
+    sheet.click()
+    assert sheet.bounding_box()["width"] == pytest.approx(768, abs=2)
+    box, over = sheet.bounding_box(), tab.locator(".box").first.bounding_box()
+    assert over["x"] - box["x"] == pytest.approx(0.1 * box["width"], abs=2)
+    assert over["height"] == pytest.approx(0.7 * box["height"], abs=2)
+    tab.locator("#boxes").uncheck()
+    assert not tab.locator(".box").first.is_visible(), "the switch works over an enlarged picture"
+    sheet.click()
+    assert sheet.bounding_box()["width"] <= 400
+    tab.close()

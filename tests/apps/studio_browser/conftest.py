@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +16,6 @@ from tests.apps.studio_browser.editor import Editor  # noqa: E402
 from tests.apps.studio_browser.slow_painter import SlowPainter  # noqa: E402
 
 DESKTOP = {"width": 1440, "height": 900}
-LEAN = ["--no-sandbox", "--disable-gpu", "--in-process-gpu", "--disable-dev-shm-usage", "--renderer-process-limit=1"]
 OFTEN = Rate(10_000, 10_000.0)
 
 
@@ -27,17 +25,6 @@ class Running:
 
     address: str
     painter: SlowPainter
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[sync_api.Browser]:
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium on the PATH: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=LEAN)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

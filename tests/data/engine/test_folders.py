@@ -143,7 +143,10 @@ def _text(text: str) -> Callable[[Path], None]:
         ),
         (_text("[" * 100_000), "JsonFileError: a.json: "),
         (_text('{"annotations": [' + "1" * 5000 + "]}"), "JsonFileError: a.json: annotations[0]: expected numbers of"),
-        (_text('{"a": "' + "\\" * 13_000_000), "JsonFileError: a.json: expected a document of at most 12 MB, got 12"),
+        (
+            _text('{"a": "' + "\\" * 13_000_000),
+            "JsonFileError: a.json: expected a document of at most 12 MB, got a larger",
+        ),
         (_text('"text"'), "BadItemError: a.json: expected an object with a list of annotations"),
     ],
     ids=lambda value: "" if callable(value) else value[:60],
