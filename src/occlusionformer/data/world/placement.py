@@ -11,16 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from occlusionformer.data.placement import (
+    CROWDED,
+    FAR,
+    NEAR,
+    OPAQUE,
+    TRIES_PER_OBJECT,
+    TRIES_PER_SCENE,
+    Rectangle,
+)
 from occlusionformer.data.world.artwork import WorldObject
 
-OPAQUE = 128
-"""Alpha out of 255 from which a pixel counts as covered: the least above one half."""
-CROWDED = 0.5
-"""Share of overlapping scenes in which every object is put near another; in the rest, every second one is."""
-NEAR, FAR = 0.2, 0.9
-"""Distance between the centres of neighbours, in half the sum of their sides: 0 is concentric, 1 is touching."""
-TRIES_PER_OBJECT = 12
-TRIES_PER_SCENE = 200
 SHADOW_HEIGHT = 0.09
 """Half the height of a contact shadow, as a share of the object's width."""
 SHADOW_DARKNESS = 0.42
@@ -48,16 +49,6 @@ class Rules:
     keep_apart: bool
     ground: float
     """Row (share of the height) from which on objects stand on something and cast a shadow; 1: none do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rectangle:
-    """Pixels from (left, top) inclusive."""
-
-    left: int
-    top: int
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
