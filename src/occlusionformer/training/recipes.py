@@ -109,10 +109,14 @@ def embedded_finetune() -> RunConfig:
 def overfit() -> RunConfig:
     """Eight scenes learned by heart: the paper's recipe (frozen backbone, LoRA and branch) on a tiny FLUX-shaped model.
 
-    Hardware: one CPU core. Seconds: 30. Expected, with one time and noise fixed for every scene: the loss (flow and
-    half the mask loss) falls from 1.89 to 0.11, the mean IoU of the objects' predicted masks rises from 0 to 0.97.
+    Hardware: one CPU core. Seconds: 30 to 60. Expected, with one time and noise fixed for every scene: the loss (flow
+    and half the mask loss) falls from 1.90 to 0.11, the mean IoU of the objects' predicted masks rises from 0 to 0.97.
     The backbone's weights are random and stay so: what it adds is noise, and the branch has to carry the picture. So
     the background is declared too, as an instance behind all others, and the rate is far above the paper's.
+
+    Other methods (`model.method`) learn with the same settings: from 1.56 instanceassemble comes to 0.09, eligen to
+    0.003, creatilayout and gligen, which have more parameters, below 0.001. larender has nothing to learn and is
+    refused.
     """
     return RunConfig(
         recipe="overfit",
