@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from occlusionformer.apps.studio.application import paths_of
+from occlusionformer.apps.studio.application import EDITOR, paths_of
 from occlusionformer.layout import FORMATS, Layout, read_layout, write_layout
 from tests.apps.studio.fake import fruit
 
@@ -147,3 +147,25 @@ def test_the_description_names_every_path_of_ours(plain):
     found = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
     ours = {each for each in paths_of(plain.studio.application) if each[1].startswith("/api/")}
     assert found == ours
+
+
+def test_files_of_the_editor(client):
+    """Revalidated by their tags; of the right type; with no folder and no other method."""
+    for name, kind in (("js/main.js", "text/javascript"), ("css/base.css", "text/css"), ("icon.svg", "image/svg+xml")):
+        answer = client.get(f"/static/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(kind)
+        assert answer.headers["cache-control"] == "no-cache"
+        assert answer.content == (EDITOR / name).read_bytes()
+        again = client.get(f"/static/{name}", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert client.head(f"/static/{name}").content == b""
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert client.get("/", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+    for path in ("/static", "/static/", "/static/js", "/static/js/", "/static/none.js", f"/static/{'a' * 5000}"):
+        assert client.get(path).json()["code"] == "not_found", path
+    posted = client.post("/static/js/main.js")
+    assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
+    many = ",".join(f"{n}-{n}" for n in range(5000))
+    assert client.get("/static/js/main.js", headers={"Range": f"bytes={many}"}).status_code == 200

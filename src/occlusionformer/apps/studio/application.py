@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from occlusionformer import __version__
 from occlusionformer.apps.studio.access import Access
@@ -29,18 +31,28 @@ from occlusionformer.apps.studio.strict_json import JsonRoute
 EDITOR = Path(__file__).with_name("static")
 
 
-REFUSED = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
-
-
 class EditorFiles(StaticFiles):
-    """Static files, each read in one go: FileResponse uses a thread several times, slowly while a model loads."""
+    """Starlette's static files without its threads: the files are small, and threads are slow while a model loads."""
 
-    def file_response(self, *args: Any, **named: Any) -> Response:
-        response = super().file_response(*args, **named)
-        if not isinstance(response, FileResponse):  # not modified
+    config_checked = True
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise StarletteHTTPException(405, headers={"Allow": "GET, HEAD"})
+        try:
+            full_path, found = self.lookup_path(path)
+        except (OSError, ValueError):  # a name too long for the file system, or with a null byte
+            full_path, found = "", None
+        if found is None or not stat.S_ISREG(found.st_mode):
+            raise StarletteHTTPException(404)
+        response = self.file_response(full_path, found, scope)
+        if response.status_code != 200:  # not modified
             return response
         headers = {name: response.headers[name] for name in ("content-type", "etag", "last-modified")}
-        return Response(Path(response.path).read_bytes(), response.status_code, headers)
+        return Response(Path(full_path).read_bytes(), headers=headers)
+
+
+REFUSED = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
 
 
 class StudioApi(FastAPI):

@@ -123,11 +123,15 @@ def build_studio(config: StudioConfig, *, load: Callable[[str], Generator] = loa
 
 
 class _Server(uvicorn.Server):
-    """Cancels all jobs before shutting down, so that their event streams end."""
+    """Starts the job queue with the server, and cancels all jobs before shutting down, so that event streams end."""
 
     def __init__(self, config: uvicorn.Config, queue: JobQueue) -> None:
         super().__init__(config)
         self._queue = queue
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._queue.start()  # loading a model slows down everything else
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._queue.close(0)
@@ -146,7 +150,6 @@ class StudioServer:
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM; then cancel all jobs and wait for the current step."""
         self._server = _Server(_server_config(self._studio), self._studio.queue)
-        self._studio.queue.start()
         try:
             self._server.run(sockets=[self._socket])
         finally:
