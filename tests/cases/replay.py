@@ -76,7 +76,9 @@ def replay(
     timeout: float = 120,
     address_space: int = ADDRESS_SPACE,
 ) -> Reply:
-    """Run `occlusionformer ARGUMENTS` in a folder; a command still running after `timeout` seconds fails the test.
+    """Run `occlusionformer ARGUMENTS`, or a script when the first is its path, in a folder.
+
+    A command still running after `timeout` seconds fails the test.
 
     `harmless` are arguments of a run of the same command that does nothing of note, in an empty folder, measured once
     a session; without them the command's `--help`, which is the start-up of commands that refuse their input early.
@@ -139,7 +141,8 @@ def _run(words: Sequence[str], folder: Path, timeout: float, address_space: int)
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     with tempfile.NamedTemporaryFile("r") as report:
-        command = [sys.executable, "-m", "occlusionformer.apps.cli", *words]
+        program = words if words[0].endswith(".py") else ("-m", "occlusionformer.apps.cli", *words)
+        command = [sys.executable, *program]
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", LAUNCHER, str(address_space), report.name, *command],
             cwd=folder,

@@ -86,9 +86,11 @@ def check_model_folder(folder: Path) -> None:
     """Raise CheckpointError for a folder that names or holds code or is damaged; import our own classes it names."""
     index = read_json(folder / INDEX)
     reasons = [*_index_reasons(index), *_code_files(folder)]
-    for name, value in index.items():
-        if isinstance(value, list) and not reasons and (folder / name).is_dir() and value[0] is not None:
-            reasons += _component_reasons(folder / name)
+    if not reasons:
+        named = (name for name, value in index.items() if isinstance(value, list) and value[0] is not None)
+        reasons += [
+            reason for name in named if (folder / name).is_dir() for reason in _component_reasons(folder / name)
+        ]
     if reasons:
         raise CheckpointError(folder, reasons)
     for module in {value[0] for value in index.values() if isinstance(value, list)} & own_classes().keys():
@@ -226,7 +228,9 @@ def _component_reasons(folder: Path) -> Iterator[str]:
     for path in weights:
         try:
             read_header(path)
-        except (CheckpointError, SafetensorError) as error:
+        except CheckpointError as error:
+            yield from (f"{folder.name}/{path.name}: {reason}" for reason in error.reasons)
+        except SafetensorError as error:
             yield f"{folder.name}/{path.name}: {first_line(error)}"
 
 
