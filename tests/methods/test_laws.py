@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
+from occlusionformer.model import Method
 from occlusionformer.model.method import InstanceTexts
 from tests.methods.zoo import METHODS, arguments, method, prepared, run, texts, transformer
 from tests.model.test_no_sync import WAITING, Recorder
@@ -21,10 +22,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 SCENE = Picture(boxes=BOXES, occluders=CHAIN)
 PAIR = Picture(boxes=BOXES[1:], occluders=((), (0,)), opacities=(0.7, 1.0))
-
-
-UNREAD: dict[str, set[str]] = {}
-"""Parameters that nothing reads: what the last block leaves for layout tokens that no block comes after."""
 
 
 @by_method
@@ -100,10 +97,12 @@ def test_gradients_reach_every_parameter(name):
     model, built = transformer(), method(name)
     if not list(built.parameters()):
         pytest.skip("nothing to train")
-    run(model, prepared(built, [SCENE, None, PAIR], words=texts(5)), arguments(3)).square().mean().backward()
+    layout = prepared(built, [SCENE, None, PAIR], words=texts(5), want_masks=built.predicts_masks)
+    loss = run(model, layout, arguments(3)).square().mean()
+    sum([logits.square().mean() for logits in layout.report.mask_logits], loss).backward()
     silent = {key for key, p in built.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     null = {key for key, _ in built.named_parameters() if "null_" in key and "published" not in name}
-    assert silent == null | UNREAD.get(name.split(",")[0], set())
+    assert silent == null
 
 
 @by_method
@@ -129,13 +128,20 @@ def test_saved_is_loaded(name, tmp_path):
     built.save_pretrained(tmp_path)
     again = type(built).from_pretrained(tmp_path)
     own = set(inspect.signature(type(built).__init__).parameters) - {"self"}
-    assert all(json.dumps(again.config[key]) == json.dumps(built.config[key]) for key in own)
+    assert all(stored(again, key) == stored(built, key) for key in own)
+    for parameter in again.parameters():  # out of the mapped file, where matrix products of odd addresses round anew
+        parameter.data = parameter.data.clone()
     model, given = transformer(torch.float32), arguments(1, torch.float32)
     words = texts(3, torch.float32)
     first, second = (
         run(model, prepared(of, [SCENE], words=words, dtype=torch.float32), given) for of in (built, again)
     )
     assert torch.equal(first, second)
+
+
+def stored(built: Method, key: str) -> str:
+    """A setting as it is written down."""
+    return json.dumps(built.config[key], sort_keys=True)
 
 
 @by_method

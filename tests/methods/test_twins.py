@@ -1,4 +1,4 @@
-"""Every rival method agrees with a loop written from its equations, in float64."""
+"""Every rival method agrees with a loop written from its equations, in float64; tests/model does so for the branch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_twin_of_the_backbone_is_the_backbone():
     torch.testing.assert_close(forward(backbone, inputs(), Pieces(backbone.linear)), expected, rtol=0, atol=FP32_TURNS)
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("name", [name for name in METHODS if name.split(",")[0] in TWINS])
 @torch.no_grad()
 def test_a_method_is_its_equations(name):
     model, built, words = transformer(), method(name), texts(3)

@@ -11,32 +11,46 @@ from torch import Tensor
 from occlusionformer.methods.creatilayout import CreatiLayout
 from occlusionformer.methods.eligen import Eligen
 from occlusionformer.methods.gligen import Gligen
+from occlusionformer.methods.instanceassemble import InstanceAssemble
 from occlusionformer.methods.larender import LaRender
+from occlusionformer.methods.occlusionformer import OcclusionFormer
+from occlusionformer.model import BackboneShape, instance_assemble, paper, published
 from occlusionformer.model.backbones.flux_transformer import LayoutFluxTransformer2DModel
 from occlusionformer.model.method import InstanceTexts, Method, PreparedLayouts
 from occlusionformer.tensors.grid import TokenGrid
 from tests.model.tiny import BACKBONE, GRID, TEXT_TOKENS, Picture, random_inputs, randomise
 
-HEADS = {"num_heads": BACKBONE["num_attention_heads"], "head_dim": BACKBONE["attention_head_dim"]}
-BLOCKS = {"dual_blocks": (0, 1), "single_blocks": (0, 1)}
 POOLED, TEXT_WIDTH = BACKBONE["pooled_projection_dim"], BACKBONE["joint_attention_dim"]
+SHAPE = BackboneShape(
+    num_dual=BACKBONE["num_layers"], num_single=BACKBONE["num_single_layers"], pooled_dim=POOLED,
+    num_heads=BACKBONE["num_attention_heads"], head_dim=BACKBONE["attention_head_dim"],
+)  # fmt: skip
 
-METHODS: dict[str, Callable[[], Method]] = {
-    "creatilayout": lambda: CreatiLayout(**HEADS, **BLOCKS, instance_tokens=2),
-    "creatilayout, published": lambda: CreatiLayout(
-        **HEADS, **BLOCKS, instance_tokens=2, null_slots=4, fixed_ids=False
-    ),
-    "gligen": lambda: Gligen(**HEADS, **BLOCKS, pooled_dim=POOLED, token_width=12),
-    "gligen, published": lambda: Gligen(
-        **HEADS, **BLOCKS, pooled_dim=POOLED, token_width=12, null_slots=4, rotary=False
-    ),
-    "eligen": lambda: Eligen(**HEADS, num_dual=2, num_single=2, rank=3),
-    "eligen, published": lambda: Eligen(
-        **HEADS, num_dual=2, num_single=2, rank=3, rasteriser="published", delta_without_layout=True
-    ),
-    "larender": lambda: LaRender(steps=4),
-    "larender, opaque": lambda: LaRender(steps=4, schedule="opaque", map_minimum=0.2),
-}
+
+def builders(shape: BackboneShape) -> dict[str, Callable[[], Method]]:
+    """Every method over a backbone of this shape, acting on all its blocks."""
+    heads = {"num_heads": shape.num_heads, "head_dim": shape.head_dim}
+    blocks = {"dual_blocks": tuple(range(shape.num_dual)), "single_blocks": tuple(range(shape.num_single))}
+    lora = {"num_dual": shape.num_dual, "num_single": shape.num_single, "rank": 3}
+    ground = {"pooled_dim": shape.pooled_dim, "token_width": 12}
+    return {
+        "occlusionformer": lambda: OcclusionFormer.build(paper(shape)),
+        "occlusionformer, published": lambda: OcclusionFormer.build(published(shape)),
+        "instanceassemble": lambda: InstanceAssemble.build(instance_assemble(shape)),
+        "creatilayout": lambda: CreatiLayout(**heads, **blocks, instance_tokens=2),
+        "creatilayout, published": lambda: CreatiLayout(
+            **heads, **blocks, instance_tokens=2, null_slots=4, fixed_ids=False
+        ),
+        "gligen": lambda: Gligen(**heads, **blocks, **ground),
+        "gligen, published": lambda: Gligen(**heads, **blocks, **ground, null_slots=4, rotary=False),
+        "eligen": lambda: Eligen(**heads, **lora),
+        "eligen, published": lambda: Eligen(**heads, **lora, rasteriser="published", delta_without_layout=True),
+        "larender": lambda: LaRender(steps=4),
+        "larender, opaque": lambda: LaRender(steps=4, schedule="opaque", map_minimum=0.2),
+    }
+
+
+METHODS = builders(SHAPE)
 
 
 def method(name: str, dtype: torch.dtype = torch.float64) -> Method:
