@@ -11,6 +11,7 @@ import pytest
 from occlusionformer.apps.cli import main
 from occlusionformer.data.records import RecordFolder
 from tests.data.converters.examples import sa_z, written
+from tests.tables import for_each
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -141,7 +142,7 @@ def test_captions_are_shown_as_text(tmp_path: Path, capsys):
     assert "<b>" not in text
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("arguments", "problems"),
     [
         (["nothing.json", "OUT"], ["--from: expected one of records, scenes, sa-z"]),

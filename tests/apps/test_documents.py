@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from occlusionformer.layout import FORMATS, Layout, read_layout
 from tests.apps.conftest import Command
 from tests.apps.examples import DRAWABLE, EXAMPLES, GARDEN, RING, TWO_FRUITS, format_of
 from tests.apps.painter import Painter
+from tests.tables import for_each
 
 
 def test_validate_says_what_is_in_the_files(run: Command):
@@ -55,8 +54,8 @@ def test_validate_lists_the_problems_of_all_files(run: Command, folder: Path):
     }
 
 
-@pytest.mark.parametrize("path", DRAWABLE, ids=lambda path: path.stem)
-@pytest.mark.parametrize("target", FORMATS)
+@for_each("path", DRAWABLE, ids=lambda path: path.stem)
+@for_each("target", FORMATS)
 def test_convert_there_and_back(path: Path, target: str, run: Command, folder: Path):
     """What a format can hold comes back; what it cannot is refused with a line for each."""
     there = run("convert", path, "there.txt", "--from", format_of(path), "--to", target)
@@ -65,10 +64,12 @@ def test_convert_there_and_back(path: Path, target: str, run: Command, folder: P
         before, after = read_layout(path, format_of(path)), read_layout(Path("back.txt"), format_of(path))
         assert [i.caption for i in after.instances] == [i.caption for i in before.instances]
         assert after.zorder == before.zorder
+        for name in ("there.txt", "back.txt"):
+            (folder / name).unlink()
     else:
         assert (there.code, there.out) == (2, "")
         assert all(f"the {target} format cannot hold" in line for line in there.err.splitlines())
-        assert list(folder.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_some_conversions_lose_nothing(run: Command, folder: Path):

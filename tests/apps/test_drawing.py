@@ -7,6 +7,7 @@ from PIL import Image, ImageChops
 
 from occlusionformer.apps.drawing import SHEET_COLUMNS, Labelled, contact_sheet, draw_overlay, enlarged
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout, Pair, Pairs
+from tests.tables import for_each
 
 GREY = (128, 128, 128)
 
@@ -69,7 +70,7 @@ def test_boxes_of_a_pixel_and_many_instances():
     assert overlay.width == 768
 
 
-@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (3, 2), (6, 3), (7, 3), (40, SHEET_COLUMNS)])
+@for_each(("count", "columns"), [(1, 1), (2, 2), (3, 2), (6, 3), (7, 3), (40, SHEET_COLUMNS)])
 def test_a_sheet_has_a_cell_for_every_picture(count: int, columns: int):
     pictures = [Labelled(image=picture(), title="title", detail="detail") for _ in range(count)]
     sheet = contact_sheet(pictures)

@@ -13,6 +13,7 @@ from occlusionformer.evaluation.running import drawing, judge_specs
 from tests.apps.conftest import Command
 from tests.apps.painter import Painter
 from tests.evaluation.running.standins import Looker, toy_benchmark
+from tests.tables import for_each
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_shards_add_up(run: Command, toy: Path):
     assert last.json["scores"] == whole
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("arguments", "problem"),
     [
         (("eval", "nothing"), "benchmark: expected "),

@@ -7,10 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.apps.conftest import Command
 from tests.apps.examples import MALFORMED
+from tests.tables import for_each
 
 MESSAGES = {
     "nan-box": "instances[0].box: expected y1 to be a finite number, got nan",
@@ -23,7 +22,7 @@ MESSAGES = {
     "ten-thousand-instances": "instances: expected at most 1000 (--max-instances), got 10000",
 }
 
-CASES = pytest.mark.parametrize("name", MESSAGES)
+CASES = for_each("name", MESSAGES)
 
 
 def test_every_malformed_example_is_here():
@@ -31,7 +30,7 @@ def test_every_malformed_example_is_here():
 
 
 @CASES
-@pytest.mark.parametrize("command", ["generate", "orders"])
+@for_each("command", ["generate", "orders"])
 def test_drawing_refuses_it(command: str, name: str, run: Command, folder: Path):
     result = run(command, MALFORMED / f"{name}.json", "--output", "picture.png")
     assert (result.code, result.out, result.err) == (2, "", MESSAGES[name] + "\n")
@@ -52,7 +51,7 @@ def test_validation_names_the_file(name: str, run: Command):
     assert (result.code, result.out, result.err) == (2, "", f"{path}: {MESSAGES[name]}\n")
 
 
-@pytest.mark.parametrize("name", sorted(set(MESSAGES) - {"ten-thousand-instances"}))
+@for_each("name", sorted(set(MESSAGES) - {"ten-thousand-instances"}))
 def test_conversion_refuses_it(name: str, run: Command, folder: Path):
     result = run("convert", MALFORMED / f"{name}.json", "out.json", "--to", "gligen")
     assert (result.code, result.err) == (2, MESSAGES[name] + "\n")

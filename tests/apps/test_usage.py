@@ -11,6 +11,7 @@ import pytest
 from occlusionformer.apps.cli import app
 from tests.apps.conftest import Command
 from tests.apps.examples import TWO_FRUITS
+from tests.tables import for_each
 
 COMMANDS = ["generate", "orders", "validate", "convert", "inspect", "schema", "train"]
 WITHOUT_RESULT = ["studio"]
@@ -23,7 +24,7 @@ def test_help_lists_the_commands(run: Command):
     assert [name for name in COMMANDS if name in result.out] == COMMANDS
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@for_each("command", COMMANDS)
 def test_every_command_has_help_and_speaks_json(command: str, run: Command):
     result = run(command, "--help")
     assert (result.code, "--json" in result.out) == (0, True)

@@ -10,6 +10,7 @@ import pytest
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.placement import Arrangement, arrange, visible_masks
 from occlusionformer.data.scenes import composite
+from tests.tables import for_each
 
 RULES = Arrangement(size=96, shortest=24, longest=62, stretch=1.2, min_visible=0.25, keep_apart=False)
 
@@ -20,7 +21,7 @@ def placed_objects(seed: int, count: int = 4, rules: Arrangement = RULES):
     return arrange([packaged_art().objects[index] for index in chosen], rules, rng)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@for_each("seed", range(6))
 def test_sizes_stretch_and_place_stay_within_the_rules(seed):
     for item in placed_objects(seed):
         spot = item.rectangle
@@ -49,7 +50,7 @@ def test_composite_is_the_over_operator(seed):
     assert np.abs(actual - expected).max() <= 0.501
 
 
-@pytest.mark.parametrize("seed", range(20))
+@for_each("seed", range(20))
 def test_pixels_stay_premultiplied_so_that_nothing_is_brighter_than_white(seed):
     for item in placed_objects(seed):
         assert (item.pixels[..., :3] <= item.pixels[..., 3:]).all()

@@ -14,6 +14,7 @@ import pytest
 
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.scenes import Scene, SceneDataset, SceneSpec, make_scene, scene_layout
+from tests.clock import machine_slowness
 
 SCENES = 60
 
@@ -197,4 +198,4 @@ def test_scenes_are_drawn_fast_enough_to_feed_training():
             dataset[index]
         best = max(best, 60 / (time.process_time() - begin))
     # About 210 a second of one core's time; the floor allows for a busy machine.
-    assert best > 60
+    assert best * machine_slowness() > 60

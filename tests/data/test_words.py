@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.backgrounds import COLOURS, make_background
 from occlusionformer.data.words import caption, with_article
+from tests.tables import for_each
 
 
-@pytest.mark.parametrize("item", packaged_art().objects, ids=lambda item: item.name)
+@for_each("item", packaged_art().objects, ids=lambda item: item.name)
 def test_a_caption_names_its_object(item):
     rng = np.random.default_rng(0)
     names = (item.name, *item.synonyms)
@@ -27,7 +27,7 @@ def test_captions_of_an_object_vary():
     assert {"dog", "a dog", "a puppy", "a brown dog"} <= texts
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("noun", "expected"),
     [
         ("dog", "a dog"),

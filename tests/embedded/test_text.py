@@ -18,6 +18,7 @@ from occlusionformer.embedded.text import (
     packaged_text_model,
     packaged_tokenizer,
 )
+from tests.tables import for_each
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +195,7 @@ def test_words_of_packaged_objects_are_known_whole(tokenizer):
             assert not long_pieces, phrase
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "expected"),
     [
         ("puppy", "dog"),

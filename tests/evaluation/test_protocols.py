@@ -20,6 +20,7 @@ from occlusionformer.evaluation.masks import encode_mask
 from occlusionformer.evaluation.specs import METRICS
 from occlusionformer.layout import Box, Instance, Layout
 from tests.reference import protocols
+from tests.tables import for_each
 
 WIDTH, HEIGHT = 200, 136
 DRAWN = (208, 144)
@@ -116,8 +117,8 @@ def test_layoutsam_is_scored_as_published(seed: int, tmp_path: Path):
     assert {score.num_failed for score in result.scores} == {0}
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("size", [DRAWN, (WIDTH, HEIGHT), (192, 128)])
+@for_each("seed", range(3))
+@for_each("size", [DRAWN, (WIDTH, HEIGHT), (192, 128)])
 def test_layout_grounding_is_scored_as_published(seed: int, size: tuple[int, int], tmp_path: Path):
     generator = random.Random(seed)
     items, replies, found, pictures, crops = [], {}, {}, [], {}

@@ -13,6 +13,7 @@ from occlusionformer.evaluation.benchmark import Contribution, Question
 from occlusionformer.evaluation.scores import compare, score
 from occlusionformer.evaluation.specs import METRICS
 from tests.evaluation.things import BOXES, DEPTH, MASK, NAMES, PERFECT, SIDE, item
+from tests.tables import for_each
 
 PER_IMAGE = [metric for metric in METRICS.values() if metric.of_image]
 
@@ -25,7 +26,7 @@ def value(answers, *metrics, column):
     return scores_of([("a", item(), answers)], *metrics)[column].value
 
 
-@pytest.mark.parametrize("metric", PER_IMAGE, ids=lambda metric: metric.name)
+@for_each("metric", PER_IMAGE, ids=lambda metric: metric.name)
 def test_perfect_answers_score_one(metric):
     found = score([metric], [("a", item("a"), PERFECT), ("b", item("b"), PERFECT)])
     assert len(found) == len(metric.columns)
@@ -38,8 +39,8 @@ def test_perfect_answers_score_one(metric):
     assert any(column.value is not None for column in found)
 
 
-@pytest.mark.parametrize("metric", PER_IMAGE, ids=lambda metric: metric.name)
-@pytest.mark.parametrize("garbage", [None, 7, "yes", [], [[]], {"cat": 3}, [[0, 5], [1]], [None] * 4, True])
+@for_each("metric", PER_IMAGE, ids=lambda metric: metric.name)
+@for_each("garbage", [None, 7, "yes", [], [[]], {"cat": 3}, [[0, 5], [1]], [None] * 4, True])
 def test_garbage_costs_one_picture_and_is_counted(metric, garbage):
     bad = {question: garbage if question.subject == "generated" else PERFECT[question] for question in metric.needs}
     found = score([metric], [("a", item("a"), PERFECT), ("b", item("b"), bad)])
@@ -53,7 +54,7 @@ def test_garbage_costs_one_picture_and_is_counted(metric, garbage):
         assert {column.num_failed for column in found} == {1}
 
 
-@pytest.mark.parametrize("metric", PER_IMAGE, ids=lambda metric: metric.name)
+@for_each("metric", PER_IMAGE, ids=lambda metric: metric.name)
 def test_what_was_not_asked_is_not_run(metric):
     found = score([metric], [("a", item("a"), {})])
     assert {(column.status, column.value, column.num_missing) for column in found} == {("not run", None, 1)}
@@ -108,7 +109,7 @@ def test_whole_pixels_are_cut_off_not_rounded():
     assert value(answers, "overlap", column="miou") < 1
 
 
-@pytest.mark.parametrize("box", [[0, 0, 40], "0 0 40 40", [0, 0, "x", 40], [0, None, 40, 40], [0, 0, 40, "1e999"], 3])
+@for_each("box", [[0, 0, 40], "0 0 40 40", [0, 0, "x", 40], [0, None, 40, 40], [0, 0, 40, "1e999"], 3])
 def test_a_box_that_is_none_is_dropped_alone(box):
     answers = {Question("detect"): {"cat": [box, [80, 80, 100, 100]], "dog": [list(BOXES[1])]}}
     found = scores_of([("a", item(), answers)], "overlap")["miou"]
@@ -219,7 +220,7 @@ def test_an_item_conditioned_on_an_order():
     assert (ordered.key, ordered.layout.instances) == ("one", item().layout.instances)
 
 
-@pytest.mark.parametrize("answer", [None, {}, "no", [[0, 1], [0, 0]], [[1, 0, 0], [0, 0, 0], [0, 0, 0]], [[0, 1], [0]]])
+@for_each("answer", [None, {}, "no", [[0, 1], [0, 0]], [[1, 0, 0], [0, 0, 0], [0, 0, 0]], [[0, 1], [0]]])
 def test_an_order_that_is_none_conditions_nothing(answer):
     assert item().ordered(answer) == item()
 

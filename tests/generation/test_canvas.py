@@ -6,13 +6,14 @@ import pytest
 
 from occlusionformer.generation import CanvasError, GenerationRequest, drawn_size, nearest_size
 from occlusionformer.layout import Layout
+from tests.tables import for_each
 
 
 def request(side: int, other: int, **fields: object) -> GenerationRequest:
     return GenerationRequest(layout=Layout(prompt="a", width=side, height=other), **fields)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("canvas", "nearest"),
     [
         ((1024, 682), (1024, 688)),

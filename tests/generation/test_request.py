@@ -9,6 +9,7 @@ import pytest
 
 from occlusionformer.generation import GenerationRequest, RequestError, choose_seed
 from tests.generation.layouts import cat_and_vase
+from tests.tables import for_each
 
 
 def test_size_is_the_layouts_unless_given():
@@ -57,7 +58,7 @@ def test_wrong_types_are_refused(field, value):
 LIMITS = {"seed": (0, 2**63 - 1), "steps": (1, 1000), "guidance": (0,), "grounding_ratio": (0, 1.0), "strength": (0,)}
 
 
-@pytest.mark.parametrize(("field", "value"), [(field, value) for field in LIMITS for value in LIMITS[field]])
+@for_each(("field", "value"), [(field, value) for field in LIMITS for value in LIMITS[field]])
 def test_limits_themselves_are_allowed(field, value):
     assert getattr(GenerationRequest(layout=cat_and_vase(), **{field: value}), field) == value
 

@@ -14,9 +14,10 @@ from occlusionformer.layout import Box, LayoutError
 from occlusionformer.layout.box import overlap_bits, overlapping_pairs
 from occlusionformer.layout.graph import bits_of
 from tests.layout.drawn import boxes
+from tests.tables import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("edges", "problems"),
     [
         ((0.7, 0, 0.4, 1), ["box: expected x1 < x2, got 0.7 and 0.4"]),

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from occlusionformer.layout import FORMATS, Layout, LayoutError, ZOrder, read_layouts
@@ -14,6 +9,8 @@ from occlusionformer.layout.limits import DocumentLimits
 from occlusionformer.layout.problems import MORE, MOST_PROBLEMS, Findings, Problem
 from occlusionformer.layout.text import check_text, parse_json
 from occlusionformer.layout.values import unfit_parts
+from tests.clock import bounded
+from tests.tables import for_each
 
 SIZE = 2**17
 """Characters of documents that cost: what grows with the square of them takes minutes already."""
@@ -25,22 +22,6 @@ def problems(source: object, form: str = "native") -> list[str]:
     with pytest.raises(LayoutError) as caught:
         read_layouts(source, form)
     return caught.value.problems
-
-
-@contextmanager
-def bounded(*, seconds: float = 1) -> Iterator[None]:
-    """Of processor time, without looking through what earlier tests left (minutes of objects in a long process).
-
-    Memory is measured by the script that goes through a full megabyte of each.
-    """
-    gc.freeze()
-    started = time.process_time()
-    try:
-        yield
-    finally:
-        took = time.process_time() - started
-        gc.unfreeze()
-    assert took < seconds, f"{took:.1f} s"
 
 
 def filled(item: str, head: str = "[", tail: str = "]") -> str:
@@ -68,16 +49,16 @@ COSTLY = {
 }
 
 
-@pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("name", COSTLY)
+@for_each("form", FORMATS)
+@for_each("name", COSTLY)
 def test_a_lot_of_anything_is_refused_in_time(name: str, form: str):
-    with bounded():
+    with bounded(1):
         found = problems(COSTLY[name], form)
     assert len(found) <= MOST_PROBLEMS + 1
     assert all(len(problem) < 500 for problem in found)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "fields",
     [
         {"instances": [{}] * 50_000},
@@ -94,7 +75,7 @@ def test_a_lot_of_anything_is_refused_in_time(name: str, form: str):
     ],
 )
 def test_looking_for_problems_stops_at_a_hundred(fields):
-    with bounded(seconds=2):
+    with bounded(2):
         found = problems({**LAYOUT, **fields})
     assert len(found) == 101
     assert found[-1] == "and more: only the first 100 problems are listed"
@@ -116,7 +97,7 @@ def test_problems_of_later_items_are_told_with_their_places():
 LIMITS = DocumentLimits(bytes=100, values=10, levels=3, characters=8, digits=4)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "problem"),
     [
         ("[" + " " * 100 + "]", "expected a document of at most 9.54e-05 MB, got a larger one"),
@@ -163,7 +144,7 @@ def test_the_same_list_inside_itself_many_times_is_counted_each_time():
     value: list[object] = [0]
     for _ in range(40):
         value = [value, value]
-    with bounded(), pytest.raises(LayoutError, match="expected a document of at most 10000 values, got more"):
+    with bounded(1), pytest.raises(LayoutError, match="expected a document of at most 10000 values, got more"):
         unfit_parts(value, DocumentLimits(values=10_000))
 
 
@@ -186,7 +167,7 @@ def ring(count: int, box: object) -> dict[str, object]:
 
 def test_the_closure_of_a_ring_of_five_thousand_takes_seconds():
     layout = ring(5000, lambda k: [k % 100 / 102, k // 100 / 52, k % 100 / 102 + 0.015, k // 100 / 52 + 0.03])
-    with bounded(seconds=3):
+    with bounded(3):
         order = read_layouts(layout)[0].zorder
     assert order is not None
     assert len(order.edges) > 30_000
@@ -201,7 +182,7 @@ def test_more_relations_than_an_order_may_have_are_refused(order):
     if order != "pairs":
         layout["order"] = {order: names if order == "front_to_back" else {name: int(name) for name in names}}
     expected = 3000 * 2999 // (1 if order == "pairs" else 2)
-    with bounded(seconds=2):
+    with bounded(2):
         assert problems(layout) == [f"order: expected at most 1048576 relations, got {expected}"]
     with pytest.raises(LayoutError, match="order: expected at most 1048576 relations, got 1124250"):
         ZOrder.from_total(range(1500))

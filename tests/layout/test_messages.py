@@ -9,6 +9,7 @@ import pytest
 
 from occlusionformer.layout import Instance, Layout, LayoutError, Pair
 from occlusionformer.layout.problems import Problem, path_text, shown
+from tests.tables import for_each
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def with_instance(**changes: Any) -> dict[str, Any]:
     return fields
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "problem"),
     [
         ({"box": [0.7, 0, 0.4, 1]}, "instances[2].box: expected x1 < x2, got 0.7 and 0.4"),
@@ -78,7 +79,7 @@ def test_one_wrong_field_of_an_instance(changes, problem):
     assert problems(with_instance(**changes)) == [problem]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "problem"),
     [
         ({"prompt": ""}, "prompt: expected some text, got ''"),
@@ -221,7 +222,7 @@ def test_a_problem_without_a_path_is_its_text():
     assert str(Problem((), "not JSON")) == "not JSON"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "text"),
     [
         ("x" * 100, f"'{'x' * 60}'..."),

@@ -8,6 +8,7 @@ import pytest
 from occlusionformer.generation import GenerationRequest, RequestError
 from occlusionformer.layout import Depths, Instance, Layout, LayoutError, Polygon, RunLength, read_layout
 from occlusionformer.layout.numeric import plain_number
+from tests.tables import for_each
 
 WHOLE = [np.int64, np.int32, np.uint8, np.uint16]
 REAL = [np.float64, np.float32, np.float16]
@@ -25,7 +26,7 @@ def test_whole_numbers(kind):
     assert RunLength(size=(kind(1), kind(2)), counts=[kind(1), kind(1)]) == RunLength(size=(1, 2), counts=[1, 1])
 
 
-@pytest.mark.parametrize("kind", [*REAL, *WHOLE])
+@for_each("kind", [*REAL, *WHOLE])
 def test_real_numbers(kind):
     zero, one = kind(0), kind(1)
     region = {"points": [[zero, zero], [one, zero], [one, one]]}
@@ -56,7 +57,7 @@ def test_documents_of_every_format():
     assert read_layout(sa_z, "sa-z").zorder == layout.zorder
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "problem"),
     [
         ({"width": np.bool_(True)}, "width: expected a whole number, got np.True_"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from occlusionformer.layout import Box, LayoutError, RunLength, rle
 from tests.layout.drawn import masks
+from tests.tables import for_each
 
 REFERENCE = [
     ("052LO0", ["11100", "11011"]),
@@ -92,7 +93,7 @@ def test_a_large_mask_costs_its_runs_not_its_pixels():
     assert [runs for runs in mask.decode() if runs] == [((1, 2),)] * 3
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("counts", "reason"),
     [
         ("05é", "expected a COCO compressed string: character 'é' at 2 is none of '0' to 'o', got '05é'"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from occlusionformer.layout import LayoutError, read_layout, read_layouts, text
 from occlusionformer.layout.limits import LAYOUTS, DocumentLimits
 from occlusionformer.layout.literal import parse_literal
+from tests.tables import for_each
 
 GOOD = '{"prompt": "a cat", "width": 512, "height": 384}'
 
@@ -130,7 +131,7 @@ def test_names_that_are_no_text_are_refused():
     assert "instances[0]: expected text as the name of a field, got 5" in caught.value.problems
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("literal", "problem"),
     [
         (
@@ -179,7 +180,7 @@ def test_literals_are_read_as_python_writes_them(value):
     assert parse_literal(repr(value), DocumentLimits(digits=1000)) == value
 
 
-@pytest.mark.parametrize(
+@for_each(
     "literal",
     ["'a' \"b\"", "u'x'", "r'\\n'", "'''a'b\nc'''", '"""x"""', "(1)", "(1,)", "()", "[1,]", "{'a': 1,}", "0x1f",
      "1_000", "+5", ".5", "5.", "1e-3", "-1.5E+3", "'\\N{BULLET}\\x41\\u00e9\\U0001f600\\101\\\n\\t'", " [ 1 , 2 ] ",
@@ -190,9 +191,7 @@ def test_literals_are_read_as_python_reads_them(literal):
     assert parse_literal(literal) == (list(value) if isinstance(value, tuple) else value)
 
 
-@pytest.mark.parametrize(
-    "literal", ["b'x'", "f'x'", "1+2", "--1", "007", "{1, 2}", "nan", "1.2.3", "1e", "[,]", "x", ""]
-)
+@for_each("literal", ["b'x'", "f'x'", "1+2", "--1", "007", "{1, 2}", "nan", "1.2.3", "1e", "[,]", "x", ""])
 def test_what_is_no_literal_of_a_document_is_refused(literal):
     with pytest.raises(LayoutError, match=r"line 1, column \d: not a Python literal: "):
         parse_literal(literal)

@@ -30,6 +30,7 @@ from tests.model.tiny import (
 from tests.reference import blocks
 from tests.reference.embedding import layout_token
 from tests.reference.model import build_scene
+from tests.tables import for_each
 
 EXACT = {"rtol": 0, "atol": 1e-11}
 """fp64; values of order ten after a feed-forward, a few thousand additions."""
@@ -109,8 +110,8 @@ class Both:
 
 
 @by_preset
-@pytest.mark.parametrize("single", [False, True], ids=["dual", "single"])
-@pytest.mark.parametrize("batch", list(BATCHES))
+@for_each("single", [False, True], ids=["dual", "single"])
+@for_each("batch", list(BATCHES))
 def test_block_is_the_twins(preset, single, batch):
     both = Both(preset, BATCHES[batch], single=single)
     with torch.no_grad():
@@ -119,7 +120,7 @@ def test_block_is_the_twins(preset, single, batch):
 
 
 @by_preset
-@pytest.mark.parametrize("single", [False, True], ids=["dual", "single"])
+@for_each("single", [False, True], ids=["dual", "single"])
 def test_half_strength_is_the_twins(preset, single):
     both = Both(preset, BATCHES["chain"], single=single, strength=0.37)
     with torch.no_grad():
@@ -128,7 +129,7 @@ def test_half_strength_is_the_twins(preset, single):
 
 
 @by_preset
-@pytest.mark.parametrize("single", [False, True], ids=["dual", "single"])
+@for_each("single", [False, True], ids=["dual", "single"])
 def test_opacities_are_the_twins(preset, single):
     pictures = [Picture(opacities=(0.25, 1.0, 0.6))]
     both = Both(preset, pictures, single=single)
@@ -138,8 +139,8 @@ def test_opacities_are_the_twins(preset, single):
 
 
 @by_preset
-@pytest.mark.parametrize("single", [False, True], ids=["dual", "single"])
-@pytest.mark.parametrize("batch", ["crowd", "mixed batch"])
+@for_each("single", [False, True], ids=["dual", "single"])
+@for_each("batch", ["crowd", "mixed batch"])
 def test_gradients_of_every_weight_are_the_twins(preset, single, batch):
     both = Both(preset, BATCHES[batch], single=single)
     found = []

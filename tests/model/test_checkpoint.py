@@ -20,6 +20,7 @@ from occlusionformer.model import (
 )
 from occlusionformer.model.checkpoint import CheckpointError, alphas, key_map, load_published, published_state
 from tests.model.tiny import presets, tiny_backbone, tiny_branch
+from tests.tables import for_each
 
 PRESETS = presets()
 CONFIG = published(backbone_shape(tiny_backbone()))
@@ -118,8 +119,8 @@ def test_the_parents_kind_loads(tmp_path):
     assert same_weights(load_published(tmp_path, config), branch)
 
 
-@pytest.mark.parametrize("preset", list(PRESETS))
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@for_each("preset", list(PRESETS))
+@for_each("dtype", [torch.float32, torch.bfloat16])
 def test_saved_and_loaded_is_the_same_branch(preset, dtype, tmp_path):
     branch = tiny_branch(PRESETS[preset][0]).to(dtype)
     branch.save_pretrained(tmp_path)

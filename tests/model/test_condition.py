@@ -22,6 +22,7 @@ from tests.model.tiny import (
     tiny_branch,
 )
 from tests.reference.regions import published_center_id
+from tests.tables import for_each
 
 PRESETS = presets()
 PUBLISHED = PRESETS["published"][0]
@@ -60,8 +61,8 @@ def test_the_compute_dtype_does_not_move_boxes(dtype):
     )
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("grid", [GRID, TokenGrid(22, 46)], ids=str)
+@for_each("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@for_each("grid", [GRID, TokenGrid(22, 46)], ids=str)
 def test_the_layout_tokens_position_is_the_twins_in_any_dtype(dtype, grid):
     generator = torch.Generator().manual_seed(0)
     corner = torch.rand(50, 2, generator=generator, dtype=torch.float64) * 0.6

@@ -18,6 +18,7 @@ from occlusionformer.model.checkpoint import CheckpointError, alphas, load_publi
 from occlusionformer.tensors.files import LONGEST_HEADER, read_header, read_tensors
 from tests.model.damaging import CONFIG, KINDS, outcomes, write
 from tests.model.tiny import tiny_branch
+from tests.tables import for_each
 
 KEY = "layout_net.linears.linear_2.bias"
 
@@ -226,7 +227,7 @@ def test_headers_of_other_types(header: object, folder: Path):
         read_header(folder / "lora.safetensors")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "reason"),
     [
         ("{", "network_alphas_json: not JSON: "),

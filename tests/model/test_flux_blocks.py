@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from occlusionformer.model.backbones.flux import DUAL_PATHS, SINGLE_PATHS, DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams, call
 from tests.model.tiny import BACKBONE, GRID, TEXT_TOKENS, randomise, tiny_backbone
+from tests.tables import for_each
 
 WIDTH = 16
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -79,8 +80,8 @@ def equal(actual: Tensor, expected: Tensor, linear) -> bool:
 
 @by_kind
 @by_dtype
-@pytest.mark.parametrize("linear", [call, through], ids=["whole layers", "layer by layer"])
-@pytest.mark.parametrize("size", [1.0, 2e4], ids=["ordinary", "beyond float16"])
+@for_each("linear", [call, through], ids=["whole layers", "layer by layer"])
+@for_each("size", [1.0, 2e4], ids=["ordinary", "beyond float16"])
 @torch.no_grad()
 def test_the_pieces_are_the_block_bit_for_bit(kind, dtype, linear, size):
     block, view = block_and_view(kind, dtype)
@@ -108,7 +109,7 @@ def test_float16_is_cut_as_the_block_cuts_it(kind):
 
 @by_kind
 @by_dtype
-@pytest.mark.parametrize("linear", [call, through], ids=["whole layers", "layer by layer"])
+@for_each("linear", [call, through], ids=["whole layers", "layer by layer"])
 @torch.no_grad()
 def test_the_pieces_keep_an_ip_adapter_and_a_mask(kind, dtype, linear):
     block, view = block_and_view(kind, dtype, prompts=2)

@@ -22,6 +22,7 @@ from tests.model.tiny import (
     tiny_backbone,
     tiny_branch,
 )
+from tests.tables import for_each
 
 PRESETS = presets()
 by_preset = pytest.mark.parametrize("preset", list(PRESETS))
@@ -70,7 +71,7 @@ def test_the_recorder_notices_what_it_looks_for():
 
 
 @by_preset
-@pytest.mark.parametrize("options", [{}, {"return_masks": True, "return_weights": True}], ids=["plain", "all outputs"])
+@for_each("options", [{}, {"return_masks": True, "return_weights": True}], ids=["plain", "all outputs"])
 def test_forward_reads_nothing_back(preset, options):
     pictures = [Picture(opacities=(1.0, 0.4, 1.0)), Picture(occluders=None), Picture(occluders=LOOP)]
     seen = operators(preset, pictures, **options)

@@ -33,6 +33,7 @@ from tests.model.tiny import (
     twin_weights,
 )
 from tests.reference.model import forward
+from tests.tables import for_each
 
 ROUNDED = {"rtol": 1e-6, "atol": 1e-5}
 """fp64, but the stock blocks turn queries and keys in fp32: two roundings of 6e-8 in four blocks, values up to 30."""
@@ -59,8 +60,8 @@ def run(flux: Model, pictures: list[Picture] | None, *, grid: TokenGrid = GRID, 
 
 
 @by_preset
-@pytest.mark.parametrize("picture", [Picture(), Picture(occluders=LOOP), Picture(occluders=None)])
-@pytest.mark.parametrize("guidance", [True, False], ids=["guided", "unguided"])
+@for_each("picture", [Picture(), Picture(occluders=LOOP), Picture(occluders=None)])
+@for_each("guidance", [True, False], ids=["guided", "unguided"])
 def test_forward_is_the_twins(preset, picture, guidance):
     flux = model(preset, guidance_embeds=guidance)
     layout = twin_layout(picture, random_texts([picture]), PRESETS[preset][1])
@@ -76,7 +77,7 @@ def test_forward_is_the_twins(preset, picture, guidance):
 
 
 @by_preset
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@for_each("dtype", [torch.float32, torch.bfloat16])
 def test_no_layout_and_no_strength_are_the_backbone_bit_for_bit(preset, dtype):
     flux = model(preset, dtype)
     inputs = cast(random_inputs(1), dtype)
@@ -184,9 +185,9 @@ def test_weights_follow_the_order(preset):
             assert weight_NL.sum(0).max() <= 1 + 1e-6
 
 
-@pytest.mark.parametrize("preset", ["published", "paper", "small"])
-@pytest.mark.parametrize("bias", [-9.0, 0.0, 9.0, 2000.0])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@for_each("preset", ["published", "paper", "small"])
+@for_each("bias", [-9.0, 0.0, 9.0, 2000.0])
+@for_each("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_loops_stay_finite_at_any_density(preset, bias, dtype):
     flux = model(preset)
     with torch.no_grad():
@@ -198,7 +199,7 @@ def test_loops_stay_finite_at_any_density(preset, bias, dtype):
 
 
 @by_preset
-@pytest.mark.parametrize(("dtype", "bound"), [(torch.bfloat16, 0.015), (torch.float16, 0.002)])
+@for_each(("dtype", "bound"), [(torch.bfloat16, 0.015), (torch.float16, 0.002)])
 def test_half_precision_is_finite_and_near_fp32(preset, dtype, bound):
     """Bounds are twice the worst seen; the backbone alone has 0.0046 and 0.0007.
 
@@ -262,7 +263,7 @@ def test_a_new_branch_of_the_published_kind_is_not_since_its_feed_forward_runs_t
     assert (run(flux, [Picture()]).sample - run(flux, None).sample).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("grid", [TokenGrid(1, 1), TokenGrid(1, 7), TokenGrid(9, 2)], ids=str)
+@for_each("grid", [TokenGrid(1, 1), TokenGrid(1, 7), TokenGrid(9, 2)], ids=str)
 @by_preset
 def test_any_canvas_works(preset, grid):
     flux = model(preset)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from occlusionformer.pictures import PictureError, read_mask, read_picture
 from tests.pictures.files import HEIGHT, WIDTH, encoded, png_file, turned, upright
+from tests.tables import for_each
 
 EXACT = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True, "exact": True}}
 
@@ -25,15 +26,15 @@ def grey_png(values: np.ndarray, bits: int, **chunks) -> bytes:
     return png_file(width, height, values.astype(">u2" if bits == 16 else "u1").tobytes(), bits=bits, kind=0, **chunks)
 
 
-@pytest.mark.parametrize("form", EXACT)
-@pytest.mark.parametrize("orientation", range(1, 9))
+@for_each("form", EXACT)
+@for_each("orientation", range(1, 9))
 def test_all_eight_orientations_are_turned_upright(form: str, orientation: int):
     found = read_picture(turned(upright(), orientation, form, **EXACT[form]))
     np.testing.assert_array_equal(found.pixels(), upright())
     assert found.orientation == orientation
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+@for_each("orientation", range(1, 9))
 def test_jpeg_is_turned_upright(orientation: int):
     found = pixels_of(turned(upright(), orientation, "JPEG", quality=95, subsampling=0))
     assert np.abs(found.astype(int) - upright()).mean() < 6

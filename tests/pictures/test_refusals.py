@@ -22,6 +22,7 @@ from occlusionformer.pictures import (
     read_picture,
 )
 from tests.pictures.files import encoded, huge_png, turned, upright
+from tests.tables import for_each
 
 
 def problem_of(source: Path | bytes, **options) -> str:
@@ -48,7 +49,7 @@ def test_foreign_files():
     assert problem_of(b"RIFF\x04\0\0\0AVI ", name="c.webp").startswith("c.webp: expected a whole WebP file: ")
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@for_each("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_files_cut_anywhere_are_refused(form: str):
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8))
     content = encoded(noise, form)
@@ -57,7 +58,7 @@ def test_files_cut_anywhere_are_refused(form: str):
         assert text.startswith("cut: expected a ")
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@for_each("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_damaged_files_are_read_or_refused_and_nothing_else(form: str):
     rng = np.random.default_rng(5)
     content = np.frombuffer(encoded(Image.fromarray(upright(48, 32)), form), np.uint8)

@@ -7,6 +7,7 @@ import torch
 
 from occlusionformer.layout import Layout
 from tests.pipelines.tiny import seeded, stock_pipeline, two_overlapping
+from tests.tables import for_each
 
 CALL = {"height": 64, "width": 96, "num_inference_steps": 3, "max_sequence_length": 24, "output_type": "pt"}
 
@@ -22,7 +23,7 @@ VARIATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", VARIATIONS)
+@for_each("name", VARIATIONS)
 def test_no_layout_is_flux_pipeline(pipeline, name):
     arguments = {"prompt": "a red cat", "guidance_scale": 3.5, **CALL, **VARIATIONS[name]}
     count = arguments.get("num_images_per_prompt", 1) * (1 if isinstance(arguments["prompt"], str) else 2)

@@ -13,6 +13,7 @@ from occlusionformer.layout import Box, Instance, Layout
 from occlusionformer.model import BackboneShape, OcclusionBranch, instance_assemble, paper
 from occlusionformer.pipelines import OcclusionFormerPipeline, TextOverflowWarning
 from tests.pipelines.tiny import TOKEN_LIMIT, flux_components, two_overlapping
+from tests.tables import for_each
 
 REFUSED = {
     "canvas": (
@@ -83,7 +84,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@for_each("name", REFUSED)
 def test_wrong_arguments_are_named(pipeline, name):
     arguments, message = REFUSED[name]
     with pytest.raises(ValueError, match=re.escape(message)):

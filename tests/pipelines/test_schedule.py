@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from occlusionformer.pipelines.schedule import active_steps, last_steps, level_between, noise_levels
 from tests.pipelines.tiny import seeded, tiny_pipeline, two_overlapping
+from tests.tables import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("ratio", "steps", "expected"),
     [(0.57, 100, 57), (0.3, 28, 8), (0.3, 1, 1), (0.3, 3, 1), (0.01, 28, 1), (0.0, 28, 0), (1.0, 28, 28),
      (2 / 3, 3, 2), (1 / 3, 3, 1), (0.29, 100, 29), (0.5, 5, 2), (1e-9, 4, 1)],

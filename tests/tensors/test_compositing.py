@@ -12,6 +12,7 @@ from torch import Tensor
 from occlusionformer.tensors.compositing import composite, pair_weights, weight_maps
 from occlusionformer.tensors.grid import TokenGrid
 from tests.reference import composition
+from tests.tables import for_each
 from tests.tensors.scenes import (
     CHANNELS,
     RULES,
@@ -109,7 +110,7 @@ def test_gradients_are_the_twins(rasteriser, hybrid, scenes_, seed):
 
 
 @by_rule
-@pytest.mark.parametrize("occluders", [((), (0,), (0, 1)), ((2,), (0,), (1,)), ((), (), ())])
+@for_each("occluders", [((), (0,), (0, 1)), ((2,), (0,), (1,)), ((), (), ())])
 def test_gradcheck(rasteriser, hybrid, occluders):
     scene = Scene(TokenGrid(3, 3), (LEFT, RIGHT, (0.2, 0.3, 0.8, 0.7)), occluders, (1.0, 1.0, 1.0))
     packed = pack_scenes([scene], rasteriser, hybrid)
@@ -291,9 +292,9 @@ def test_moving_everything_by_a_token_moves_the_blend_by_a_token():
 
 
 @by_rule
-@pytest.mark.parametrize("occluders", [((2,), (0,), (1,)), ((1,), (0,), ()), ((), (0,), (0, 1))])
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 3.0, 1e4])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@for_each("occluders", [((2,), (0,), (1,)), ((1,), (0,), ()), ((), (0,), (0, 1))])
+@for_each("scale", [1e-6, 1.0, 3.0, 1e4])
+@for_each("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_loops_and_chains_stay_finite(rasteriser, hybrid, occluders, scale, dtype):
     scene = Scene(GRID, (LEFT, RIGHT, (0.2, 0.3, 0.8, 0.7)), occluders, (1.0, 1.0, 1.0))
     features, density_ND = random_layers([scene], 0)
@@ -317,8 +318,8 @@ def test_in_a_loop_of_dense_layers_the_least_hidden_is_seen(rasteriser, hybrid, 
 
 
 @by_rule
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.03), (torch.float16, 0.004)])
-@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+@for_each(("dtype", "tolerance"), [(torch.bfloat16, 0.03), (torch.float16, 0.004)])
+@for_each("scale", [0.1, 1.0, 30.0])
 def test_half_precision_is_near_fp32(rasteriser, hybrid, dtype, tolerance, scale):
     """Tolerance: a few roundings (2^-9, 2^-12) of layers up to 3, sums of three."""
     scene = Scene(GRID, (LEFT, RIGHT, (0.2, 0.3, 0.8, 0.7)), ((), (0,), (0, 1)), (1.0, 1.0, 1.0))

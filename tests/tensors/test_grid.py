@@ -16,6 +16,7 @@ from occlusionformer.tensors.grid import (
     region_coverage,
 )
 from tests.reference import regions
+from tests.tables import for_each
 from tests.tensors.scenes import boxes
 
 sides = st.integers(1, 9)
@@ -38,7 +39,7 @@ def test_published_footprint_is_the_twins(box, height, width):
     assert attends_L.nonzero()[:, 0].tolist() == regions.footprint(box, height, width)
 
 
-@pytest.mark.parametrize("canvas", CANVASES, ids=str)
+@for_each("canvas", CANVASES, ids=str)
 def test_published_corners_are_those_of_a_plain_loop_in_single_precision(canvas):
     """2,000 boxes a canvas, half of them on token edges, where it matters."""
     grid = TokenGrid.from_pixels(*canvas)

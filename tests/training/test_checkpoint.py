@@ -17,6 +17,7 @@ from occlusionformer.training.checkpoint import (
     restore_optimizers,
     save_checkpoint,
 )
+from tests.tables import for_each
 
 
 def some(step: int) -> Checkpoint:
@@ -44,8 +45,8 @@ class PowerCutError(Exception):
     """The machine stops here."""
 
 
-@pytest.mark.parametrize("moment", ["save_file", "_flush", "os.replace", "shutil.rmtree"])
-@pytest.mark.parametrize("calls", [1, 2, 3])
+@for_each("moment", ["save_file", "_flush", "os.replace", "shutil.rmtree"])
+@for_each("calls", [1, 2, 3])
 def test_a_power_cut_at_any_moment_leaves_a_readable_newest_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, calls: int
 ):

@@ -20,6 +20,7 @@ from occlusionformer.apps.studio.passwords import hash_password, new_token
 from occlusionformer.apps.studio.rates import Rate, Rates
 from occlusionformer.apps.studio.server import StudioConfig, UnsafeHostError, build_studio
 from tests.apps.studio.fake import fruit
+from tests.tables import for_each
 
 FILLED_IN = {
     "{job}": "A" * 22, "{picture}": "0", "{instance}": "0", "{file}": "index.html", "{session}": "s", "{event}": "e",
@@ -106,9 +107,7 @@ def test_guessing_passwords_is_slowed(serve, auth_file):
     assert studio.client.get("/api/health", headers=basic("ada", "correct horse")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "", "[::1", "a:b"]
-)
+@for_each("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "", "[::1", "a:b"])
 def test_a_server_answers_to_its_own_names_only(plain, host):
     """Else a page could reach it under a name of its own that points here."""
     answer = plain.client.get("/api/health", headers={"Host": host})
@@ -204,7 +203,7 @@ def test_a_length_that_is_no_number_is_refused(plain, length):
         assert connection.recv(65536).startswith(b"HTTP/1.1 400")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("content", "code"),
     [
         (b"", "malformed"),
@@ -254,7 +253,7 @@ def test_a_client_that_comes_too_often_is_told_when_to_come_back(serve):
     assert studio.client.get("/api/health").status_code == 200
 
 
-@pytest.mark.parametrize(
+@for_each(
     "path",
     [
         "/static/../server.py", "/static/%2e%2e/server.py", "/static//etc/passwd", "/static/..%2fserver.py",

@@ -9,6 +9,7 @@ import pytest
 from occlusionformer.apps.studio.application import EDITOR, paths_of
 from occlusionformer.layout import FORMATS, Layout, read_layout, write_layout
 from tests.apps.studio.fake import fruit
+from tests.tables import for_each
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_all_problems_are_told_with_their_places(client):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("layout", [None, 7, "text", [], {}, {"prompt": {}}])
+@for_each("layout", [None, 7, "text", [], {}, {"prompt": {}}])
 def test_anything_can_be_checked(client, layout):
     answer = client.post("/api/validate", json={"layout": layout})
     assert answer.status_code == 200

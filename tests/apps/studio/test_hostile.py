@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.apps.studio.fake import fruit
+from tests.tables import for_each
 
 SLOWEST_ANSWER = 20.0
 """Seconds; a second on a core of one's own, but tests share theirs."""
@@ -148,7 +149,7 @@ def test_layouts_made_to_cost_hold_little_memory(client, name):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("name", COSTLY_LAYOUTS)
+@for_each("name", COSTLY_LAYOUTS)
 def test_layouts_made_to_cost_are_answered_in_time(client, name):
     answer = client.post("/api/validate", json={"layout": COSTLY_LAYOUTS[name]})
     assert_told(answer)
@@ -156,7 +157,7 @@ def test_layouts_made_to_cost_are_answered_in_time(client, name):
     assert len(answer.json()["problems"]) <= 101
 
 
-@pytest.mark.parametrize("form", ["native", "published", "sa-z", "overlaybench", "coco", "gligen"])
+@for_each("form", ["native", "published", "sa-z", "overlaybench", "coco", "gligen"])
 def test_documents_made_to_cost_are_answered_in_time(client, form):
     for document in ("[" * NEARLY_TOO_MANY, "(" * 400_000, json.dumps([0] * (NEARLY_TOO_MANY // 4)), "9" * 900_000):
         answer = client.post("/api/convert", json={"document": document, "from": form})

@@ -9,13 +9,13 @@ import threading
 import time
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from occlusionformer.apps.studio.finished_jobs import Retention
 from occlusionformer.generation import read_provenance
 from occlusionformer.layout import Layout
 from tests.apps.studio.fake import FakeGenerator, fruit, pixels_for
+from tests.tables import for_each
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -173,7 +173,7 @@ def test_a_wish_with_everything_wrong_lists_everything(plain):
     assert {problem["field"] for problem in problems} == {"layout.width", "layout.prompt", "steps", "model"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "field"),
     [
         ({"seed": -1}, "seed"),

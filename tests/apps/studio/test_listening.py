@@ -17,6 +17,7 @@ from occlusionformer.apps.studio.listening import (
 )
 from occlusionformer.apps.studio.server import StudioConfig, StudioServer, build_studio
 from tests.apps.studio.fake import FakeGenerator
+from tests.tables import for_each
 
 
 def test_who_comes_before_the_server_runs_is_answered_when_it_does():
@@ -51,7 +52,7 @@ def test_a_port_for_the_administrator_is_named(number):
     assert told == "port: expected one that this user may listen on, mostly 1024 or above, got 80"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "path"),
     [("", ""), ("/", ""), ("//", ""), ("/studio", "/studio"), ("/studio/", "/studio"), ("/a/b-c_.e~f", "/a/b-c_.e~f")],
 )
@@ -59,9 +60,7 @@ def test_root_paths(given, path):
     assert checked_root_path(given) == path
 
 
-@pytest.mark.parametrize(
-    "given", ["studio", "/a//b", "/a b", "/a?b", "/..", "/a/../b", "/./a", "http://a/b", "/ä", "/a%20b", "/a\n"]
-)
+@for_each("given", ["studio", "/a//b", "/a b", "/a?b", "/..", "/a/../b", "/./a", "http://a/b", "/ä", "/a%20b", "/a\n"])
 def test_what_is_no_root_path_is_named(given):
     with pytest.raises(ListeningError) as refused:
         checked_root_path(given)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.apps.studio.fake import fruit
 from tests.apps.studio.sockets import exchange, get, head
+from tests.tables import for_each
 
 OWN = "Host: localhost\r\nConnection: close\r\n"
 POST = f"POST /api/validate HTTP/1.1\r\n{OWN}Content-Type: application/json\r\n"
@@ -82,7 +83,7 @@ def server():
         yield start(serves_gradio=True)
 
 
-@pytest.mark.parametrize("name", REQUESTS)
+@for_each("name", REQUESTS)
 def test_every_request_is_answered(server, caplog, name):
     request, status = REQUESTS[name]
     with caplog.at_level(logging.ERROR):
@@ -112,8 +113,8 @@ def test_calls_of_gradio_with_other_arguments_are_refused(server, endpoint, argu
         assert (answer.status_code, answer.json()["problems"]) == (422, [{"field": "data", "message": told}])
 
 
-@pytest.mark.parametrize("endpoint", ["generate", "validate", "convert", "cancel"])
-@pytest.mark.parametrize("argument", [1, "x", None, [], {}, True, {"layout": 1}, {"__type__": "update"}, "A" * 100_000])
+@for_each("endpoint", ["generate", "validate", "convert", "cancel"])
+@for_each("argument", [1, "x", None, [], {}, True, {"layout": 1}, {"__type__": "update"}, "A" * 100_000])
 def test_calls_of_gradio_with_odd_arguments_end_in_an_error_of_the_call(server, capfd, endpoint, argument):
     event = server.client.post(f"/gradio_api/call/{endpoint}", json={"data": [argument]}).json()["event_id"]
     told = server.client.get(f"/gradio_api/call/{endpoint}/{event}").text

@@ -10,6 +10,7 @@ from gradio_client import Client
 
 from tests.apps.studio.fake import fruit
 from tests.apps.studio.test_jobs import events
+from tests.tables import for_each
 
 PREFIX = "/tools/studio"
 
@@ -63,7 +64,7 @@ def test_the_path_itself_leads_to_the_page(under):
     assert under.client.get(PREFIX, follow_redirects=True).text.startswith("<!doctype html>")
 
 
-@pytest.mark.parametrize("path", ["/tools", "/tools/", f"{PREFIX}x", f"{PREFIX}{PREFIX}/", f"{PREFIX}//", "/studio/"])
+@for_each("path", ["/tools", "/tools/", f"{PREFIX}x", f"{PREFIX}{PREFIX}/", f"{PREFIX}//", "/studio/"])
 def test_other_paths_do_not_exist(under, path):
     assert under.client.get(path).status_code == 404
 

@@ -19,6 +19,7 @@ from occlusionformer.apps.studio.rates import Rates
 from occlusionformer.apps.studio.shares import Concurrency, FairQueue, Turns
 from tests.apps.studio.conftest import UNLIMITED
 from tests.apps.studio.fake import FakeGenerator, fruit
+from tests.tables import for_each
 
 
 def job(client: str, num_bytes: int = 0) -> Job:
@@ -121,7 +122,7 @@ def test_a_job_that_leaves_makes_room():
     assert queue.problem("e") == "expected fewer than 4 jobs waiting"
 
 
-@pytest.mark.parametrize("capacity", range(1, 20))
+@for_each("capacity", range(1, 20))
 def test_whoever_comes_first_finds_a_place_unless_all_are_taken_by_different_clients(capacity):
     """However much the others ask for before."""
     queue = FairQueue(capacity)

@@ -23,6 +23,7 @@ from occlusionformer.apps.studio.sign_in import network_of
 from occlusionformer.apps.studio.users_file import AuthFileError, read_users_file
 from tests.apps.studio.conftest import UNLIMITED
 from tests.apps.studio.sockets import answers_to, get
+from tests.tables import for_each
 
 PASSWORDS = {"ada": "correct horse", "bob": "battery staple"}
 
@@ -91,7 +92,7 @@ def test_a_user_may_have_a_password_and_tokens(tmp_path):
     assert [(each.name, authority.check(each)) for each in found] == [("ada", True)] * 3
 
 
-@pytest.mark.parametrize("header", ["Basic ====", "Basic YWRh", "Bearer", "Digest x", "Basic " + "A" * 2000, "x"])
+@for_each("header", ["Basic ====", "Basic YWRh", "Bearer", "Digest x", "Basic " + "A" * 2000, "x"])
 def test_headers_that_hold_no_credential(header):
     authority = Authority([hash_password("ada", "a password")])
     credential = authority.credential(header)
@@ -187,7 +188,7 @@ def test_who_has_a_whole_network_counts_once(address, network):
 HELP = "expected NAME:scrypt:SALT:HASH or NAME:sha256:HASH as made by python -m occlusionformer.apps.studio.passwords"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "problems"),
     [
         ("", ["auth-file: expected at least one name or token, got none"]),
@@ -219,7 +220,7 @@ def test_a_name_has_one_password(tmp_path):
         read_users_file(path)
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o666])
+@for_each("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o666])
 def test_a_users_file_that_others_can_read_or_write_is_refused(tmp_path, mode):
     path = written(tmp_path / "the users", hash_password("ada", "correct horse").line())
     path.chmod(mode)

@@ -13,6 +13,7 @@ from occlusionformer.data.converters.kins import read_kins
 from occlusionformer.data.converters.refusal import BadRecordError
 from occlusionformer.data.records import DataSetMaker, Record, check_folder, check_record
 from tests.data.converters.examples import mask, written
+from tests.tables import for_each
 
 HEIGHT, WIDTH = 20, 30
 FRONT, BACK = (2, 2, 12, 12), (8, 6, 22, 16)
@@ -146,7 +147,7 @@ def test_a_data_set_of_it_is_right(tmp_path: Path):
     assert list(check_folder(tmp_path / "set")) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("place", "change", "message"),
     [
         (0, {"category_id": 9}, "annotations[0].category_id: expected the id of a category, got 9"),

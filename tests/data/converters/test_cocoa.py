@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from occlusionformer.data.converters.cocoa import read_cocoa
 from occlusionformer.data.converters.refusal import BadRecordError
 from occlusionformer.data.records import Record, check_record
 from tests.data.converters.examples import mask, written
+from tests.tables import for_each
 
 IMAGES = [{"id": 8, "width": 30, "height": 20, "file_name": "8.jpg"}]
 REGIONS = [
@@ -53,7 +52,7 @@ def test_several_people_for_one_picture(tmp_path: Path):
     assert [each.order for each in found if isinstance(each, Record)][1:] == [((0, 0), (0, 0))] * 2
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "message"),
     [
         ({"depth_constraint": "1-3"}, "depth_constraint: expected two different regions i-j out of 1 to 2, got '1-3'"),

@@ -10,6 +10,7 @@ import pytest
 from occlusionformer.data.records import DataSetMaker, RecordFolder, check_folder
 from occlusionformer.data.records.repairs import Repairs
 from tests.data.converters.faulty import FAULTY
+from tests.tables import for_each
 
 PICTURES = 40
 
@@ -30,15 +31,15 @@ def convert(folder: Path, name: str, seed: int, *, skip_bad: bool, repair: bool,
     return made.records
 
 
-@pytest.mark.parametrize("repair", [False, True], ids=["as it is", "repaired"])
-@pytest.mark.parametrize("name", FAULTY)
+@for_each("repair", [False, True], ids=["as it is", "repaired"])
+@for_each("name", FAULTY)
 def test_what_is_written_is_valid(tmp_path: Path, name: str, repair: bool):
     """Most pictures have one fault: some are mended, and the others are passed over."""
     records = convert(tmp_path, name, 0, skip_bad=True, repair=repair)
     assert 0 < records < PICTURES + repair
 
 
-@pytest.mark.parametrize("name", FAULTY)
+@for_each("name", FAULTY)
 def test_repairs_save_pictures_and_are_told(tmp_path: Path, name: str):
     for folder in ("plain", "mended"):
         (tmp_path / folder).mkdir()
@@ -48,12 +49,12 @@ def test_repairs_save_pictures_and_are_told(tmp_path: Path, name: str):
     assert (tmp_path / "mended" / "set" / "repaired.jsonl").read_text().count("\n") >= mended - plain
 
 
-@pytest.mark.parametrize("name", FAULTY)
+@for_each("name", FAULTY)
 def test_faults_stop_everything_unless_told_otherwise(tmp_path: Path, name: str):
     assert convert(tmp_path, name, 2, skip_bad=False, repair=False) == 0
 
 
-@pytest.mark.parametrize("name", FAULTY)
+@for_each("name", FAULTY)
 def test_files_without_a_fault_lose_nothing(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tests.data.converters.faulty.mutate", lambda rng, value: None)
     assert convert(tmp_path, name, 3, skip_bad=False, repair=False, count=5) == 5

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from occlusionformer.data.converters.instaorder import read_instaorder
 from occlusionformer.data.converters.refusal import BadRecordError
 from occlusionformer.data.records import Record, check_record
 from tests.data.converters.examples import written
+from tests.tables import for_each
 
 COCO = {
     "images": [{"id": 3, "width": 30, "height": 20, "file_name": "000003.jpg"}],
@@ -78,7 +77,7 @@ def test_pictures_without_occlusion(tmp_path: Path):
     assert found.depth == ((-1, -1), (-1, -1))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "message"),
     [
         ({"image_id": 9}, "image_id: expected the id of an image in the COCO file, got 9"),

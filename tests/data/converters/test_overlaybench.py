@@ -15,6 +15,7 @@ from PIL import Image
 from occlusionformer.data.converters.overlaybench import read_overlaybench
 from occlusionformer.data.converters.refusal import BadRecordError
 from occlusionformer.data.records import DataSetMaker, RecordFolder, check_folder
+from tests.tables import for_each
 
 ANNOTATION = {
     "caption": "a dog and a cat",
@@ -65,7 +66,7 @@ def test_rows_without_an_id_are_numbered(tmp_path: Path):
     assert [item[0].image_id for item in found if isinstance(item, tuple)] == ["train-0-0", "train-0-1"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("annotation", "message"),
     [
         ("{'caption': f()}", "annotation: "),

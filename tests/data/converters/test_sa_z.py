@@ -21,6 +21,7 @@ from occlusionformer.data.records import (
 )
 from occlusionformer.layout import read_layout
 from tests.data.converters.examples import mask, sa_z, written
+from tests.tables import for_each
 
 
 def identical(first: Any, second: Any) -> bool:
@@ -51,7 +52,7 @@ def test_nothing_is_lost(tmp_path: Path):
     assert list(check_folder(tmp_path / "set", require=["captions", "prompt", "visible", "order"])) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"image_id": "sa_7"},
@@ -78,7 +79,7 @@ def test_missing_fields_stay_missing(tmp_path: Path, name: str):
     assert identical(round_trip(tmp_path, value), value)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         {"bbox": [2, 16, 6, 5]},
@@ -214,7 +215,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "message"), BAD, ids=lambda part: str(part)[:40])
+@for_each(("path", "value", "message"), BAD, ids=lambda part: str(part)[:40])
 def test_a_bad_record_is_told_with_file_record_and_field(tmp_path: Path, path, value, message):
     document = two_rows([[0, 1], [0, 0]])
     part: Any = document

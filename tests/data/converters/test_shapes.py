@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from occlusionformer.data.converters.shapes import ShapeError, ShapeReader
 from occlusionformer.data.records import decode_masks
 from occlusionformer.layout import rle
+from tests.tables import for_each
 
 HEIGHT, WIDTH = 4, 6
 SQUARE = [1, 0, 3, 0, 3, 4, 1, 4]
@@ -27,7 +28,7 @@ def problems(shape: Any, height: int = HEIGHT, width: int = WIDTH) -> list[str]:
     return list(map(str, caught.value.problems))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "shape",
     [
         {"size": [4, 6], "counts": [4, 8, 12]},
@@ -53,7 +54,7 @@ def test_many_polygons_are_united():
 FAR = "expected corners on the picture of 6 x 4, or less than its sides away from it, got"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("shape", "message"),
     [
         ([], "expected polygons or a run-length mask, got []"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from occlusionformer.data.engine.models.camera import NEAR, Mesh, Pinhole, fit_camera, silhouette
+from tests.tables import for_each
 
 CAMERA = Pinhole(fx=80.0, fy=84.0, cx=31.0, cy=22.5)
 HEIGHT, WIDTH = 48, 64
@@ -78,7 +79,7 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
     return float((first & second).sum() / (first | second).sum())
 
 
-@pytest.mark.parametrize("seed", range(6))
+@for_each("seed", range(6))
 def test_a_box_covers_the_pixels_whose_rays_hit_it(seed: int):
     rng = np.random.default_rng(seed)
     mesh = box((rng.uniform(-0.5, 0.5), rng.uniform(-0.4, 0.4), rng.uniform(3, 6)), tuple(rng.uniform(0.3, 2, 3)), seed)

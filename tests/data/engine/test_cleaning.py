@@ -16,6 +16,7 @@ from occlusionformer.data.engine.stages import with_order
 from occlusionformer.data.records import encode_mask
 from occlusionformer.layout import ZOrder
 from tests.data.engine.pictures import item_of, rectangle
+from tests.tables import for_each
 
 
 def ordered(item: Item, chances: dict[tuple[int, int], float], amodal: list[np.ndarray] | None = None) -> Item:
@@ -78,7 +79,7 @@ def test_the_least_sure_relation_of_a_loop_goes():
     assert edges(cleaned(mutual)) == {("b", "a")}
 
 
-@pytest.mark.parametrize("seed", range(10))
+@for_each("seed", range(10))
 def test_nothing_loops_once_loops_are_broken_and_nothing_else_is_lost(seed: int):
     rng = np.random.default_rng(seed)
     in_front, sure = rng.random((7, 7)) < 0.4, rng.random((7, 7))

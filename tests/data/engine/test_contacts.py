@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from occlusionformer.data.engine.contacts import grown, touching_pairs
 from occlusionformer.data.engine.models.hulls import filled_hull
 from tests.data.engine.pictures import rectangle
+from tests.tables import for_each
 
 
-@pytest.mark.parametrize("seed", range(20))
+@for_each("seed", range(20))
 def test_masks_touch_when_some_pixels_are_within_reach(seed: int):
     rng = np.random.default_rng(seed)
     reach = int(rng.integers(1, 4))

@@ -17,6 +17,7 @@ from occlusionformer.data.engine.running import load_items
 from occlusionformer.data.engine.sources import FolderItems
 from tests.data.engine.pictures import rectangle, write_picture
 from tests.pictures.files import encoded, huge_png, turned
+from tests.tables import for_each
 
 MASKS = [rectangle(1, 1, 9, 9), rectangle(9, 1, 20, 9)]
 
@@ -117,7 +118,7 @@ def _text(text: str) -> Callable[[Path], None]:
     return lambda folder: (folder / "a.json").write_text(text) and None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("damage", "expected"),
     [
         (_note(lambda note: note.update(prompt=3)), "BadItemError: prompt: expected text, got 3"),

@@ -8,6 +8,7 @@ import pytest
 
 from occlusionformer.data.engine.plan import STAGES, AmodalPlan, parse_plan, read_plan
 from occlusionformer.layout import LayoutError
+from tests.tables import for_each
 
 PLANS = sorted((Path(__file__).parents[3] / "examples" / "plans").glob("*.yaml"))
 SCENES = {"name": "train", "source": {"kind": "scenes", "seed": 1, "count": 4}, "stages": [{"stage": "clean"}]}
@@ -49,7 +50,7 @@ def _doubled(name: str) -> str:
     return "\n".join([*lines, "stages: *a8", "source: *a8", "name: *a8"])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "message"),
     [
         ("a: [", "expected YAML or JSON"),

@@ -29,6 +29,7 @@ from occlusionformer.data.records.columns import schema
 from occlusionformer.data.records.folder import OPEN_SHARDS
 from occlusionformer.data.records.shards import RECORDS_PER_GROUP
 from tests.data.records.examples import data_set, picture, record, with_instance
+from tests.tables import for_each
 
 
 def sparse(image_id: str) -> Record:
@@ -108,8 +109,8 @@ def test_failing_while_records_come_leaves_nothing(tmp_path: Path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("step", range(4))
-@pytest.mark.parametrize("is_replaced", [False, True])
+@for_each("step", range(4))
+@for_each("is_replaced", [False, True])
 def test_stopping_while_files_are_put_in_place_never_leaves_a_shard_with_a_foreign_tar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, is_replaced: bool
 ):

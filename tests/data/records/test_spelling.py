@@ -27,6 +27,7 @@ from occlusionformer.data.records import (
 from occlusionformer.data.records.columns import schema
 from occlusionformer.data.records.spelling import column_problems, conformed
 from tests.data.records.examples import data_set, picture, record
+from tests.tables import for_each
 
 Retype = Callable[[pa.DataType], pa.DataType]
 
@@ -112,7 +113,7 @@ REWRITINGS: dict[str, Callable[[pa.Table], pa.Table]] = {
 }
 
 
-@pytest.mark.parametrize("name", REWRITINGS)
+@for_each("name", REWRITINGS)
 def test_what_others_write_back_is_read_as_before(tmp_path: Path, name: str):
     plain = data_set(tmp_path / "plain")
     folder = rewritten(tmp_path / "set", REWRITINGS[name])

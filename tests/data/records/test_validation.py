@@ -21,6 +21,7 @@ from occlusionformer.data.scenes import SceneDataset
 from occlusionformer.layout.problems import path_text
 from tests.data.records.examples import data_set, picture, record, with_instance
 from tests.data.records.faults import FAULTS, SHARD, TAR, Fault
+from tests.tables import for_each
 
 EVERYTHING = ("prompt", "captions", "visible", "amodal", "order", "depth", "images")
 
@@ -33,7 +34,7 @@ def test_there_are_many_kinds_of_faults():
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 70
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@for_each("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_found_in_its_place_and_nothing_else(tmp_path: Path, fault: Fault):
     folder = tmp_path / "set"
     fault.make(folder)

@@ -18,6 +18,7 @@ from occlusionformer.data.world.captions import caption, held_out_synonym, is_he
 from occlusionformer.data.world.colours import OBJECT_COLOURS, main_share, nearest_colour, oklab, recolour, srgb
 from occlusionformer.data.world.placement import OPAQUE
 from occlusionformer.data.world.scenes import CANVASES, WorldDataset, WorldSpec, choose_coloured, make_scene
+from tests.tables import for_each
 
 ART = world_art()
 SMALL = WorldSpec(width=96, height=64, max_instances=6)
@@ -57,7 +58,7 @@ def test_every_picture_is_there_and_large_enough():
         assert (np.array(picture)[..., 3] >= OPAQUE).mean() > 0.1, item.name
 
 
-@pytest.mark.parametrize("index", range(6))
+@for_each("index", range(6))
 def test_masks_boxes_and_order_agree(index):
     scene = make_scene(index, seed=3, spec=SMALL, art=ART)
     assert scene.image.shape == (64, 96, 3)
@@ -135,7 +136,7 @@ def test_oklab_knows_white_and_goes_back():
     assert srgb(oklab(colours)) == pytest.approx(colours, abs=0.05)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@for_each("kind", list(KINDS))
 def test_a_background_is_what_its_words_say_whatever_the_scene(kind):
     by_prompt = {}
     for seed in range(60):
@@ -169,7 +170,7 @@ def test_canvases_vary_where_none_is_given():
     assert all(192 <= side <= 320 and side % 16 == 0 for canvas in CANVASES for side in canvas)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("noun", "phrase"),
     [
         ("apple", "an apple"),

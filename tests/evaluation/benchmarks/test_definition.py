@@ -12,6 +12,7 @@ from occlusionformer.evaluation.specs import METRICS
 from occlusionformer.layout import LayoutError
 from tests.evaluation.benchmarks.files import write_table
 from tests.evaluation.benchmarks.test_overlaybench import row
+from tests.tables import for_each
 
 
 def definitions():
@@ -21,7 +22,7 @@ def definitions():
     return [Definition.model_validate_json((folder / f"{name}.json").read_bytes()) for name in benchmark_names()]
 
 
-@pytest.mark.parametrize("definition", definitions(), ids=lambda definition: definition.name)
+@for_each("definition", definitions(), ids=lambda definition: definition.name)
 def test_what_is_packaged_is_right(definition):
     source = dict(definition.source)
     SOURCES[source.pop("format")].settings.model_validate(source)

@@ -9,6 +9,7 @@ from occlusionformer.data.held_out import is_held_out_image
 from occlusionformer.evaluation.benchmarks import BenchmarkError, load_benchmark
 from occlusionformer.evaluation.benchmarks.phrases import head_phrase
 from occlusionformer.layout.rle import compress
+from tests.tables import for_each
 
 HELD_OUT = [str(number) for number in range(2000) if is_held_out_image(str(number))]
 TRAINED_ON = next(str(number) for number in range(2000) if not is_held_out_image(str(number)))
@@ -100,7 +101,7 @@ def test_a_file_that_is_cut_off(tmp_path):
         load_benchmark("sa-z-eval", tmp_path)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("caption", "phrase"),
     [
         ("A red car parked on the street", "red car"),

@@ -23,6 +23,7 @@ from occlusionformer.evaluation.masks import decode_mask, encode_mask
 from occlusionformer.evaluation.parse_answers import parse_answer
 from tests.evaluation.judges.tiny import picture, request, save_clip, save_grounding_dino, save_qwen, save_sam2
 from tests.evaluation.things import item
+from tests.tables import for_each
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +269,7 @@ def test_resizing_for_inception_rounds_nothing_and_smooths():
     assert not torch.equal(inside, inside.round())
 
 
-@pytest.mark.parametrize(
+@for_each(
     "spec",
     [
         "qwen:{}",

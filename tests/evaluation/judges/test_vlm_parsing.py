@@ -16,6 +16,7 @@ from occlusionformer.evaluation.judges.vlm_parsing import (
     read_json,
     read_yes_no,
 )
+from tests.tables import for_each
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_bare_and_fenced_json_are_read_and_the_first_fence_counts(reply: str):
     assert read_json(reply) == {"cat": [[1, 2, 3, 4]]}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "reply",
     [
         "{'cat': [[1, 2, 3, 4]]}",
@@ -105,8 +106,8 @@ def test_replies_that_begin_with_neither_word(reply: str | None):
         begins_with_yes(reply)
 
 
-@pytest.mark.parametrize("rule", [begins_with_yes, contains_yes, contains_yes_in_any_case])
-@pytest.mark.parametrize("reply", ["perhaps", "nothing of the kind", "", None])
+@for_each("rule", [begins_with_yes, contains_yes, contains_yes_in_any_case])
+@for_each("reply", ["perhaps", "nothing of the kind", "", None])
 def test_replies_that_say_neither_are_unreadable(rule: Callable[[str | None], bool], reply: str | None):
     with pytest.raises(JudgementError) as error:
         rule(reply)

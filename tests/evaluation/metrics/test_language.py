@@ -14,6 +14,7 @@ from occlusionformer.evaluation.metrics.language import (
     successes,
 )
 from occlusionformer.layout import Box, Instance, Layout, LayoutError
+from tests.tables import for_each
 
 
 def test_success_counts_every_key_once():
@@ -26,7 +27,7 @@ def test_yes(answer):
     assert is_yes(answer)
 
 
-@pytest.mark.parametrize("answer", ["no", "yes.", "", None, True, 1, ["yes"]])
+@for_each("answer", ["no", "yes.", "", None, True, 1, ["yes"]])
 def test_anything_else_is_no(answer):
     assert not is_yes(answer)
 

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from occlusionformer.evaluation.metrics.order import Scores, has_occlusion, occlusion_scores
+from tests.tables import for_each
 
 NONE, EDGE, REVERSED, MUTUAL = [[0, 0], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [1, 0]], [[0, 1], [1, 0]]
 
@@ -26,7 +27,7 @@ def matrices(draw, values=(0, 1)):
     return judged, declared
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("judged", "declared", "expected"),
     [
         (NONE, NONE, Scores(recall=1, precision=1, f1=1)),

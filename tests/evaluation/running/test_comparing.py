@@ -11,6 +11,7 @@ import pytest
 from occlusionformer.evaluation import Drawing, Plan, Result, compare_results, comparison_page, evaluate, read_result
 from tests.apps.painter import Painter
 from tests.evaluation.running.standins import Feeler, Looker, ShiftedPainter, Sorter, lookers, toy_benchmark
+from tests.tables import for_each
 
 COUNT = 5
 
@@ -118,7 +119,7 @@ def test_two_results_of_one_method_are_told_apart(plan: Plan, exact: Result, tmp
     assert "exact minus exact" not in page
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 99}', '{"format": 1, "scores": [1]}', "\x00"])
+@for_each("content", ["", "[]", "{}", '{"format": 99}', '{"format": 1, "scores": [1]}', "\x00"])
 def test_what_is_no_result_is_refused(content: str, tmp_path: Path):
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(ValueError, match=r"result\.json: "):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from occlusionformer.evaluation.scenes.judge import judge
 from occlusionformer.evaluation.scenes.known import DISTORTIONS, KINDS, LIGHTS, TRUE
 from occlusionformer.evaluation.scenes.layouts import bench_scenes
 from occlusionformer.evaluation.scenes.scoring import Score, score
+from tests.tables import for_each
 
 MOVED = {
     "checkerboard as background": "clutter",
@@ -29,12 +32,13 @@ FAR = 3.0
 """Times the width of the interval, and 0.01, that a figure has to be outside of it."""
 
 
-def scores(kind: str, split: str, count: int, first: int = 0) -> list[Score]:
+@functools.cache
+def scores(kind: str, split: str, count: int, first: int = 0) -> tuple[Score, ...]:
     found = []
     for number, scene in enumerate(bench_scenes(split, count)[first:]):
         picture = Image.fromarray(KINDS[kind](scene, np.random.default_rng(number)))
         found.append(score(scene, judge(picture, scene.names, Image.fromarray(scene.backdrop()))))
-    return found
+    return tuple(found)
 
 
 def distance(true: Figure, other: Figure) -> float:
@@ -81,7 +85,7 @@ def test_orders_are_seen_as_they_are():
     assert 0.25 < figures(scores("random orders", "complex", 12))["occ"].value < 0.75
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@for_each("kind", KINDS)
 def test_every_kind_is_painted_the_same_every_time(kind):
     scene = bench_scenes("simple", 2)[1]
     painted = [KINDS[kind](scene, np.random.default_rng(5)) for _ in range(2)]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occlusionformer.layout import FORMATS, LayoutError, read_layouts
+from tests.tables import for_each
 
 FULL = {"size": [48, 64], "counts": [0, 3072]}
 MASK = {"size": [4, 5], "counts": [0, 20]}
@@ -123,7 +124,7 @@ def refused(document: Any, form: str) -> bool:
     return bool(problems)
 
 
-@pytest.mark.parametrize("form", DOCUMENTS)
+@for_each("form", DOCUMENTS)
 def test_the_documents_themselves_are_read(form):
     assert not refused(DOCUMENTS[form], form)
     assert not refused([DOCUMENTS[form], DOCUMENTS[form]], form) or form == "coco"
@@ -140,8 +141,8 @@ def test_a_document_with_anything_anywhere_is_read_or_refused(form, data):
     refused(document, form)
 
 
-@pytest.mark.parametrize("form", DOCUMENTS)
-@pytest.mark.parametrize("extra", [None, 1, "a", [], {}])
+@for_each("form", DOCUMENTS)
+@for_each("extra", [None, 1, "a", [], {}])
 def test_an_unknown_or_missing_field_anywhere_is_read_or_refused(form, extra):
     for path in places(DOCUMENTS[form]):
         document = copy.deepcopy(DOCUMENTS[form])

@@ -8,6 +8,7 @@ import pytest
 
 from occlusionformer.generation import instance_text
 from occlusionformer.layout import Box, Layout, LayoutError, Pairs, read_layout, read_layouts, write_layout
+from tests.tables import for_each
 
 
 def document(*rows: Any, **fields: Any) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def test_a_document():
     assert layout.cycles == "error"
 
 
-@pytest.mark.parametrize("occludes", ["2", " 2 ", [2], ["2"], 2, "2,", ",2", "2, ,"])
+@for_each("occludes", ["2", " 2 ", [2], ["2"], 2, "2,", ",2", "2, ,"])
 def test_the_row_that_occludes_is_in_front(occludes):
     assert occluders(read_layout(document(row(occludes), row()), "published")) == [[], [0]]
 

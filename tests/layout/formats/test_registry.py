@@ -24,6 +24,7 @@ from occlusionformer.layout import (
     write_layouts,
 )
 from tests.layout.drawn import layouts
+from tests.tables import for_each
 
 FOREIGN = [name for name in FORMATS if name != "native"]
 
@@ -41,7 +42,7 @@ def test_another_format_is_refused():
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("form", "known"),
     [
         ("native", set()),

@@ -1,0 +1,50 @@
+"""Bounds on processor time that mean the same late in a long test run, and on a slow or busy machine."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+REFERENCE = 0.003
+"""Seconds that the machine the bounds were written on took for `_reference_work`."""
+
+MOST_SLOWNESS = 8.0
+"""A bound is never stretched further: what grows too fast takes minutes, not eight times as long."""
+
+
+@contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """Fails when what it holds takes more processor time, on a machine as fast as the one the bound was written on.
+
+    Objects that earlier tests left are kept from the garbage collector meanwhile: to look through them costs seconds
+    late in a long process. A machine that counts more slowly, or a core that is shared, gets as much more time.
+    """
+    gc.freeze()
+    started = time.process_time()
+    try:
+        yield
+    finally:
+        took = time.process_time() - started
+        gc.unfreeze()
+    if took >= seconds:
+        allowed = seconds * machine_slowness()
+        assert took < allowed, f"took {took:.2f} s of processor time, expected less than {allowed:.2f}"
+
+
+def machine_slowness() -> float:
+    """How many times as long as `REFERENCE` this machine takes now; 1 for faster ones."""
+    times = []
+    for _ in range(5):
+        started = time.process_time()
+        _reference_work()
+        times.append(time.process_time() - started)
+    return min(max(1.0, sorted(times)[2] / REFERENCE), MOST_SLOWNESS)
+
+
+def _reference_work() -> None:
+    """What parsers do: small objects in lists and dictionaries."""
+    found: dict[str, list[int]] = {}
+    for number in range(20_000):
+        found.setdefault(str(number % 997), []).append(number * number)
