@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,5 +70,6 @@ class Source:
         return sorted(name for name in names if not name.startswith("_"))
 
 
-def sources() -> list[Source]:
-    return [Source(path) for path in sorted(PACKAGE.rglob("*.py"))]
+@cache
+def sources() -> tuple[Source, ...]:
+    return tuple(Source(path) for path in sorted(PACKAGE.rglob("*.py")))
