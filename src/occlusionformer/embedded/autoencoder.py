@@ -88,11 +88,14 @@ class SceneAutoencoder(ModelMixin, ConfigMixin):
         return self.decoder(self.encoder(sample))
 
 
-def reconstruction_loss(pixels: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute error of pixels and of their differences to the right and below: edges count as such."""
+def reconstruction_loss(pixels: Tensor, truth: Tensor, square_weight: float = 0.0) -> Tensor:
+    """Mean absolute error of pixels and of their differences to the right and below: edges count as such.
+
+    The mean square error of pixels is added with its weight.
+    """
     error = pixels - truth
     across, down = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
-    return error.abs().mean() + across.abs().mean() + down.abs().mean()
+    return error.abs().mean() + across.abs().mean() + down.abs().mean() + square_weight * error.square().mean()
 
 
 def peak_signal_to_noise(pixels: Tensor, truth: Tensor) -> float:

@@ -21,8 +21,10 @@ from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.scenes import WorldSpec, make_scene
 from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_to_noise, reconstruction_loss
 from occlusionformer.layout import write_atomic
+from occlusionformer.tensors.files import check_tensors
 from occlusionformer.training.checkpoint import (
     Checkpoint,
+    load_checkpoint,
     optimizer_tensors,
     restore_optimizers,
     save_checkpoint,
@@ -48,10 +50,12 @@ class CodecTrainer:
         self.config, self.folder, self.step = config, folder, 0
         found = find_checkpoint(folder, config, resume=resume)
         torch.manual_seed(config.seed)
-        self.model = SceneAutoencoder().to(memory_format=torch.channels_last)
+        self.model = starting_model(config.init_from).to(memory_format=torch.channels_last)
+        self.model.encoder.requires_grad_(config.trained == "all")
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.98), weight_decay=0.01)
-        self.names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+        self.optimizer = torch.optim.AdamW(trained.values(), config.lr, betas=(0.9, 0.98), weight_decay=0.01)
+        self.names = {id(parameter): name for name, parameter in trained.items()}
         self.art, self.stopping = world_art(), False
         self.spec = WorldSpec(max_instances=config.max_instances, pairs="any", wordings="any", colours="any")
         if found is not None:
@@ -136,7 +140,8 @@ class CodecTrainer:
             latents = model.encoder(truth)
             noise = torch.randn(latents.shape, generator=generator)
             pixels = model.decoder(latents + config.latent_noise * noise)
-        loss = reconstruction_loss(pixels.float(), truth) + config.latent_weight * latents.float().square().mean()
+        loss = reconstruction_loss(pixels.float(), truth, config.square_weight)
+        loss = loss + config.latent_weight * latents.float().square().mean()
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -170,6 +175,22 @@ class CodecTrainer:
         self.average = dict(checkpoint.tensors["average"])
         restore_optimizers([self.optimizer], self.names, checkpoint.tensors["optimizer"])
         self.step = checkpoint.step
+
+
+def starting_model(source: Path | None) -> SceneAutoencoder:
+    """New weights, or those of a folder: of an autoencoder, or of a run's checkpoint (the averaged ones).
+
+    CheckpointError if the folder holds neither, or does not fit.
+    """
+    model = SceneAutoencoder()
+    if source is None:
+        return model
+    if (source / "config.json").exists():
+        return SceneAutoencoder.from_pretrained(source).float()
+    tensors = load_checkpoint(source).tensors.get("average", {})
+    check_tensors(source, dict(tensors), {name: value.shape for name, value in model.state_dict().items()})
+    model.load_state_dict(dict(tensors))
+    return model
 
 
 def rate_at(step: int, config: CodecConfig) -> float:

@@ -217,6 +217,12 @@ class CodecConfig(Settings):
     """Deviation of the noise added to latents before they are decoded: a diffusion model will not hit them exactly."""
     latent_weight: float = Field(default=1e-4, ge=0)
     """Of the mean square of the latents, which keeps them near unit size."""
+    square_weight: float = Field(default=5.0, ge=0)
+    """Of the mean square error of pixels beside the absolute one: PSNR counts squares."""
+    init_from: Path | None = None
+    """A folder of autoencoder weights, or a checkpoint of another run (its averaged weights), to start from."""
+    trained: Literal["all", "decoder"] = "all"
+    """The decoder alone can be trained on while others already learn the latents of its encoder."""
     ema: float = Field(default=0.999, ge=0, lt=1)
     precision: Literal["no", "bf16"] = "no"
     """bf16 gains where the processor has bf16 instructions; with channels last."""
