@@ -62,7 +62,7 @@ def test_samples_without_instances_are_not_trained_on():
 
 @pytest.mark.parametrize(("processes", "parts"), [(1, 1), (2, 1), (1, 4), (2, 2), (4, 2)])
 def test_processes_and_parts_share_a_batch_without_rest(processes: int, parts: int):
-    draws = InTurn(8, (16, 16)).draws(3)
+    draws = InTurn(8, lambda _: (16, 16)).draws(3)
     shares = [Division(process=p, processes=processes, parts=parts).of(draws) for p in range(processes)]
     assert sorted(draw.ordinal for share in shares for part in share for draw in part) == list(range(24, 32))
     assert {len(part) for share in shares for part in share} == {8 // processes // parts}

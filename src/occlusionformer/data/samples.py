@@ -5,12 +5,14 @@ Arrays: H rows, W columns, C colour channels, N instances.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from occlusionformer.data.scenes import Scene, SceneDataset
+from occlusionformer.data.world.artwork import WorldArt, world_art
+from occlusionformer.data.world.scenes import CANVAS_SHARES, CANVASES, WorldSpec, make_scene
 from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs
 
 NOT_DESCRIBED = "-"
@@ -84,6 +86,36 @@ class SceneSamples:
 
     def __getitem__(self, index: int) -> Sample:
         return sample_of_scene(self.scenes[index], f"scene-{self.scenes.seed}-{index}")
+
+
+@dataclass(frozen=True)
+class WorldSamples:
+    """Scenes of the second world as samples. With no size in `spec`, every `group` of them shares one of CANVASES."""
+
+    seed: int
+    length: int
+    spec: WorldSpec
+    group: int = 1
+    art: WorldArt = field(default_factory=world_art, repr=False)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index: expected 0 to {self.length - 1}, got {index}")
+        height, width = self.canvas(index)
+        spec = replace(self.spec, height=height, width=width)
+        scene = make_scene(index, seed=self.seed, spec=spec, art=self.art)
+        return sample_of_scene(scene, f"world-{self.seed}-{height}x{width}-{index}")
+
+    def canvas(self, index: int) -> tuple[int, int]:
+        """Height and width in pixels."""
+        if self.spec.width is not None and self.spec.height is not None:
+            return self.spec.height, self.spec.width
+        rng = np.random.default_rng([self.seed, index // self.group, 1])
+        width, height = CANVASES[int(rng.choice(len(CANVASES), p=CANVAS_SHARES))]
+        return height, width
 
 
 def sample_of_scene(scene: Scene, key: str) -> Sample:

@@ -5,6 +5,7 @@ Arrays: B texts, S tokens, V word pieces, D channels, M known phrases.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,28 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 PACKAGED = Path(__file__).with_name("text")
+SAID_EXACTLY = 0.999
+"""Cosine to a known phrase from which a text is that phrase."""
+TINT = 0.7
+"""Length of a colour's vector beside that of what has the colour."""
 SLOWEST = 1e4
 """Wavelength of the slowest sinusoid of a token's place, over 2 pi, in tokens (arXiv 1706.03762, section 3.5)."""
+
+
+Known = tuple[Tensor, Tensor]
+"""Known phrases and what they are known as, in float64."""
 
 
 class StaticTextConfig(PretrainedConfig):
     """Shape of the table."""
 
     model_type = "static_text"
+    num_colours: int = 0
+    phrases: bool = False
+    separator_id: int | None = None
+    """Token between two phrases."""
+    ignored_ids: Sequence[int] = ()
+    """Tokens that mean nothing, as articles."""
 
     def __init__(
         self,
@@ -31,9 +46,10 @@ class StaticTextConfig(PretrainedConfig):
         num_known: int = 0,
         sharpness: float = 25.0,
         positions: bool = False,
-        **transformers_settings: Any,
+        **settings: Any,
     ) -> None:
-        super().__init__(**transformers_settings)
+        """Further settings: num_colours, phrases, separator_id, ignored_ids, and those of every PretrainedConfig."""
+        super().__init__(**settings)
         self.num_known = num_known
         self.sharpness = sharpness
         self.positions = positions
@@ -44,6 +60,13 @@ class StaticTextConfig(PretrainedConfig):
 
 class StaticTextModel(PreTrainedModel):
     """Looks tokens up; serves a Flux pipeline as both of its text encoders.
+
+    Where the table knows colour words, "a blue vase" is read as the known phrase nearest to "vase", and blue: the
+    colour has channels of its own, so that a pair of object and colour that was never seen is read as exactly that.
+    A colour word is none where nothing else is said ("an orange"), nor in a known phrase ("a red apple").
+
+    With `phrases`, texts are cut at the separator: the pooled vector is the sum of those of the phrases, and every
+    token's vector has that of its phrase added, since no attention would tell it what it belongs to.
 
     The sequence is the second encoder's output and the weighted mean over real tokens is the first one's. There is no
     attention: a token's vector does not depend on its neighbours, only, with `positions`, on its place. `weight` says
@@ -59,6 +82,7 @@ class StaticTextModel(PreTrainedModel):
     main_input_name = "input_ids"
     config: StaticTextConfig
     table: Tensor
+    colour_ids: Tensor
 
     def __init__(self, config: StaticTextConfig) -> None:
         super().__init__(config)
@@ -67,6 +91,8 @@ class StaticTextModel(PreTrainedModel):
         self.weight = nn.Parameter(torch.ones(config.vocab_size, 1), requires_grad=False)
         self.known = nn.Parameter(torch.zeros(config.num_known, config.hidden_size), requires_grad=False)
         self.known_as = nn.Parameter(torch.zeros(config.num_known, config.hidden_size), requires_grad=False)
+        self.register_buffer("colour_ids", torch.zeros(config.num_colours, dtype=torch.int64))
+        self.colour_as = nn.Parameter(torch.zeros(config.num_colours, config.hidden_size), requires_grad=False)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -88,15 +114,55 @@ class StaticTextModel(PreTrainedModel):
         is_token_BS = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask.bool()
         rows_BSD = self.table[input_ids].to(self.scale.dtype) * self.scale[input_ids]
         rows_BSD = rows_BSD * is_token_BS.unsqueeze(-1)
-        sum_BD = (rows_BSD.float() * self.weight[input_ids].float()).sum(dim=1)
-        unit_BD = self._recalled(nn.functional.normalize(sum_BD, dim=-1))
+        weighted_BSD = rows_BSD.float() * self.weight[input_ids].float()
+        known = (self.known.double(), self.known_as.double())
+        pooled, spread = [], []
+        for ids_S, weighted_SD in zip(input_ids, weighted_BSD, strict=True):
+            # Text by text: a product over the batch would round differently with the batch's size, and what is
+            # encoded must not depend on what else is.
+            unit_D, phrase_SD = self._read(ids_S, weighted_SD, known)
+            pooled.append(unit_D)
+            spread.append(phrase_SD)
+        unit_BD = torch.stack(pooled) if pooled else weighted_BSD.sum(1)
         placed_BSD = self._placed(rows_BSD, is_token_BS)
+        root = self.config.hidden_size**0.5
+        if self.config.phrases and spread:
+            placed_BSD = placed_BSD + torch.stack(spread).to(rows_BSD.dtype) * root * is_token_BS.unsqueeze(-1)
         output = BaseModelOutputWithPooling(
             last_hidden_state=placed_BSD,
-            pooler_output=(unit_BD * self.config.hidden_size**0.5).to(rows_BSD.dtype),
+            pooler_output=(unit_BD * root).to(rows_BSD.dtype),
             hidden_states=(placed_BSD,) if output_hidden_states else None,
         )
         return output if return_dict else output.to_tuple()
+
+    def _read(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> tuple[Tensor, Tensor]:
+        """The direction of a text (D,), and at each of its tokens that of the phrase it is in (S, D)."""
+        if not self.config.phrases:
+            return self._phrase(ids_S, weighted_SD, known), weighted_SD
+        at_separator_S = torch.eq(ids_S, self.config.separator_id)
+        number_S = at_separator_S.cumsum(0)
+        directions = []
+        for number in range(int(number_S[-1]) + 1 if len(number_S) else 0):
+            inside_S = (number_S == number) & ~at_separator_S
+            directions.append(self._phrase(ids_S[inside_S], weighted_SD[inside_S], known))
+        if not directions:
+            return weighted_SD.sum(0), weighted_SD
+        phrase_PD = torch.stack(directions)
+        return nn.functional.normalize(phrase_PD.sum(0), dim=0), phrase_PD[number_S]
+
+    def _phrase(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> Tensor:
+        """The direction of one phrase: of the known one it is or is nearest to, and of its colour; (D,), float32."""
+        if not self.config.num_colours:
+            return self._recalled(nn.functional.normalize(weighted_SD.sum(0), dim=0), known)
+        counts_S = ~torch.isin(ids_S, ids_S.new_tensor(self.config.ignored_ids))
+        is_colour_SK = ids_S[:, None] == self.colour_ids
+        is_colour_S = is_colour_SK.any(1)
+        whole_D = nn.functional.normalize(weighted_SD[counts_S].sum(0), dim=0)
+        noun_D = nn.functional.normalize(weighted_SD[counts_S & ~is_colour_S].sum(0), dim=0)
+        if not is_colour_S.any() or not noun_D.any() or bool((known[0] @ whole_D.double()).max() > SAID_EXACTLY):
+            return self._recalled(whole_D, known)
+        tint_D = nn.functional.normalize(self.colour_as[is_colour_SK.any(0)].sum(0), dim=0)
+        return nn.functional.normalize(self._recalled(noun_D, known) + TINT * tint_D, dim=0)
 
     def _placed(self, rows_BSD: Tensor, is_token_BS: Tensor) -> Tensor:
         """With sinusoids of their places added, where the model has `positions`: Flux itself gives texts none."""
@@ -108,29 +174,22 @@ class StaticTextModel(PreTrainedModel):
         wave_SD = torch.cat([angle_SH.sin(), angle_SH.cos()], dim=-1).to(rows_BSD.dtype)
         return rows_BSD + wave_SD * is_token_BS.unsqueeze(-1)
 
-    def _recalled(self, unit_BD: Tensor) -> Tensor:
-        """The direction that the known phrases near this one are known as; a text of padding alone stays zero.
-
-        Text by text and in float64: a product over the batch would round differently with the batch's size, and
-        what is encoded must not depend on what else is.
-        """
-        if not len(self.known) or not len(unit_BD):
-            return unit_BD
-        known_MD, known_as_MD = self.known.double(), self.known_as.double()
-        found = []
-        for unit_D in unit_BD.double():
-            share_M = torch.softmax(self.config.sharpness * (known_MD @ unit_D), dim=0)
-            found.append(nn.functional.normalize(share_M @ known_as_MD, dim=0) * unit_D.any())
-        return torch.stack(found).to(unit_BD.dtype)
+    def _recalled(self, unit_D: Tensor, known: Known) -> Tensor:
+        """The direction that the known phrases near this one are known as; a text of padding alone stays zero."""
+        known_MD, known_as_MD = known
+        if not len(self.known) or not unit_D.any():
+            return unit_D
+        share_M = torch.softmax(self.config.sharpness * (known_MD @ unit_D.double()), dim=0)
+        return nn.functional.normalize(share_M @ known_as_MD, dim=0).to(unit_D.dtype)
 
 
-def packaged_text_model() -> StaticTextModel:
-    """The table that ships with the package, in float32."""
-    model: StaticTextModel = StaticTextModel.from_pretrained(PACKAGED, local_files_only=True)
+def packaged_text_model(folder: Path = PACKAGED) -> StaticTextModel:
+    """A table that ships with the package, in float32."""
+    model: StaticTextModel = StaticTextModel.from_pretrained(folder, local_files_only=True)
     return model
 
 
-def packaged_tokenizer() -> PreTrainedTokenizerFast:
+def packaged_tokenizer(folder: Path = PACKAGED) -> PreTrainedTokenizerFast:
     """Lower-case WordPiece without start or end tokens, padded with zeros, at most 77 tokens."""
-    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(PACKAGED, local_files_only=True)
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     return tokenizer

@@ -10,6 +10,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
+from occlusionformer.embedded import scene_model
+from occlusionformer.embedded.autoencoder import SceneAutoencoder
 from occlusionformer.embedded.build import WEIGHTS
 from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.config import BACKBONE, SHIFT, STEPS, TEXT_TOKENS, TEXT_WIDTH, embedded_branch
@@ -61,7 +63,7 @@ def build_pipeline(config: RunConfig) -> OcclusionFormerPipeline:
     """The model of a run, in evaluation mode; only what is to be trained requires gradients."""
     torch.manual_seed(config.seed)
     family = config.model.family
-    pipeline = _flux(config) if family == "flux" else _small(config)
+    pipeline = {"flux": _flux, "scenes": _scenes}.get(family, _small)(config)
     if config.model.init_from is not None:
         load_parts(pipeline, config)
     for name in ("vae", "text_encoder", "text_encoder_2"):
@@ -131,7 +133,8 @@ def new_method(config: RunConfig, shape: BackboneShape) -> Method:
 
 def _occlusionformer(chosen: OcclusionFormerSettings, config: RunConfig, shape: BackboneShape) -> OcclusionFormer:
     """As the family has it, with the settings that are given; the ablation on attention maps is a class of its own."""
-    branch = embedded_branch() if config.model.family == "embedded" else paper(shape)
+    known = {"embedded": embedded_branch, "scenes": scene_model.scene_branch}
+    branch = known[config.model.family]() if config.model.family in known else paper(shape)
     given = {
         name: value
         for name in ("hybrid", "rasteriser", "instance_modulation")
@@ -185,6 +188,30 @@ def _small(config: RunConfig) -> OcclusionFormerPipeline:
         default_grounding_ratio=1.0,
         default_size=config.data.canvas,
         captions_in_prompt=tiny,
+    )
+
+
+def _scenes(config: RunConfig) -> OcclusionFormerPipeline:
+    transformer = LayoutFluxTransformer2DModel(**scene_model.BACKBONE, prediction_type="sample")
+    branch = new_method(config, backbone_shape(transformer))
+    initialise(transformer, branch)
+    text, tokenizer = packaged_text_model(scene_model.TEXT), packaged_tokenizer(scene_model.TEXT)
+    codec = SceneAutoencoder.from_pretrained(config.model.codec or scene_model.AUTOENCODER).float()
+    return OcclusionFormerPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=scene_model.SHIFT),
+        vae=codec,
+        text_encoder=text,
+        tokenizer=tokenizer,
+        text_encoder_2=text,
+        tokenizer_2=tokenizer,
+        transformer=transformer,
+        branch=branch,
+        max_sequence_length=scene_model.TEXT_TOKENS,
+        default_steps=scene_model.STEPS,
+        default_guidance=1.0,
+        default_grounding_ratio=1.0,
+        default_size=config.data.canvas,
+        captions_in_prompt=config.model.method.name == "none",
     )
 
 

@@ -8,15 +8,16 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from occlusionformer.data.scenes import SceneSpec
+from occlusionformer.data.world.scenes import WorldSpec
 from occlusionformer.training.method_settings import MethodSettings, OcclusionFormerSettings, Settings
 
 
 class ModelConfig(Settings):
     """Which model is trained, and which part of it."""
 
-    family: Literal["embedded", "flux", "tiny"]
-    """embedded: the small model of the package; flux: a FLUX.1 pipeline folder or hub id; tiny: a FLUX-shaped model of
-    random weights for trials."""
+    family: Literal["embedded", "scenes", "flux", "tiny"]
+    """embedded: the small model of the package; scenes: the one over latents of 256 pixels; flux: a FLUX.1 pipeline
+    folder or hub id; tiny: a FLUX-shaped model of random weights for trials."""
     base: str | None = None
     """Folder or hub id of the FLUX pipeline."""
     init_from: str | None = None
@@ -24,6 +25,8 @@ class ModelConfig(Settings):
     is trained and stored there starts from it; a frozen backbone of the small families has to be there."""
     init_parts: Literal["all", "backbone", "branch"] = "all"
     """Which parts are taken from there; backbone: a fresh method over a stored backbone."""
+    codec: Path | None = None
+    """Folder of the autoencoder of family scenes; null takes the packaged one."""
     train_backbone: bool
     method: MethodSettings = OcclusionFormerSettings()
     """The layout method, by name; `--set model.method=gligen` takes its defaults."""
@@ -42,14 +45,17 @@ class ModelConfig(Settings):
 class DataConfig(Settings):
     """What is learned from."""
 
-    source: Literal["scenes", "records"] = "scenes"
-    """records: a data set on disk; SA-Z becomes one by conversion, scenes by writing them down."""
+    source: Literal["scenes", "world", "records"] = "scenes"
+    """world: scenes of the second world; records: a data set on disk; SA-Z becomes one by conversion, scenes by writing
+    them down."""
     path: Path | None = None
     """Folder of the data set."""
     split: str = "train"
     images: Path | None = None
     """Folder of the pictures, for records that keep them elsewhere."""
     scenes: SceneSpec = SceneSpec()
+    world: WorldSpec = WorldSpec()
+    """Of source world; without width and height, batches have canvases of several shapes."""
     seed: int = Field(default=1, ge=0)
     """Names the series of scenes, and the order in which finite sources are shuffled."""
     count: int | None = Field(default=None, ge=1)
@@ -68,21 +74,26 @@ class DataConfig(Settings):
     """visible: masks and boxes of what is seen alone, the paper's ablation."""
     dropped_order: float = Field(default=0.0, ge=0, le=1)
     """Share of samples whose order is kept from the model, so that layouts without an order stay known to it."""
+    dropped_layout: float = Field(default=0.0, ge=0, le=1)
+    """Share of samples, of those with few enough instances, whose layout is kept from the model: the prompt then names
+    the instances, so that the backbone goes on drawing from text alone."""
+    dropped_most: int = Field(default=4, ge=0)
+    """Instances of a sample that can lose its layout; more would not fit into the prompt."""
     cache: Path | None = None
     """Folder where latents and texts are kept once encoded; needs pictures that do not change."""
 
     @model_validator(mode="after")
     def _fits(self) -> DataConfig:
         problems = []
-        if (self.source == "scenes") != (self.path is None):
-            problems.append(f"path: expected one unless the source is scenes, got {self.path} for {self.source}")
+        if (self.source != "records") != (self.path is None):
+            problems.append(f"path: expected one for records alone, got {self.path} for {self.source}")
         if self.source == "scenes" and self.scenes.size != self.canvas:
             problems.append(f"scenes.size: expected the canvas, {self.canvas}, got {self.scenes.size}")
         if self.aspects and self.canvas % self.aspect_step:
             problems.append(f"canvas: expected a multiple of aspect_step, {self.aspect_step}, got {self.canvas}")
         if list(self.instance_buckets) != sorted(set(self.instance_buckets)):
             problems.append(f"instance_buckets: expected increasing numbers, got {list(self.instance_buckets)}")
-        if self.cache is not None and self.count is None and self.source == "scenes":
+        if self.cache is not None and self.count is None and self.source != "records":
             problems.append("cache: expected a finite count of scenes, got null")
         if problems:
             raise ValueError("\n".join(problems))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from occlusionformer.data.records import RecordSource
-from occlusionformer.data.samples import SampleSource, SceneSamples
+from occlusionformer.data.samples import SampleSource, SceneSamples, WorldSamples
 from occlusionformer.data.scenes import SceneDataset
 from occlusionformer.training.config import DataConfig, RunConfig
 from occlusionformer.training.sampler import Buckets, Draw, InTurn, Plan, Shuffled, bucketed
 
 ENDLESS = 2**40
+PROBES_TOGETHER = 8
+"""Probe scenes that share a canvas, and a forward."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,15 @@ class DataPlan:
 
 def data_plan(config: RunConfig) -> DataPlan:
     """ValueError if there are too few samples."""
-    return _scenes(config) if config.data.source == "scenes" else _records(config)
+    known = {"scenes": _scenes, "world": _world, "records": _records}
+    return known[config.data.source](config)
 
 
 def _scenes(config: RunConfig) -> DataPlan:
     data, canvas = config.data, (config.data.canvas, config.data.canvas)
     source = SceneSamples(SceneDataset(seed=data.seed, length=data.count or ENDLESS, spec=data.scenes))
     probes = SceneDataset(seed=config.logging.probe_seed, length=config.logging.probe_count, spec=data.scenes)
-    plan: Plan = InTurn(config.batch, canvas)
+    plan: Plan = InTurn(config.batch, lambda _: canvas)
     if data.count is not None:
         members = {canvas: [list(range(data.count))]}
         plan = Shuffled(members, batch=config.batch, seed=config.seed)
@@ -48,6 +51,26 @@ def _scenes(config: RunConfig) -> DataPlan:
         probe_source=SceneSamples(probes),
         probe_draws=tuple(Draw(index, index, canvas) for index in range(len(probes))),
         draws=tuple(Draw(index, index, canvas) for index in range(data.count or 0)),
+    )
+
+
+def _world(config: RunConfig) -> DataPlan:
+    data, logging = config.data, config.logging
+    source = WorldSamples(data.seed, data.count or ENDLESS, data.world, group=config.batch)
+    probes = WorldSamples(logging.probe_seed, logging.probe_count, data.world, group=PROBES_TOGETHER)
+    plan: Plan = InTurn(config.batch, source.canvas)
+    if data.count is not None:
+        members: dict[tuple[int, int], list[list[int]]] = {}
+        for index in range(data.count):
+            members.setdefault(source.canvas(index), [[]])[0].append(index)
+        plan = Shuffled(members, batch=config.batch, seed=config.seed)
+    return DataPlan(
+        source=source,
+        plan=plan,
+        count=data.count,
+        probe_source=probes,
+        probe_draws=tuple(Draw(index, index, probes.canvas(index)) for index in range(len(probes))),
+        draws=tuple(Draw(index, index, source.canvas(index)) for index in range(data.count or 0)),
     )
 
 

@@ -95,13 +95,20 @@ class Examples(Dataset):
         if self.drops_order(draw):
             sample = replace(sample, in_front=None)
         encoded = None if self.cache is None else self.cache[draw]
-        return example(
+        found = example(
             sample,
             draw,
             pixels_per_token=self.pixels_per_token,
             captions_in_prompt=self.captions_in_prompt,
             encoded=encoded,
         )
+        return without_layout(found) if self.drops_layout(found) else found
+
+    def drops_layout(self, item: Example) -> bool:
+        data, draw = self.data, item.draw
+        if not data.dropped_layout or len(item.layout.instances) > data.dropped_most:
+            return False
+        return bool(np.random.default_rng([data.seed, draw.ordinal, 2]).random() < data.dropped_layout)
 
     def drops_order(self, draw: Draw) -> bool:
         if not self.data.dropped_order:
@@ -157,6 +164,18 @@ def example(
         mask_KL=token_share(sample.amodal, grid),
         seen_KL=token_share(visible, grid),
         encoded=encoded,
+    )
+
+
+def without_layout(item: Example) -> Example:
+    """The same picture to be drawn from a prompt that names the instances."""
+    bare = item.layout.model_copy(update={"instances": (), "order": None})
+    return replace(
+        item,
+        layout=bare,
+        prompt=compose_prompt(item.layout, captions=True),
+        mask_KL=item.mask_KL[:0],
+        seen_KL=item.seen_KL[:0],
     )
 
 

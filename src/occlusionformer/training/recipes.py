@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 
 from occlusionformer.data.scenes import SceneSpec
+from occlusionformer.data.world.scenes import WorldSpec
 from occlusionformer.layout.problems import one_of
 from occlusionformer.training.config import (
     CodecConfig,
@@ -18,10 +20,11 @@ from occlusionformer.training.config import (
     RunConfig,
     SavingConfig,
 )
-from occlusionformer.training.method_settings import OcclusionFormerSettings
+from occlusionformer.training.method_settings import NoMethodSettings, OcclusionFormerSettings
 from occlusionformer.training.overrides import SettingsError
 
 EMBEDDED_CANVAS = 128
+SCENES_CANVAS = 256
 TINY_CANVAS = 16
 """Eight tokens a side."""
 
@@ -137,6 +140,50 @@ def overfit() -> RunConfig:
     )
 
 
+def scenes_backbone() -> RunConfig:
+    """The backbone of the second embedded model alone: pictures from prompts that name a background and 1 to 4 objects.
+
+    Every layout method starts from its weights. Hardware: two CPU cores or a GPU. Nothing has been trained to the end
+    with it yet.
+    """
+    joint = scenes()
+    return joint.model_copy(
+        update={
+            "recipe": "scenes-backbone",
+            "model": ModelConfig(family="scenes", train_backbone=True, method=NoMethodSettings()),
+            "data": joint.data.model_copy(
+                update={"world": replace(joint.data.world, max_instances=4), "dropped_layout": 1.0}
+            ),
+            "objective": ObjectiveConfig(align="none", align_weight=0.0, time_mean=0.4, time_floor=0.3),
+        }
+    )
+
+
+def scenes() -> RunConfig:
+    """The second embedded model: latents of 256 pixels, backbone and branch together.
+
+    A tenth of the samples of up to four objects are drawn from their prompt alone. Hardware: two CPU cores or a GPU.
+    Nothing has been trained to the end with it yet.
+    """
+    return RunConfig(
+        recipe="scenes",
+        steps=40_000,
+        batch=16,
+        model=ModelConfig(family="scenes", train_backbone=True, method=OcclusionFormerSettings(lora_rank=16)),
+        data=DataConfig(
+            source="world",
+            canvas=SCENES_CANVAS,
+            world=WorldSpec(width=None, height=None, max_instances=12),
+            dropped_order=0.05,
+            dropped_layout=0.1,
+        ),
+        objective=ObjectiveConfig(align_weight=0.05, time_mean=0.8, time_floor=0.4, pure_noise=0.1),
+        optimizer=OptimizerConfig(lr=1e-3, betas=(0.9, 0.98), warmup=300, decay_share=0.5, final_share=0.01, ema=0.999),
+        saving=SavingConfig(every=250),
+        logging=LoggingConfig(every=50, probe_every=500, picture_steps=4),
+    )
+
+
 def codec() -> CodecConfig:
     """The autoencoder of the second world: crops of scenes, reconstructed.
 
@@ -147,7 +194,15 @@ def codec() -> CodecConfig:
 
 
 RECIPES: MappingProxyType[str, Callable[[], RunConfig | CodecConfig]] = MappingProxyType(
-    {"paper": paper, "embedded": embedded, "embedded-finetune": embedded_finetune, "overfit": overfit, "codec": codec}
+    {
+        "paper": paper,
+        "embedded": embedded,
+        "embedded-finetune": embedded_finetune,
+        "scenes-backbone": scenes_backbone,
+        "scenes": scenes,
+        "overfit": overfit,
+        "codec": codec,
+    }
 )
 
 

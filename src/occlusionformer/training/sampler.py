@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,11 +33,13 @@ class InTurn:
     """An endless source of independent samples, one after another."""
 
     batch: int
-    canvas: tuple[int, int]
+    canvas: Callable[[int], tuple[int, int]]
+    """Of a sample by its number; one for each batch."""
 
     def draws(self, step: int) -> list[Draw]:
         first = step * self.batch
-        return [Draw(ordinal, ordinal, self.canvas) for ordinal in range(first, first + self.batch)]
+        canvas = self.canvas(first)
+        return [Draw(ordinal, ordinal, canvas) for ordinal in range(first, first + self.batch)]
 
 
 class Shuffled:

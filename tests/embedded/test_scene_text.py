@@ -1,0 +1,80 @@
+"""The second text table: objects by how they look, colours in channels of their own, phrases apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from occlusionformer.data.world.artwork import world_art
+from occlusionformer.data.world.captions import training_synonyms
+from occlusionformer.embedded import scene_model
+from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
+
+COLOUR = slice(240, 256)
+
+
+@pytest.fixture(scope="module")
+def encode():
+    model, tokenizer = packaged_text_model(scene_model.TEXT), packaged_tokenizer(scene_model.TEXT)
+
+    def encoded(*texts: str, length: int = scene_model.TEXT_TOKENS):
+        found = tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        return model(found.input_ids, found.attention_mask)
+
+    return encoded
+
+
+def cosine(first: torch.Tensor, second: torch.Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(first, second, dim=-1))
+
+
+def test_every_training_word_is_read_as_its_object(encode):
+    objects = world_art().objects
+    named = encode(*(item.name for item in objects)).pooler_output / 16
+    nearest = []
+    for item in objects:
+        words = training_synonyms(item)
+        if words:
+            nearest += [(word, item.name, objects[int(row.argmax())].name)
+                        for word, row in zip(words, encode(*words).pooler_output @ named.T, strict=True)]  # fmt: skip
+    wrong = [entry for entry in nearest if entry[1] != entry[2]]
+    assert len(wrong) <= 0.01 * len(nearest), wrong
+
+
+def test_a_colour_has_channels_of_its_own(encode):
+    cat, black_cat, black_dog, dog = encode("a cat", "a black cat", "the black dog", "dog").pooler_output
+    assert torch.count_nonzero(cat[COLOUR]) == 0
+    assert cosine(black_cat[COLOUR], black_dog[COLOUR]) == pytest.approx(1, abs=1e-5)
+    assert cosine(black_cat[:240], cat[:240]) == pytest.approx(1, abs=1e-5)
+    assert cosine(black_dog[:240], dog[:240]) == pytest.approx(1, abs=1e-5)
+    grey, gray, white = encode("a grey mug", "a gray mug", "a white mug").pooler_output
+    assert torch.equal(grey, gray)
+    assert abs(cosine(grey[COLOUR], white[COLOUR])) < 1e-5
+
+
+def test_a_colour_word_that_names_the_thing_is_no_colour(encode):
+    orange, apple, red_apple = encode("an orange", "an apple", "a red apple").pooler_output
+    assert torch.count_nonzero(orange[COLOUR]) == 0
+    assert torch.count_nonzero(red_apple[COLOUR]) == 0, "red is what apples are here"
+    assert cosine(apple, red_apple) == pytest.approx(1, abs=1e-5)
+
+
+def test_tokens_know_their_phrase_and_texts_are_the_sum_of_theirs(encode):
+    plain, cat, vase = encode("a plain red background", "a black cat", "a vase").pooler_output
+    both = encode("a plain red background, a black cat, a vase")
+    assert cosine(both.pooler_output[0], plain + cat + vase) == pytest.approx(1, abs=1e-5)
+    states = both.last_hidden_state[0]
+    before = 5  # "a plain red background,"
+    shorter = encode("a plain red background, a black cat").last_hidden_state[0]
+    torch.testing.assert_close(states[: before + 3], shorter[: before + 3])
+    other = encode("a plain red background, a black dog, a vase").last_hidden_state[0]
+    assert not torch.equal(other[before], states[before]), "an article knows what it belongs to"
+    assert torch.equal(other[:before], states[:before])
+    assert torch.count_nonzero(both.last_hidden_state[0, 11:]) == 0
+
+
+def test_what_is_encoded_does_not_depend_on_what_else_is(encode):
+    together = encode("a blue car, a tree", "a cat")
+    assert torch.equal(together.pooler_output[0], encode("a blue car, a tree").pooler_output[0])
+    assert torch.equal(together.last_hidden_state[1], encode("a cat").last_hidden_state[0])
+    assert torch.count_nonzero(encode("").pooler_output) == 0

@@ -1,0 +1,103 @@
+"""The second embedded model in the trainer: canvases of several shapes, and layouts that are dropped for the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from occlusionformer.data.samples import WorldSamples
+from occlusionformer.data.world.scenes import CANVASES, WorldSpec
+from occlusionformer.embedded.autoencoder import SceneAutoencoder
+from occlusionformer.training import recipe
+from occlusionformer.training.data_plan import data_plan
+from occlusionformer.training.sampler import Draw
+from occlusionformer.training.trainer import Trainer
+
+
+def small(codec, **data):
+    config = recipe("scenes")
+    world = WorldSpec(width=None, height=None, max_instances=3)
+    return config.model_copy(
+        update={
+            "steps": 2,
+            "batch": 2,
+            "model": config.model.model_copy(update={"codec": codec}),
+            "data": config.data.model_copy(update={"world": world, **data}),
+            "execution": config.execution.model_copy(update={"workers": 0}),
+            "saving": config.saving.model_copy(update={"every": 2}),
+            "logging": config.logging.model_copy(
+                update={"every": 1, "probe_every": 2, "probe_count": 2, "pictures": 1, "picture_steps": 1}
+            ),
+        }
+    )
+
+
+@pytest.fixture
+def codec(tmp_path):
+    torch.manual_seed(0)
+    SceneAutoencoder().save_pretrained(tmp_path / "codec")
+    return tmp_path / "codec"
+
+
+def test_a_batch_has_one_canvas_and_batches_have_many():
+    samples = WorldSamples(3, 64, WorldSpec(width=None, height=None, max_instances=2), group=4)
+    shapes = [samples.canvas(index) for index in range(64)]
+    assert all(len(set(shapes[start : start + 4])) == 1 for start in range(0, 64, 4))
+    assert len(set(shapes)) > 3
+    assert {(width, height) for height, width in shapes} <= set(CANVASES)
+    sample = samples[5]
+    assert sample.image.shape[:2] == shapes[5]
+    assert np.array_equal(sample.image, samples[5].image)
+    with pytest.raises(IndexError, match="expected 0 to 63, got 64"):
+        samples[64]
+
+
+def test_the_plan_draws_what_the_source_has(codec):
+    config = small(codec)
+    plan = data_plan(config)
+    for step in range(4):
+        draws = plan.plan.draws(step)
+        assert {draw.canvas for draw in draws} == {plan.source.canvas(draws[0].index)}
+        assert plan.source[draws[1].index].image.shape[:2] == draws[1].canvas
+    assert {draw.canvas for draw in plan.probe_draws} <= {(h, w) for w, h in CANVASES}
+    finite = data_plan(small(codec, count=6))
+    assert sorted(draw.index for step in range(3) for draw in finite.plan.draws(step)) >= list(range(6))
+
+
+@pytest.mark.slow
+def test_it_trains_with_layouts_and_without(codec, tmp_path):
+    trainer = Trainer(small(codec, dropped_layout=0.5), tmp_path / "run")
+    reports = []
+    assert trainer.run(lambda step, figures: reports.append(figures)).reason == "finished"
+    assert all(np.isfinite(value) for figures in reports for value in figures.values())
+    examples = trainer.examples
+    bare, kept = [], []
+    for index in range(24):
+        item = examples[Draw(index, index, trainer.data.source.canvas(index))]
+        (kept if item.layout.instances else bare).append(item)
+    assert 4 < len(bare) < 20
+    for item in bare:
+        sample = trainer.data.source[item.draw.index]
+        assert item.prompt == ", ".join([sample.prompt, *sample.captions])
+        assert item.mask_KL.shape[0] == 0
+    assert {item.prompt for item in kept} == {trainer.data.source[item.draw.index].prompt for item in kept}
+
+
+def test_more_objects_than_the_prompt_holds_keep_their_layout(codec, tmp_path):
+    config = small(codec, dropped_layout=1.0, dropped_most=2)
+    trainer = Trainer(config, tmp_path / "run")
+    counts = {True: set(), False: set()}
+    for index in range(16):
+        draw = Draw(index, index, trainer.data.source.canvas(index))
+        sample, item = trainer.data.source[index], trainer.examples[draw]
+        counts[bool(item.layout.instances)].add(len(sample.captions))
+    assert counts == {True: {3}, False: {1, 2}}
+
+
+def test_the_backbone_recipe_reads_the_prompt_alone():
+    config = recipe("scenes-backbone")
+    assert (config.model.method.name, config.data.dropped_layout, config.data.world.max_instances) == ("none", 1.0, 4)
+    assert replace(config.data.world, max_instances=12) == recipe("scenes").data.world
