@@ -74,6 +74,6 @@ def test_everything_wrong_is_said_at_once():
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    known = "paper, embedded, embedded-finetune, overfit or codec"
+    known = "paper, embedded, embedded-finetune, scenes-backbone, scenes, overfit or codec"
     with pytest.raises(SettingsError, match=f"recipe: expected {known}, got 'x'"):
         recipe("x")

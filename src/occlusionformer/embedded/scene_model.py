@@ -5,9 +5,11 @@ The geometry is FLUX.1's: 8 x 8 pixels become 16 numbers, a token is 16 x 16 pix
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from occlusionformer.embedded import config
 from occlusionformer.model.config import BackboneShape, BranchConfig
 
 AUTOENCODER = Path(__file__).with_name("scene_autoencoder")
@@ -23,31 +25,15 @@ SHIFT = 3.0
 SHAPE = BackboneShape(num_dual=1, num_single=4, num_heads=6, head_dim=64, pooled_dim=TEXT_WIDTH)
 
 BACKBONE: dict[str, Any] = {
-    "patch_size": 1,
+    **config.BACKBONE,
     "in_channels": 64,
     "num_layers": SHAPE.num_dual,
     "num_single_layers": SHAPE.num_single,
-    "attention_head_dim": SHAPE.head_dim,
     "num_attention_heads": SHAPE.num_heads,
-    "joint_attention_dim": TEXT_WIDTH,
-    "pooled_projection_dim": TEXT_WIDTH,
-    "guidance_embeds": False,
-    "axes_dims_rope": (8, 28, 28),
 }
-"""Arguments of the stock transformer. No guidance: it is not distilled from anything."""
+"""Arguments of the stock transformer; the rest is as in the first embedded model."""
 
 
 def scene_branch() -> BranchConfig:
-    """As that of the first embedded model: own modulation, box coordinates and MLP for every instance."""
-    return BranchConfig(
-        num_heads=SHAPE.num_heads,
-        head_dim=SHAPE.head_dim,
-        pooled_dim=SHAPE.pooled_dim,
-        dual_blocks=(0,),
-        single_blocks=(0, 2),
-        lora_rank=16,
-        second_feed_forward="none",
-        instance_modulation=True,
-        box_coordinates=True,
-        instance_mlp_ratio=4,
-    )
+    """As that of the first embedded model, at this width."""
+    return replace(config.embedded_branch(), num_heads=SHAPE.num_heads)

@@ -139,7 +139,7 @@ class StaticTextModel(PreTrainedModel):
         """The direction of a text (D,), and at each of its tokens that of the phrase it is in (S, D)."""
         if not self.config.phrases:
             return self._phrase(ids_S, weighted_SD, known), weighted_SD
-        at_separator_S = torch.eq(ids_S, self.config.separator_id)
+        at_separator_S = ids_S.eq(-1 if self.config.separator_id is None else self.config.separator_id)
         number_S = at_separator_S.cumsum(0)
         directions = []
         for number in range(int(number_S[-1]) + 1 if len(number_S) else 0):
