@@ -99,6 +99,8 @@ class ItemTruth:
     """Visible regions as COCO run lengths, None for one without a pixel; None altogether when they are not known."""
     prompt_boxes: tuple[tuple[float, float, float, float], ...] | None = None
     """Boxes to prompt segmenters with, where the protocol has other ones than `boxes`."""
+    declared_order: tuple[tuple[int, ...], ...] | None = None
+    """As `order`, for a layout that declares another one than is true."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,16 @@ class BackgroundPicture:
     """Of its pixels."""
     load: Callable[[], Image.Image] | None = field(default=None, compare=False)
     """None for an item that was read back from a run, whose answers are recorded."""
+
+
+class SwappedPair(NamedTuple):
+    """What an item has changed of another one."""
+
+    of: str
+    """The key of the item that declares the pair the other way round, and is drawn with the same noise."""
+    front: int
+    """The instance that is declared in front there, and behind here."""
+    behind: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +137,11 @@ class BenchmarkItem:
     """The declared background, where it is known to the pixel."""
     picture_names: tuple[str, ...] = ()
     """File names without ending that published code gives to the picture of the item, where they are not the key."""
+    seed: int = 0
+    """Added to the seed of a run: items with the same number are drawn with the same noise."""
+    groups: tuple[str, ...] = ()
+    """Names of the groups that it belongs to; results are also told for each of them."""
+    swapped: SwappedPair | None = None
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -243,6 +260,8 @@ class Benchmark:
     far as that is stated."""
     notes: tuple[str, ...] = ()
     """Sentences to print next to the results."""
+    groups: tuple[str, ...] = ()
+    """Names of the groups of items, in the order of the tables."""
 
     @property
     def questions(self) -> tuple[Question, ...]:

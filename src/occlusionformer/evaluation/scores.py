@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from occlusionformer.evaluation.benchmark import Answers, BenchmarkItem, Column, Contribution, MetricSpec, ParsedAnswers
 from occlusionformer.evaluation.metrics.bootstrap import PairedDifference, interval, paired, ratio
@@ -67,6 +67,24 @@ def value_over(score: Score, keys: Sequence[str]) -> float | None:
     """The score over some of its pictures alone; None when nothing counts in them."""
     totals, weights = _over(score, keys)
     return ratio(totals, weights) if any(weights) else None
+
+
+def restricted(score: Score, keys: Collection[str]) -> Score:
+    """The score over some of its pictures, with its interval; failures are not counted again."""
+    counted = [key for key in score.keys if key in keys]
+    totals, weights = _over(score, counted)
+    found = interval(totals, weights) if any(weights) else None
+    value, low, high = (found.value, found.low, found.high) if found else (None, None, None)
+    return replace(
+        score,
+        value=value,
+        low=low,
+        high=high,
+        num_images=len(counted),
+        keys=tuple(counted),
+        totals=tuple(totals),
+        weights=tuple(weights),
+    )
 
 
 def _over(score: Score, keys: Sequence[str]) -> tuple[list[float], list[float]]:

@@ -15,8 +15,8 @@ from occlusionformer.evaluation.scenes.explain import cost, shrink, values_of
 from occlusionformer.evaluation.scenes.ground import estimate_ground
 from occlusionformer.evaluation.scenes.judge import SceneJudge, judge
 from occlusionformer.evaluation.scenes.layouts import bench_scenes
-from occlusionformer.evaluation.scenes.scoring import score
 from occlusionformer.evaluation.scenes.templates import Stamps
+from tests.evaluation.scenes.scored import judged, picture_figures
 
 SIZE = 128
 
@@ -38,10 +38,9 @@ PIZZA = ("pizza", Rectangle(52, 48, 48, 48))
 
 def test_true_renders_are_judged_right():
     for scene in bench_scenes("regular", 2):
-        result = score(scene, judge(Image.fromarray(scene.render()), scene.names))
-        assert result.occ == 1
-        assert result.identity == 1
-        assert result.miou > 0.9
+        result = picture_figures(judged(scene, scene.render()))
+        assert (result["occ"], result["identity"]) == (1, 1)
+        assert result["miou"] > 0.9
 
 
 def test_the_other_one_is_in_front_when_it_is_drawn_last():

@@ -6,13 +6,12 @@ import functools
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from occlusionformer.evaluation.scenes.figures import FIGURES, Figure, figures
-from occlusionformer.evaluation.scenes.judge import judge
+from occlusionformer.evaluation.scenes.figures import FIGURES, Figure
 from occlusionformer.evaluation.scenes.known import DISTORTIONS, KINDS, LIGHTS, TRUE
 from occlusionformer.evaluation.scenes.layouts import bench_scenes
-from occlusionformer.evaluation.scenes.scoring import Score, score
+from occlusionformer.evaluation.scores import JudgedPicture
+from tests.evaluation.scenes.scored import figures_of, judged, picture_figures
 from tests.tables import for_each
 
 MOVED = {
@@ -33,12 +32,9 @@ FAR = 3.0
 
 
 @functools.cache
-def scores(kind: str, split: str, count: int, first: int = 0) -> tuple[Score, ...]:
-    found = []
-    for number, scene in enumerate(bench_scenes(split, count)[first:]):
-        picture = Image.fromarray(KINDS[kind](scene, np.random.default_rng(number)))
-        found.append(score(scene, judge(picture, scene.names, Image.fromarray(scene.backdrop()))))
-    return tuple(found)
+def pictures(kind: str, split: str, count: int, first: int = 0) -> tuple[JudgedPicture, ...]:
+    scenes = enumerate(bench_scenes(split, count)[first:])
+    return tuple(judged(scene, KINDS[kind](scene, np.random.default_rng(number))) for number, scene in scenes)
 
 
 def distance(true: Figure, other: Figure) -> float:
@@ -53,36 +49,36 @@ def test_every_distortion_has_a_figure_that_tells_it():
 
 @pytest.mark.parametrize("kind", [*DISTORTIONS, "70% brightness", "130% brightness", "warm light"])
 def test_one_picture_tells_it_already(kind):
-    (true,), (other,) = scores(TRUE, "simple", 2, 1), scores(kind, "simple", 2, 1)
+    true, other = (picture_figures(*pictures(each, "simple", 2, 1)) for each in (TRUE, kind))
     moved = MOVED.get(kind, "lighting")
-    assert abs(getattr(true, moved) - getattr(other, moved)) > 0.03
+    assert abs(true[moved] - other[moved]) > 0.03
     if kind in LIGHTS:
-        assert (other.miou, other.identity) == (pytest.approx(true.miou, abs=0.05), 1)
+        assert (other["miou"], other["identity"]) == (pytest.approx(true["miou"], abs=0.05), 1)
 
 
 @pytest.mark.slow
 def test_twelve_scenes_tell_every_distortion_far_outside_the_interval():
-    true = figures(scores(TRUE, "complex", 12))
+    true = figures_of(pictures(TRUE, "complex", 12))
     assert true["occ"].value >= 0.98
     assert true["miou"].value >= 0.93
     for kind, moved in MOVED.items():
-        other = figures(scores(kind, "complex", 12))
+        other = figures_of(pictures(kind, "complex", 12))
         assert distance(true[moved], other[moved]) > FAR, kind
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", LIGHTS)
 def test_another_light_keeps_order_and_places(kind):
-    found = figures(scores(kind, "complex", 12))
+    found = figures_of(pictures(kind, "complex", 12))
     assert found["occ"].value >= 0.95
     assert found["miou"].value >= 0.93
-    assert distance(figures(scores(TRUE, "complex", 12))["lighting"], found["lighting"]) > FAR
+    assert distance(figures_of(pictures(TRUE, "complex", 12))["lighting"], found["lighting"]) > FAR
 
 
 @pytest.mark.slow
 def test_orders_are_seen_as_they_are():
-    assert figures(scores("reversed orders", "complex", 12))["occ"].value <= 0.05
-    assert 0.25 < figures(scores("random orders", "complex", 12))["occ"].value < 0.75
+    assert figures_of(pictures("reversed orders", "complex", 12))["occ"].value <= 0.05
+    assert 0.25 < figures_of(pictures("random orders", "complex", 12))["occ"].value < 0.75
 
 
 @for_each("kind", KINDS)

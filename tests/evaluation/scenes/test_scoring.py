@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from occlusionformer.evaluation.scenes.appearance import Appearance
-from occlusionformer.evaluation.scenes.figures import decided_right, figures
 from occlusionformer.evaluation.scenes.judge import Sighting, Verdict
 from occlusionformer.evaluation.scenes.layouts import bench_scenes
-from occlusionformer.evaluation.scenes.scoring import score
+from tests.evaluation.scenes.scored import Seer, figures_of, judged, picture_figures
 
 FAULTLESS = Appearance(background=0.0, clutter=0.0, sharpness=1.0, blockiness=0.0, lighting=0.0)
+BLANK = np.zeros((128, 128, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +33,29 @@ def seen(scene, order):
     )
 
 
+def values(scene, verdict):
+    return picture_figures(judged(scene, BLANK, Seer(verdict)))
+
+
+def faultless(scene):
+    return seen(scene, (scene.truth.order == 1).astype(int))
+
+
 def test_seeing_everything_right_scores_one(scene):
-    result = score(scene, seen(scene, (scene.truth.order == 1).astype(int)))
-    assert (result.occ, result.dep, result.miou, result.o_miou, result.identity) == (1, 0, 1, 1, 1)
-    assert result.pairs == result.decided == result.right == len(scene.truth.pairs)
+    result = values(scene, faultless(scene))
+    assert [result[name] for name in ("occ", "dep", "identity", "completeness", "decided_right")] == [1, 0, 1, 1, 1]
+    assert (result["miou"], result["o_miou"]) == (pytest.approx(1), pytest.approx(1))
 
 
 def test_seeing_every_pair_reversed_scores_none(scene):
-    result = score(scene, seen(scene, (scene.truth.order.T == 1).astype(int)))
-    assert (result.occ, result.dep, result.right) == (0, 1, 0)
-    assert result.decided == result.pairs
+    result = values(scene, seen(scene, (scene.truth.order.T == 1).astype(int)))
+    assert (result["occ"], result["dep"], result["decided_right"]) == (0, 1, 0)
 
 
 def test_pairs_that_do_not_count_are_ignored(scene):
     order = (scene.truth.order == 1).astype(int)
     order[scene.truth.order == -1] = 1
-    assert score(scene, seen(scene, order)) == score(scene, seen(scene, (scene.truth.order == 1).astype(int)))
+    assert values(scene, seen(scene, order)) == values(scene, faultless(scene))
 
 
 def test_seeing_nothing_scores_none(scene):
@@ -58,17 +65,17 @@ def test_seeing_nothing_scores_none(scene):
         order=np.zeros((count, count), dtype=int),
         appearance=FAULTLESS,
     )
-    result = score(scene, nothing)
-    assert (result.occ, result.dep, result.miou, result.o_miou, result.identity) == (0, 1, 0, 0, 0)
-    assert result.decided == 0
+    result = values(scene, nothing)
+    assert [result[name] for name in ("occ", "dep", "miou", "o_miou", "identity")] == [0, 1, 0, 0, 0]
+    assert result["decided_right"] is None
 
 
 def test_an_object_taken_for_another_costs_identity_alone(scene):
-    right = seen(scene, (scene.truth.order == 1).astype(int))
+    right = faultless(scene)
     first = replace(right.sightings[0], nearest="something else")
-    result = score(scene, replace(right, sightings=(first, *right.sightings[1:])))
-    assert result.identity == pytest.approx(1 - 1 / len(scene.names))
-    assert (result.occ, result.miou) == (1, 1)
+    result = values(scene, replace(right, sightings=(first, *right.sightings[1:])))
+    assert result["identity"] == pytest.approx(1 - 1 / len(scene.names))
+    assert (result["occ"], result["miou"]) == (1, pytest.approx(1))
 
 
 def test_twins_are_told_apart_by_where_they_are(scene):
@@ -82,15 +89,14 @@ def test_twins_are_told_apart_by_where_they_are(scene):
     listed = replace(
         right, sightings=tuple(right.sightings[place] for place in places), order=order[np.ix_(places, places)]
     )
-    assert score(twins, listed) == score(twins, right)
+    assert values(twins, listed) == values(twins, right)
 
 
 def test_figures_leave_out_pictures_without_pairs(scene):
-    right = score(scene, seen(scene, (scene.truth.order == 1).astype(int)))
-    alone = replace(right, occ=None, dep=None, o_miou=None, miou=0.5, pairs=0, decided=0, right=0)
-    found = figures([right, alone])
+    alone = next(one for one in bench_scenes("simple", 20) if not one.truth.pairs)
+    first, second = (judged(one, BLANK, Seer(faultless(one))) for one in (scene, alone))
+    found = figures_of([first, second])
     assert (found["occ"].value, found["occ"].pictures) == (1, 1)
-    assert (found["miou"].value, found["miou"].pictures) == (0.75, 2)
-    assert figures([alone])["occ"].value is None
-    assert decided_right([right, alone]) == 1
-    assert decided_right([alone]) is None
+    assert (found["o_miou"].pictures, found["dep"].pictures) == (1, 1)
+    assert (found["miou"].value, found["miou"].pictures) == (pytest.approx(1), 2)
+    assert figures_of([second])["occ"].value is None

@@ -16,8 +16,7 @@ from occlusionformer.apps.weights import weights_digest
 from occlusionformer.layout import write_atomic
 
 if TYPE_CHECKING:
-    from occlusionformer.evaluation.scenes.pictures import Painter
-    from occlusionformer.evaluation.scenes.run import Results, Wishes
+    from occlusionformer.evaluation.scenes.measuring import MeasuredModel, Results, Wishes
 
 bench = typer.Typer(name="bench", help="Measure a model.", no_args_is_help=True)
 
@@ -61,8 +60,8 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
 ) -> None:
     """Draw fixed layouts of known objects and judge them with a judge that knows what the objects look like."""
     with ending(as_json) as outcome:
-        from occlusionformer.evaluation.scenes.pictures import Painter
-        from occlusionformer.evaluation.scenes.run import PICTURES, Wishes
+        from occlusionformer.evaluation.scenes.measuring import MeasuredModel, Wishes
+        from occlusionformer.generation import check_generator
 
         if out.exists() and not out.is_dir():
             raise RefusedError([f"out: expected a folder, got the file {out}"])
@@ -74,66 +73,56 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
             robustness=robustness,
         )
         name = DEFAULT_MODEL if model is None else model
-        painter = Painter(model=name, weights=weights_digest(name), folder=out / PICTURES, steps=steps, size=size)
-        results = _measure(outcome, painter, wishes, workers)
+        check_generator(name)
+        measured = MeasuredModel(name=name, weights=weights_digest(name), steps=steps, size=size)
+        results = _measure(outcome, measured, wishes, out, workers)
         _write(results, out)
         _tell(outcome, results, out)
 
 
-def _measure(outcome: CommandOutput, painter: Painter, wishes: Wishes, workers: int) -> Results:
-    from occlusionformer.evaluation.scenes.run import run_benchmark
+def _measure(outcome: CommandOutput, model: MeasuredModel, wishes: Wishes, folder: Path, workers: int) -> Results:
+    from occlusionformer.evaluation.scenes.measuring import run_benchmark
 
     try:
         with counting_progress() as progress:
-            return run_benchmark(painter, wishes, progress=progress, workers=workers)
+            return run_benchmark(model, wishes, folder, progress=progress, workers=workers)
     except KeyboardInterrupt:
-        outcome.failure(
-            f"interrupted: the pictures so far are in {painter.folder}; the same command goes on from there"
-        )
+        outcome.failure(f"interrupted: what was done is kept in {folder}; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
 
 
 def _write(results: Results, folder: Path) -> None:
     from occlusionformer.evaluation.scenes.report import report
-    from occlusionformer.evaluation.scenes.run import REPORT, write_results
+    from occlusionformer.evaluation.scenes.results import REPORT, write_results
 
     write_results(results, folder)
     write_atomic(folder / REPORT, report(results))
 
 
 def _tell(outcome: CommandOutput, results: Results, folder: Path) -> None:
-    from occlusionformer.evaluation.scenes.figures import FIGURES
-    from occlusionformer.evaluation.scenes.report import calibration_note, calibration_rows, rows_of
-    from occlusionformer.evaluation.scenes.run import REPORT, RESULTS, control_figures, results_as_json
+    from occlusionformer.evaluation.scenes.report import (
+        calibration_note,
+        calibration_rows,
+        robustness_table,
+        rows_of,
+        short,
+    )
+    from occlusionformer.evaluation.scenes.results import REPORT, RESULTS, results_as_json
 
-    value: dict[str, Any] = results_as_json(results)
+    value: dict[str, Any] = results_as_json(results, folder)
     for split in value["splits"].values():
         del split["pictures"]
-    if results.control is not None:
-        del value["order_control"]["swaps"]
-    value["files"] = [str(folder / RESULTS), str(folder / REPORT)]
     lines = _columns(rows_of(results))
     if results.control is not None:
-        found = control_figures(results.control)
-        lines += ["", "order control: " + ", ".join(f"{name} {_short(number)}" for name, number in found.items())]
+        del value["order_control"]["swaps"]
+        found = value["order_control"].items()
+        lines += ["", "order control: " + ", ".join(f"{name} {short(number)}" for name, number in found)]
     if results.robustness is not None:
-        rows = [
-            [
-                one.name,
-                str(one.layouts),
-                *(_short(one.figures[name].value) for name in FIGURES),
-                _short(one.obeyed.value),
-            ]
-            for one in results.robustness
-        ]
-        lines += ["", *_columns([["robustness", "layouts", *FIGURES.values(), "Occ (declared)"], *rows])]
+        lines += ["", *_columns(robustness_table(results.robustness))]
     if results.calibration is not None:
         lines += ["", calibration_note(results.calibration), *_columns(calibration_rows(results.calibration))]
+    value["files"] = [str(folder / RESULTS), str(folder / REPORT)]
     outcome.result(value, [*lines, "", *value["files"]])
-
-
-def _short(value: float | int | None) -> str:
-    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

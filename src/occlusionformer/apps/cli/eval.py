@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, RefusedError, ending
 from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL
+from occlusionformer.apps.weights import weights_digest
 
 if TYPE_CHECKING:
     from occlusionformer.evaluation import Result
@@ -66,7 +67,9 @@ def run(  # noqa: PLR0913 - a parameter for every option
     ] = "",
     out: Annotated[Path | None, typer.Option(help="The folder of the run. [default: runs/BENCHMARK-MODEL]")] = None,
     name: Annotated[str | None, typer.Option(help="What the method is called in tables.")] = None,
-    seed: Annotated[int, typer.Option(help="Start of the random numbers, the same for every item.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Start of the random numbers; our own scenes add the number of the layout.")
+    ] = 0,
     steps: options.StepsOption = None,
     guidance: options.GuidanceOption = None,
     grounding_ratio: options.GroundingRatioOption = None,
@@ -96,6 +99,7 @@ def run(  # noqa: PLR0913 - a parameter for every option
             ),
             limit=limit,
             name=name,
+            weights=weights_digest(method) if isinstance(method, str) else None,
         )
         folder = _default_folder(benchmark, plan.method_name) if out is None else out
         options = RunOptions(workers=workers, shard=_shard(shard), retry=retry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -30,12 +30,18 @@ Unreadable = Literal["fail", "skip"]
 """What to do about rows that cannot be read: refuse the benchmark, or leave them out and name them."""
 
 
-def load_benchmark(name: str | Path, data: str | Path | None = None, *, unreadable: Unreadable = "fail") -> Benchmark:
+def load_benchmark(
+    name: str | Path,
+    data: str | Path | None = None,
+    *,
+    unreadable: Unreadable = "fail",
+    source_settings: Mapping[str, Any] | None = None,
+) -> Benchmark:
     """A benchmark with its items.
 
     `name` is one of `benchmark_names()`, or the path of a definition; `data` is the folder with its files, by default
-    that of the definition. With `unreadable="skip"` rows that cannot be read are left out, named in the settings and
-    counted in the notes.
+    that of the definition. `source_settings` go before those of the definition's source. With `unreadable="skip"` rows
+    that cannot be read are left out, named in the settings and counted in the notes.
 
     Raises BenchmarkError with every problem of the files, LayoutError with every problem of the definition.
     """
@@ -45,7 +51,7 @@ def load_benchmark(name: str | Path, data: str | Path | None = None, *, unreadab
         raise LayoutError([f"source.format: expected {one_of(SOURCES)}, got {definition.source['format']!r}"])
     try:
         settings = source.settings.model_validate(
-            {key: value for key, value in definition.source.items() if key != "format"}
+            {**{key: value for key, value in definition.source.items() if key != "format"}, **(source_settings or {})}
         )
     except LayoutError as error:
         raise error.under(("source",)) from None
@@ -73,6 +79,7 @@ def load_benchmark(name: str | Path, data: str | Path | None = None, *, unreadab
         reported=definition.reported,
         reported_with=None if definition.reported_with is None else definition.reported_with.model_dump(mode="json"),
         notes=(*definition.notes, *loaded.notes, *_notes_on(loaded)),
+        groups=loaded.groups,
     )
 
 

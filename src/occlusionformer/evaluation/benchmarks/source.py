@@ -43,6 +43,8 @@ class LoadedItems:
     """Places of the boxes that reach slightly beyond the canvas and were cut off at it."""
     notes: list[str] = field(default_factory=list)
     """What has to be printed next to the results."""
+    groups: tuple[str, ...] = ()
+    """Names of the groups of items, in the order of the tables."""
 
     @contextmanager
     def row(self, place: str) -> Iterator[None]:

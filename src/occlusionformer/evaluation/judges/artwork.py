@@ -10,17 +10,20 @@ import numpy as np
 from PIL.Image import Image
 
 from occlusionformer.evaluation.benchmark import BackgroundPicture, QuestionKind
-from occlusionformer.evaluation.judgement import Identity, Json, JudgeAnswer, JudgementError, JudgeRequest
+from occlusionformer.evaluation.judgement import Identity, Json, JudgeAnswer, JudgementError, JudgeRequest, canonical
 from occlusionformer.evaluation.metrics.spatial import Match, greedy_match
 from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.scenes import judge as scenes
-from occlusionformer.evaluation.scenes.calibration import judge_digest
+from occlusionformer.evaluation.scenes.edition import judge_digest
 
 NEARER, FARTHER, UNKNOWN = 1, 0, -1
 
 
 class ArtJudge:
-    """Finds packaged objects in a picture; the categories of a request must be their names."""
+    """Finds packaged objects in a picture; the categories of a request must be their names.
+
+    Its reply to `entity` is what it saw of every object: a list of `scenes.judge.Sighting` as JSON.
+    """
 
     kinds: frozenset[QuestionKind] = frozenset({"detect", "entity", "order", "depth", "appearance"})
     needs: frozenset[QuestionKind] = frozenset()
@@ -43,7 +46,8 @@ class ArtJudge:
         if request.kind == "entity":
             found = {place for place, one in enumerate(seen.sightings) if one.nearest == one.name}
             pairs = zip(request.instances, given, strict=True)
-            return JudgeAnswer(answer={each.name: "yes" if place in found else "no" for each, place in pairs})
+            answer = {each.name: "yes" if place in found else "no" for each, place in pairs}
+            return JudgeAnswer(answer=answer, reply=canonical([asdict(one) for one in seen.sightings]))
         order = _renumbered(seen.order, given)
         if request.kind == "order":
             return JudgeAnswer(answer=order.tolist())

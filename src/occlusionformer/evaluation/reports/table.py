@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from occlusionformer.evaluation.judgement import canonical
+from occlusionformer.evaluation.reports.difficulty import main_scores
 from occlusionformer.evaluation.reports.numbers import column_title, is_shown, number_text, value_text
 from occlusionformer.evaluation.reports.published import (
     judge_text,
@@ -34,6 +35,21 @@ def table_rows(result: Result) -> list[list[str]]:
         ]
         for each in result.scores
         if is_shown(each)
+    ]
+
+
+def group_headers(result: Result) -> list[str]:
+    columns = (column_title(score.column) for score in main_scores(result))
+    return ["group", "pictures", *columns]
+
+
+def group_rows(result: Result) -> list[list[str]]:
+    """A row for every group of pictures, with the scores that tables always show."""
+    shown = {score.column.name for score in main_scores(result)}
+    counts = {group["name"]: len(group["keys"]) for group in result.document.get("groups", ())}
+    return [
+        [name, str(counts[name]), *(value_text(score) for score in scores if score.column.name in shown)]
+        for name, scores in result.groups.items()
     ]
 
 
@@ -73,6 +89,8 @@ def markdown_table(result: Result) -> str:
     lines += _markdown(table_headers(result), table_rows(result))
     if (heading := published_heading(result)) is not None and (rows := published_rows(result)):
         lines += ["", "## Published figures", "", heading, "", *_markdown(published_headers(result), rows)]
+    if result.groups:
+        lines += ["", "## Groups of pictures", "", *_markdown(group_headers(result), group_rows(result))]
     lines += ["", *(f"- {note}" for note in run["benchmark"]["notes"])] if run["benchmark"]["notes"] else []
     lines += ["", *_markdown(["setting", "value"], facts(result))]
     return "\n".join(lines) + "\n"

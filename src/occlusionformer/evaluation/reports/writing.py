@@ -13,7 +13,15 @@ from occlusionformer.evaluation.reports.export import csv_text, difficulty_csv, 
 from occlusionformer.evaluation.reports.numbers import column_title
 from occlusionformer.evaluation.reports.published import published_headers, published_heading, published_rows
 from occlusionformer.evaluation.reports.summary import summarise
-from occlusionformer.evaluation.reports.table import facts, items_text, markdown_table, table_headers, table_rows
+from occlusionformer.evaluation.reports.table import (
+    facts,
+    group_headers,
+    group_rows,
+    items_text,
+    markdown_table,
+    table_headers,
+    table_rows,
+)
 from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.result import Result
 from occlusionformer.layout import write_atomic
@@ -32,18 +40,24 @@ def write_reports(result: Result, items: Mapping[str, BenchmarkItem], store: Jud
 
 
 def _report(result: Result, items: Mapping[str, BenchmarkItem], store: JudgementStore) -> str:
+    title = result.document["run"]["benchmark"]["title"]
+    return page(f"{title}: {result.method}", report_sections(result, items, store))
+
+
+def report_sections(result: Result, items: Mapping[str, BenchmarkItem], store: JudgementStore) -> list[Section]:
+    """All that a report says of one result."""
     run = result.document["run"]
     notes = [text(note) for note in run["benchmark"]["notes"]]
     results = [text(f"{items_text(result)}."), table(table_headers(result), table_rows(result)), *notes]
-    sections = [
+    return [
         Section("Results", Markup("").join(results)),
         *_published(result),
+        *_by_group(result),
         *_by_difficulty(result),
         *worst_and_best(result, items, store),
         Section("Judges", table(["judge", "question", "answered", "failed", "not asked"], _judge_rows(result))),
         Section("What moves these numbers", table(["setting", "value"], facts(result))),
     ]
-    return page(f"{run['benchmark']['title']}: {result.method}", sections)
 
 
 def _published(result: Result) -> list[Section]:
@@ -52,6 +66,12 @@ def _published(result: Result) -> list[Section]:
         return []
     body = Markup("").join([text(heading), table(published_headers(result), rows)])
     return [Section("Published figures, not measured here", body)]
+
+
+def _by_group(result: Result) -> list[Section]:
+    if not result.groups:
+        return []
+    return [Section("Groups of pictures", table(group_headers(result), group_rows(result)))]
 
 
 def _by_difficulty(result: Result) -> list[Section]:

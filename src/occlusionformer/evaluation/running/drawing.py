@@ -13,8 +13,16 @@ from occlusionformer.evaluation.benchmarks.canvas import accepted_sizes
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.running.folder import PictureEntry, RunFolder, ShardFiles
-from occlusionformer.evaluation.running.plan import Drawing, PictureMaker, Plan, Progress, pictures_by_key
-from occlusionformer.generation import ProvenanceError, load_generator, read_provenance
+from occlusionformer.evaluation.running.plan import PictureMaker, Plan, Progress, pictures_by_key
+from occlusionformer.evaluation.running.shelf import PictureShelf
+from occlusionformer.generation import (
+    GeneratedImage,
+    GenerationRequest,
+    Generator,
+    ProvenanceError,
+    load_generator,
+    read_provenance,
+)
 from occlusionformer.layout import write_atomic
 from occlusionformer.pictures import PictureError, read_picture
 
@@ -39,10 +47,32 @@ PROVENANCE_FIELDS = (
 """Fields of a picture's provenance that a result states."""
 
 
+class KeptModel:
+    """A generator by name, loaded when the first picture is drawn and kept for the runs that follow."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._generator: Generator | None = None
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[GeneratedImage]:
+        if self._generator is None:
+            self._generator = load_generator(self.name)
+        return self._generator.generate(requests)
+
+    def __reduce__(self) -> tuple[type[KeptModel], tuple[str]]:
+        """Another process loads it again."""
+        return KeptModel, (self.name,)
+
+
 def draw_missing(
-    plan: Plan, folder: RunFolder, files: ShardFiles, items: Sequence[BenchmarkItem], progress: Progress
+    plan: Plan,
+    folder: RunFolder,
+    files: ShardFiles,
+    items: Sequence[BenchmarkItem],
+    progress: Progress,
+    shelf: PictureShelf | None = None,
 ) -> dict[str, Path]:
-    """The picture of every item, by key; what is there already is not drawn again.
+    """The picture of every item, by key; what is there already, or on the shelf, is not drawn again.
 
     Raises ValueError, with all of them, for pictures that cannot be read or have another size than their layouts:
     scores would be of something else.
@@ -52,7 +82,7 @@ def draw_missing(
         places = {item.key: found[item.key] for item in items}
     else:
         places = {item.key: folder.picture(item) for item in items}
-        _draw([item for item in items if not places[item.key].exists()], plan, places, progress)
+        _draw(plan, items, places, progress, shelf)
     known = folder.digests()
     new = [item for item in items if (item.key, "generated") not in known]
     for start in range(0, len(new), DIGESTS_AT_ONCE):
@@ -60,28 +90,42 @@ def draw_missing(
     return places
 
 
-def _draw(missing: Sequence[BenchmarkItem], plan: Plan, places: Mapping[str, Path], progress: Progress) -> None:
-    if not missing:
+def _draw(
+    plan: Plan,
+    items: Sequence[BenchmarkItem],
+    places: Mapping[str, Path],
+    progress: Progress,
+    shelf: PictureShelf | None,
+) -> None:
+    requests = {
+        item.key: plan.drawing.request(item.layout, item_seed=item.seed)
+        for item in items
+        if not places[item.key].exists()
+    }
+    if shelf is not None:
+        requests = {key: each for key, each in requests.items() if not shelf.take(key, each, places[key])}
+    if not requests:
         return
     assert not isinstance(plan.method, Path)
     generator: PictureMaker = load_generator(plan.method) if isinstance(plan.method, str) else plan.method
+    missing = list(requests)
     for start in range(0, len(missing), BATCH):
         progress("drawing", start, len(missing))
-        _draw_batch(missing[start : start + BATCH], generator, plan.drawing, places)
+        keys = missing[start : start + BATCH]
+        for key, picture in zip(keys, generator.generate([requests[key] for key in keys]), strict=True):
+            _save(picture, places[key])
+            if shelf is not None:
+                shelf.keep(key, requests[key], places[key])
     progress("drawing", len(missing), len(missing))
 
 
-def _draw_batch(
-    items: Sequence[BenchmarkItem], generator: PictureMaker, drawing: Drawing, places: Mapping[str, Path]
-) -> None:
-    drawn = generator.generate([drawing.request(item.layout) for item in items])
-    for item, picture in zip(items, drawn, strict=True):
-        if isinstance(picture, Image.Image):
-            encoded = io.BytesIO()
-            picture.save(encoded, format="PNG")
-            write_atomic(places[item.key], encoded.getvalue())
-        else:
-            picture.save(places[item.key])
+def _save(picture: GeneratedImage | Image.Image, place: Path) -> None:
+    if isinstance(picture, Image.Image):
+        encoded = io.BytesIO()
+        picture.save(encoded, format="PNG")
+        write_atomic(place, encoded.getvalue())
+    else:
+        picture.save(place)
 
 
 def _note_pictures(items: Sequence[BenchmarkItem], places: Mapping[str, Path], files: ShardFiles) -> None:

@@ -19,7 +19,8 @@ from occlusionformer.evaluation.running.code import code_version
 from occlusionformer.evaluation.running.folder import FORMAT
 from occlusionformer.evaluation.running.judge_specs import JudgeSpec, judge_name_of, judge_spec_of
 from occlusionformer.evaluation.running.snapshot import MERELY_PRINTED, benchmark_as_json, item_as_json
-from occlusionformer.generation import GeneratedImage, GenerationRequest, nearest_size
+from occlusionformer.generation import GeneratedImage, GenerationRequest, check_generator, nearest_size
+from occlusionformer.generation.request import MAX_SEED
 from occlusionformer.layout import Layout
 from occlusionformer.pictures import pictures_in
 
@@ -27,7 +28,10 @@ MOST_PROBLEMS = 100
 
 
 class PictureMaker(Protocol):
-    """A generator of this package, or any object with `generate` that returns pictures."""
+    """A generator of this package, or any object with `generate` that returns pictures.
+
+    One that has a `name` is called by it in tables, others by their class.
+    """
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Sequence[GeneratedImage | Image.Image]:
         """One picture per request, in their order."""
@@ -43,14 +47,14 @@ class Drawing:
     """Settings that all pictures are drawn with; None leaves a setting to the model."""
 
     seed: int = 0
-    """The same for every item, as the published protocols have it."""
+    """To which every item's own number is added: 0 in published protocols, which draw all items with one seed."""
     steps: int | None = None
     guidance: float | None = None
     grounding_ratio: float | None = None
     strength: float = 1.0
 
-    def request(self, layout: Layout) -> GenerationRequest:
-        """The request for a layout, with sides that are multiples of an image token.
+    def request(self, layout: Layout, *, item_seed: int = 0) -> GenerationRequest:
+        """The request for the layout of an item, with sides that are multiples of an image token.
 
         Raises ValueError for a number out of its range.
         """
@@ -59,7 +63,7 @@ class Drawing:
             layout=layout,
             width=width,
             height=height,
-            seed=self.seed,
+            seed=self.seed + item_seed,
             steps=self.steps,
             guidance=self.guidance,
             grounding_ratio=self.grounding_ratio,
@@ -85,6 +89,8 @@ class Plan:
     """Take only the first items."""
     name: str | None = None
     """Name of the method in tables."""
+    weights: str | None = None
+    """Digest of the files of the model; a run is not continued with others."""
 
     def load(self) -> Benchmark:
         """The benchmark itself. Raises ValueError for an unknown name, and for files that are not the benchmark's."""
@@ -102,6 +108,11 @@ class Plan:
             problems.append("items: expected every key once")
         if not items:
             problems.append("items: expected at least one, got none")
+        highest = MAX_SEED - max((item.seed for item in items), default=0)
+        if self.drawing.seed > highest:
+            problems.append(
+                f"seed: expected at most {highest} for the items of this benchmark, got {self.drawing.seed}"
+            )
         if problems:
             raise ValueError("\n".join(problems[:20]))
         return items
@@ -116,6 +127,7 @@ class Plan:
             "method": self.method_name,
             "model": None if isinstance(self.method, Path) else self.model_name,
             "pictures": str(self.method.resolve()) if isinstance(self.method, Path) else None,
+            **({} if self.weights is None else {"weights": self.weights}),
             "drawing": None if isinstance(self.method, Path) else asdict(self.drawing),
             "judges": [spec.as_json() for spec in self.judge_specs()],
         }
@@ -129,7 +141,7 @@ class Plan:
 
     @property
     def model_name(self) -> str:
-        return self.method if isinstance(self.method, str) else type(self.method).__name__
+        return self.method if isinstance(self.method, str) else getattr(self.method, "name", type(self.method).__name__)
 
     @property
     def method_name(self) -> str:
@@ -148,6 +160,11 @@ class Plan:
                 problems.append(str(error))
         specs = [judge_name_of(judge) for judge in self.judges]
         problems += [f"judges: expected every judge once, got {spec!r} again" for spec in _repeated(specs)]
+        if isinstance(self.method, str):
+            try:
+                check_generator(self.method)
+            except ValueError as error:
+                problems.append(str(error))
         if isinstance(self.method, Path) and not self.method.is_dir():
             problems.append(f"pictures: expected a folder, got {str(self.method)!r}")
         if self.limit is not None and self.limit < 1:

@@ -14,7 +14,7 @@ from occlusionformer.evaluation.running.folder import RunFolder
 from occlusionformer.evaluation.running.judge_specs import JudgeSpec, all_questions, judge_spec_for, judge_spec_of_json
 from occlusionformer.evaluation.running.judgement_store import JudgementStore
 from occlusionformer.evaluation.running.snapshot import benchmark_of_json, item_as_json
-from occlusionformer.evaluation.scores import Score, score
+from occlusionformer.evaluation.scores import Score, restricted, score
 
 FORMAT = 1
 """Version of the document; increased when a key changes its meaning."""
@@ -29,6 +29,14 @@ class Result:
     scores: tuple[Score, ...]
     path: Path | None = None
     """The folder of the run, for its pictures."""
+
+    @property
+    def groups(self) -> dict[str, tuple[Score, ...]]:
+        """Scores over the pictures of every group of items, of the columns that single pictures add to."""
+        return {
+            group["name"]: tuple(restricted(score, set(group["keys"])) for score in self.scores if score.keys)
+            for group in self.document.get("groups", ())
+        }
 
     @property
     def method(self) -> str:
@@ -84,6 +92,7 @@ def result_of(scoring: RecordedRun) -> Result:
         },
         "judges": _judges(benchmark, store, folder, seen),
         "scores": [_score_as_json(each, benchmark, store) for each in scores],
+        **({"groups": _groups(benchmark, scores, seen)} if benchmark.groups else {}),
         "difficulty": {item.key: item.difficulty for item in seen},
         "item digests": {item.key: digest(item_as_json(item))[:16] for item in seen},
     }
@@ -136,6 +145,26 @@ def _conditioned(benchmark: Benchmark, store: JudgementStore, items: Sequence[Be
         return None
     records = [store.record(item, condition) for item in items]
     return {"on": str(condition), "number": sum(record is not None and record.answer is not None for record in records)}
+
+
+def _groups(benchmark: Benchmark, scores: Sequence[Score], items: Sequence[BenchmarkItem]) -> list[Json]:
+    """For every group that has pictures their keys, and the scores over them, in the order of the benchmark."""
+    keys = {name: [item.key for item in items if name in item.groups] for name in benchmark.groups}
+    return [
+        {
+            "name": name,
+            "keys": members,
+            "scores": [_group_score(score, set(members)) for score in scores if score.keys],
+        }
+        for name, members in keys.items()
+        if members
+    ]
+
+
+def _group_score(score: Score, members: set[str]) -> dict[str, Json]:
+    found = restricted(score, members)
+    numbers = {name: getattr(found, name) for name in ("value", "low", "high", "num_images")}
+    return {"metric": score.metric, "column": score.column.name, **numbers}
 
 
 def _counts(question: Question, store: JudgementStore, items: Sequence[BenchmarkItem]) -> dict[str, Json]:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import pickle
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem, MetricSpec
@@ -21,6 +16,8 @@ from occlusionformer.evaluation.running.judging import JudgingContext, run_judge
 from occlusionformer.evaluation.running.plan import Plan, Progress
 from occlusionformer.evaluation.running.references import keep_references
 from occlusionformer.evaluation.running.result import RecordedRun, Result, result_of, result_text
+from occlusionformer.evaluation.running.shelf import PictureShelf
+from occlusionformer.evaluation.running.workers import run_in_processes
 from occlusionformer.layout import write_atomic
 
 
@@ -34,6 +31,11 @@ class RunOptions:
     """Which part of the items this process and its workers take."""
     retry: bool = False
     """Ask again where a judge gave nothing usable in an earlier run."""
+    draws_first: bool = False
+    """Draw all pictures in this process and let workers judge them: pictures are then drawn in the same batches with
+    any number of workers. Benchmarks whose orders are judged first are drawn by the workers all the same."""
+    shelf: PictureShelf | None = None
+    """Where pictures are kept that other runs may need too."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -64,7 +66,9 @@ def evaluate(
     if options.workers == 1:
         run_shard(replace(plan, benchmark=benchmark), place, options, tell)
     else:
-        _in_processes(plan, place, options, min(options.workers, len(items)))
+        if options.draws_first and benchmark.conditions_on is None:
+            _draw_shard(replace(plan, benchmark=benchmark), place, options, tell)
+        run_in_processes(run_shard, plan, place, options, min(options.workers, len(items)), tell)
     return rescore(folder, benchmark.metrics)
 
 
@@ -76,6 +80,12 @@ def rescore(folder: str | Path, metrics: tuple[MetricSpec, ...] = ()) -> Result:
     write_atomic(place.path / "result.json", result_text(result))
     write_reports(result, scoring.items, scoring.store)
     return result
+
+
+def _draw_shard(plan: Plan, place: RunFolder, options: RunOptions, progress: Progress) -> None:
+    items = plan.items_of(plan.load())[options.shard.part :: options.shard.parts]
+    with place.writing(options.shard) as files:
+        draw_missing(plan, place, files, items, progress, options.shelf)
 
 
 def run_shard(plan: Plan, place: RunFolder, options: RunOptions, progress: Progress) -> None:
@@ -92,7 +102,7 @@ def run_shard(plan: Plan, place: RunFolder, options: RunOptions, progress: Progr
             retry=options.retry,
         )
         drawable = _conditioned(benchmark, context)
-        pictures = draw_missing(plan, place, files, drawable, progress)
+        pictures = draw_missing(plan, place, files, drawable, progress, options.shelf)
         keep_references(place, items)
         judged = replace(context, pictures=pictures)
         judged.store.note_pictures(place)
@@ -108,47 +118,6 @@ def _conditioned(benchmark: Benchmark, context: JudgingContext) -> Sequence[Benc
         return context.items
     run_judges(context, [condition])
     return [context.store.conditioned(item, condition) for item in context.items]
-
-
-def _in_processes(plan: Plan, place: RunFolder, options: RunOptions, workers: int) -> None:
-    """Divide a shard among processes. Raises RuntimeError when one of them fails."""
-    try:
-        pickle.dumps(plan)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(
-            "workers: expected 1, since benchmark, method and judges cannot be sent to other processes"
-        ) from error
-    context = multiprocessing.get_context("spawn")
-    started = []
-    for worker in range(workers):
-        part = Shard(options.shard.part + worker * options.shard.parts, options.shard.parts * workers)
-        own = RunOptions(shard=part, retry=options.retry)
-        started.append(context.Process(target=_work, args=(plan, place.path, own)))
-    try:
-        for process in started:
-            process.start()
-        for process in started:
-            process.join()
-    finally:
-        for process in started:
-            if process.is_alive():
-                process.terminate()
-    failed = [process.exitcode for process in started if process.exitcode]
-    if failed:
-        raise RuntimeError(f"{len(failed)} of {workers} workers failed; what they did is kept")
-
-
-def _work(plan: Plan, path: Path, options: RunOptions) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    run_shard(plan, RunFolder(path), options, _silent)
-
-
-def _end_with_parent() -> None:
-    """Ends the worker with its parent: the folder may belong to another run by then."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _silent(what: str, done: int, total: int) -> None:

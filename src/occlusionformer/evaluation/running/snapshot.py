@@ -13,6 +13,7 @@ from occlusionformer.evaluation.benchmark import (
     ItemTruth,
     MetricSpec,
     Question,
+    SwappedPair,
 )
 from occlusionformer.evaluation.judgement import Json
 from occlusionformer.evaluation.specs import METRICS
@@ -20,21 +21,29 @@ from occlusionformer.layout import Layout
 
 MERELY_PRINTED = ("title", "notes", "reported", "reported_with")
 """Fields of a benchmark's document that are printed and move no number."""
+RARELY_KNOWN = ("prompt_boxes", "declared_order")
+"""Fields of a truth that are written only where they are known."""
 
 
 def item_as_json(item: BenchmarkItem) -> dict[str, Json]:
     """Everything but the reference picture; `reference` says whether there is one."""
     truth = asdict(item.truth)
-    if truth["prompt_boxes"] is None:
-        del truth["prompt_boxes"]
-    names = {"picture_names": list(item.picture_names)} if item.picture_names else {}
+    for name in RARELY_KNOWN:
+        if truth[name] is None:
+            del truth[name]
+    rare = {
+        "picture_names": list(item.picture_names),
+        "seed": item.seed,
+        "groups": list(item.groups),
+        "swapped": None if item.swapped is None else list(item.swapped),
+    }
     return {
         "key": item.key,
         "layout": item.layout.model_dump(mode="json"),
         "truth": truth,
         "reference": item.reference is not None,
         **({} if item.background is None else {"background": item.background.digest}),
-        **names,
+        **{name: value for name, value in rare.items() if value},
     }
 
 
@@ -47,6 +56,9 @@ def item_of_json(value: Mapping[str, Json]) -> BenchmarkItem:
         truth=ItemTruth(**truth),
         background=BackgroundPicture(digest=value["background"]) if "background" in value else None,
         picture_names=tuple(value.get("picture_names", ())),
+        seed=value.get("seed", 0),
+        groups=tuple(value.get("groups", ())),
+        swapped=SwappedPair(*value["swapped"]) if "swapped" in value else None,
     )
 
 
@@ -62,6 +74,7 @@ def benchmark_as_json(benchmark: Benchmark) -> dict[str, Json]:
         "reported": {method: dict(figures) for method, figures in benchmark.reported.items()},
         **({"reported_with": dict(benchmark.reported_with)} if benchmark.reported_with else {}),
         "notes": list(benchmark.notes),
+        **({"groups": list(benchmark.groups)} if benchmark.groups else {}),
     }
 
 
@@ -87,6 +100,7 @@ def benchmark_of_json(
         reported=value["reported"],
         reported_with=value.get("reported_with"),
         notes=tuple(value["notes"]),
+        groups=tuple(value.get("groups", ())),
     )
 
 

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from occlusionformer.evaluation.scenes.figures import Figure, decided_right, figures
+from occlusionformer.evaluation.benchmark import BenchmarkItem
+from occlusionformer.evaluation.benchmarks import load_benchmark
+from occlusionformer.evaluation.benchmarks.sources.scenes import LazyItems, scene_item
+from occlusionformer.evaluation.running.plan import Plan, Progress
+from occlusionformer.evaluation.running.result import Result
+from occlusionformer.evaluation.scenes.edition import judge_digest
+from occlusionformer.evaluation.scenes.figures import Figure, by_column, figures
 from occlusionformer.evaluation.scenes.judge import EDITION
-from occlusionformer.evaluation.scenes.jury import Jury, shown
-from occlusionformer.evaluation.scenes.known import KINDS, LIGHTS, ORDERS, Painting
-from occlusionformer.evaluation.scenes.layouts import BenchScene, Split
-from occlusionformer.evaluation.scenes.pictures import Progress
-from occlusionformer.evaluation.scenes.scoring import Score, score
+from occlusionformer.evaluation.scenes.known import KINDS
+from occlusionformer.evaluation.scenes.layouts import Split, bench_series
+from occlusionformer.layout import write_atomic
 
 RECORD = "calibration.json"
 """The calibration that ships with the package."""
-JUDGE_FILES = (
-    "appearance",
-    "blocks",
-    "canvas",
-    "explain",
-    "fitting",
-    "ground",
-    "identity",
-    "judge",
-    "lighting",
-    "pairs",
-    "search",
-    "templates",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,48 +52,65 @@ class Calibration:
     trials: tuple[Trial, ...]
 
 
-def calibrate(
-    scenes: Mapping[Split, Sequence[BenchScene]],
-    *,
-    progress: Progress,
-    workers: int = 1,
-) -> Calibration:
-    """Judge known pictures of these layouts: of the last split all kinds, of the others true ones and other lights.
+@dataclass(frozen=True)
+class KnownItems(LazyItems):
+    """The first layouts of a split once for every kind of known picture."""
 
-    The figures do not depend on the number of processes.
-    """
-    trials = []
-    hardest = list(scenes)[-1]
-    with Jury(workers) as jury:
-        for split, each in scenes.items():
-            kinds = KINDS if split == hardest else {**ORDERS, **LIGHTS}
-            for number, (kind, paint) in enumerate(kinds.items()):
-                scores = _scores(each, number, paint, jury, partial(progress, f"calibration: {split}, {kind}"))
-                trials.append(
-                    Trial(kind=kind, split=split, figures=figures(scores), decided_right=decided_right(scores))
-                )
-    layouts = max((len(each) for each in scenes.values()), default=0)
+    split: Split
+    layouts: int
+    kinds: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.kinds) * self.layouts
+
+    def item(self, place: int) -> BenchmarkItem:
+        kind, number = self.kinds[place // self.layouts], place % self.layouts
+        scene = bench_series(self.split)[number]
+        return scene_item(scene, seed=0, key=f"{scene.key}-{_kind_number(kind):02d}", groups=(kind,))
+
+    def painted(self, place: int) -> Image.Image:
+        """The known picture of the item at a place."""
+        kind, number = self.kinds[place // self.layouts], place % self.layouts
+        rng = np.random.default_rng([number, _kind_number(kind)])
+        return Image.fromarray(KINDS[kind](bench_series(self.split)[number], rng))
+
+
+def calibration_plan(items: KnownItems, pictures: Path, progress: Progress) -> Plan:
+    """A plan that judges known pictures, which are painted into a folder."""
+    pictures.mkdir(parents=True, exist_ok=True)
+    for place, item in enumerate(items):
+        progress(f"painting known pictures: {items.split}", place, len(items))
+        path = pictures / f"{item.key}.png"
+        if not path.exists():
+            encoded = io.BytesIO()
+            items.painted(place).save(encoded, format="PNG")
+            write_atomic(path, encoded.getvalue())
+    benchmark = load_benchmark(f"scenes-{items.split}")
+    known = replace(
+        benchmark,
+        name=f"{benchmark.name}-known",
+        title=f"{benchmark.title}, known pictures",
+        items=items,
+        groups=items.kinds,
+        settings={**benchmark.settings, "num_items": len(items)},
+    )
+    return Plan(benchmark=known, method=pictures, judges=("art",), name="known pictures")
+
+
+def calibration_of(results: Mapping[Split, Result]) -> Calibration:
+    """What came out, for every kind of every split."""
+    trials = [
+        Trial(
+            kind=kind,
+            split=split,
+            figures=figures(scores),
+            decided_right=by_column(scores)["decided_right"].value if "decided_right" in by_column(scores) else None,
+        )
+        for split, result in results.items()
+        for kind, scores in result.groups.items()
+    ]
+    layouts = max(len(group["keys"]) for result in results.values() for group in result.document["groups"])
     return Calibration(judge=judge_digest(), edition=EDITION, layouts=layouts, trials=tuple(trials))
-
-
-def _scores(
-    scenes: Sequence[BenchScene], seed: int, paint: Painting, jury: Jury, progress: Callable[[int, int], None]
-) -> list[Score]:
-    progress(0, len(scenes))
-    painted = (shown(paint(scene, np.random.default_rng([number, seed])), scene) for number, scene in enumerate(scenes))
-    scores: list[Score] = []
-    for scene, verdict in zip(scenes, jury.verdicts(painted), strict=True):
-        scores.append(score(scene, verdict))
-        progress(len(scores), len(scenes))
-    return scores
-
-
-def judge_digest() -> str:
-    """Changes with anything that may change a verdict."""
-    here, art = files("occlusionformer.evaluation.scenes"), files("occlusionformer.data") / "art"
-    sources = [(here / f"{name}.py").read_text(encoding="utf-8").encode() for name in JUDGE_FILES]
-    sources += [(art / name).read_bytes() for name in ("atlas.webp", "objects.json")]
-    return hashlib.sha256(b"\0".join(sources)).hexdigest()[:16]
 
 
 def recorded_calibration() -> Calibration | None:
@@ -127,3 +135,7 @@ def calibration_of_json(value: dict[str, Any]) -> Calibration:
         for one in value["trials"]
     )
     return Calibration(judge=value["judge"], edition=value["edition"], layouts=value["layouts"], trials=trials)
+
+
+def _kind_number(kind: str) -> int:
+    return list(KINDS).index(kind)

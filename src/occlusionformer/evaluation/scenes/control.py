@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from occlusionformer.evaluation.scenes.judge import Verdict
-from occlusionformer.evaluation.scenes.jury import Jury, shown
-from occlusionformer.evaluation.scenes.layouts import BenchScene
-from occlusionformer.evaluation.scenes.pictures import Drawer, Progress, Wanted
-from occlusionformer.evaluation.scenes.variants import Variant, with_swapped_pair
+from occlusionformer.evaluation.benchmark import BenchmarkItem
+from occlusionformer.evaluation.parse_answers import parse_answer
+from occlusionformer.evaluation.reports.pictures import picture_path
+from occlusionformer.evaluation.running.result import RecordedRun, Result
+from occlusionformer.evaluation.specs.occlusion import ORDER
+from occlusionformer.evaluation.specs.scenes import seen_in_front
 from occlusionformer.pictures import read_picture
 
 
@@ -39,71 +40,61 @@ class Swap:
         return self.before == 1 and self.after == -1
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Case:
-    key: str
-    seed: int
-    scene: BenchScene
-    swapped: Variant
-    pair: tuple[int, int]
+def swaps_of(result: Result, recorded: RecordedRun) -> list[Swap]:
+    """The pairs of a run of the order control of which both pictures are there, from its records."""
+    return [swap for item in recorded.items.values() for swap in _swaps(item, result, recorded)]
 
 
-def control_order(
-    scenes: Iterable[tuple[BenchScene, int]], *, limit: int, drawer: Drawer, jury: Jury, progress: Progress
-) -> list[Swap]:
-    """Swap one pair in each of the first `limit` scenes that have one; scenes come with their seeds."""
-    cases = _cases(scenes, limit)
-    first = [Wanted(key=case.scene.key, scene=case.scene, seed=case.seed) for case in cases]
-    second = [Wanted(key=f"{case.scene.key}-swapped", scene=case.swapped.scene, seed=case.seed) for case in cases]
-    before = drawer.draw(first, title="order control: as declared", progress=progress)
-    after = drawer.draw(second, title="order control: swapped", progress=progress)
-    pairs = list(zip(before, after, strict=True))
-    verdicts = jury.verdicts(
-        shown(path, case.scene) for case, paths in zip(cases, pairs, strict=True) for path in paths
+def control_figures(swaps: Sequence[Swap]) -> dict[str, float | int | None]:
+    """Shares over all pairs; None without any."""
+    return {
+        "pairs": len(swaps),
+        "flipped": _mean([one.flipped for one in swaps]),
+        "right_before": _mean([one.before == 1 for one in swaps]),
+        "right_after": _mean([one.after == -1 for one in swaps]),
+        "changed_outside": _mean([one.changed_outside for one in swaps]),
+        "changed_inside": _mean([one.changed_inside for one in swaps]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _swaps(item: BenchmarkItem, result: Result, recorded: RecordedRun) -> Iterator[Swap]:
+    pair = item.swapped
+    if pair is None or pair.of not in recorded.items:
+        return
+    declared = recorded.items[pair.of]
+    first, second = picture_path(result, declared), picture_path(result, item)
+    if first is None or second is None:
+        return
+    answers = [recorded.store.answers(each, [ORDER]).get(ORDER) for each in (declared, item)]
+    before, after = (seen_in_front(parse_answer(ORDER, answer, item), pair.front, pair.behind) for answer in answers)
+    outside, inside = _change(item, (first, second))
+    names = item.truth.categories
+    yield Swap(
+        key=pair.of,
+        names=(names[pair.front], names[pair.behind]),
+        before=before,
+        after=after,
+        changed_outside=outside,
+        changed_inside=inside,
+        pictures=(first, second),
     )
-    progress("order control: judging", 0, len(cases))
-    swaps: list[Swap] = []
-    for case, paths in zip(cases, pairs, strict=True):
-        swaps.append(_compare(case, paths, (next(verdicts), next(verdicts))))
-        progress("order control: judging", len(swaps), len(cases))
-    return swaps
 
 
-def _cases(scenes: Iterable[tuple[BenchScene, int]], limit: int) -> list[_Case]:
-    cases: list[_Case] = []
-    for scene, seed in scenes:
-        if len(cases) == limit:
-            break
-        found = with_swapped_pair(scene)
-        if found is not None:
-            cases.append(_Case(key=scene.key, seed=seed, scene=scene, swapped=found[0], pair=found[1]))
-    return cases
-
-
-def _compare(case: _Case, paths: tuple[Path, Path], verdicts: tuple[Verdict, Verdict]) -> Swap:
-    images = [read_picture(path).image for path in paths]
-    front, behind = case.pair
-    winners = [int(one.order[front, behind]) - int(one.order[behind, front]) for one in verdicts]
-    first_HWC, second_HWC = (np.asarray(image, dtype=np.float32) / 255 for image in images)
+def _change(item: BenchmarkItem, paths: tuple[Path, Path]) -> tuple[float, float]:
+    """Mean difference of two pictures outside both boxes of the pair, and where both are."""
+    first_HWC, second_HWC = (np.asarray(read_picture(path).image, dtype=np.float32) / 255 for path in paths)
     change_HW = np.abs(first_HWC - second_HWC).mean(axis=2)
-    covered_HW, common_HW = _boxes(case, change_HW.shape)
-    return Swap(
-        key=case.key,
-        names=(case.scene.names[front], case.scene.names[behind]),
-        before=winners[0],
-        after=winners[1],
-        changed_outside=float(change_HW[~covered_HW].mean()) if (~covered_HW).any() else 0.0,
-        changed_inside=float(change_HW[common_HW].mean()),
-        pictures=paths,
-    )
-
-
-def _boxes(case: _Case, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) bool: pixels in either box, and in both."""
+    assert item.swapped is not None
     masks = []
-    for place in case.pair:
-        left, top, right, bottom = case.scene.layout.boxes[place].pixels(shape[1], shape[0])
-        mask_HW = np.zeros(shape, dtype=bool)
+    for place in (item.swapped.front, item.swapped.behind):
+        left, top, right, bottom = item.layout.boxes[place].pixels(change_HW.shape[1], change_HW.shape[0])
+        mask_HW = np.zeros(change_HW.shape, dtype=bool)
         mask_HW[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))] = True
         masks.append(mask_HW)
-    return masks[0] | masks[1], masks[0] & masks[1]
+    outside_HW, inside_HW = ~(masks[0] | masks[1]), masks[0] & masks[1]
+    outside = float(change_HW[outside_HW].mean()) if outside_HW.any() else 0.0
+    return outside, float(change_HW[inside_HW].mean())

@@ -1,17 +1,26 @@
-"""Scores of many pictures as figures: means, how sure they are, and over how many pictures."""
+"""The figures of the scene benchmark: columns of results by the names and titles that its tables have."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from occlusionformer.evaluation.metrics.bootstrap import interval
-from occlusionformer.evaluation.scenes.judge import Verdict
-from occlusionformer.evaluation.scenes.layouts import BenchScene
-from occlusionformer.evaluation.scenes.scoring import Score
+from occlusionformer.evaluation.scores import Score
 
+COLUMNS = {
+    "occ": "occ_f1",
+    "dep": "dep_ovlOX_all",
+    "miou": "miou",
+    "o_miou": "o_miou",
+    "identity": "identity",
+    "completeness": "completeness",
+    "background": "background",
+    "clutter": "clutter",
+    "sharpness": "sharpness",
+    "blockiness": "blockiness",
+    "lighting": "lighting",
+}
+"""The column of every figure."""
 FIGURES = {
     "occ": "Occ ↑",
     "dep": "Dep ↓",
@@ -25,19 +34,7 @@ FIGURES = {
     "blockiness": "blockiness ↓",
     "lighting": "lighting ↓",
 }
-"""Names of the figures and how they are shown, with the direction in which they are better."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """A picture, what the judge saw, and what that is worth."""
-
-    key: str
-    scene: BenchScene
-    verdict: Verdict
-    score: Score
-    picture: Path | None
-    """None for pictures that were rendered for calibration."""
+"""How the figures are shown, with the direction in which they are better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,40 +47,18 @@ class Figure:
     pictures: int
 
 
-def figures(scores: Sequence[Score]) -> dict[str, Figure]:
+NOTHING = Figure(value=None, low=None, high=None, pictures=0)
+
+
+def figures(scores: Iterable[Score]) -> dict[str, Figure]:
     """Pictures whose layout has no pair that counts do not enter Occ, Dep and O-mIoU."""
-    return {name: _figure([getattr(one, name) for one in scores]) for name in FIGURES}
+    found = by_column(scores)
+    return {name: found.get(column, NOTHING) for name, column in COLUMNS.items()}
 
 
-def decided_right(scores: Sequence[Score]) -> float | None:
-    """Share of right ones among all pairs that the judge could decide."""
-    decided = sum(one.decided for one in scores)
-    return sum(one.right for one in scores) / decided if decided else None
-
-
-def grouped(judged: Sequence[Judged], group: Callable[[Judged], str]) -> dict[str, list[Judged]]:
-    """In the order of the names of the groups, numbers in them by size."""
-    groups: dict[str, list[Judged]] = {}
-    for one in judged:
-        groups.setdefault(group(one), []).append(one)
-    return dict(sorted(groups.items(), key=lambda item: natural(item[0])))
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts "4 to 6" before "10 to 12"."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
-
-
-def badness(one: Judged) -> float:
-    """From 0, nothing wrong, to 1: what the report is sorted by."""
-    parts = [one.score.miou, one.score.identity, one.score.occ, one.score.completeness]
-    known = [part for part in parts if part is not None]
-    return 1 - sum(known) / len(known)
-
-
-def _figure(values: Sequence[float | None]) -> Figure:
-    known = [value for value in values if value is not None]
-    if not known:
-        return Figure(value=None, low=None, high=None, pictures=0)
-    found = interval(known)
-    return Figure(value=found.value, low=found.low, high=found.high, pictures=len(known))
+def by_column(scores: Iterable[Score]) -> dict[str, Figure]:
+    """Every score as a figure, by its column."""
+    return {
+        each.column.name: Figure(value=each.value, low=each.low, high=each.high, pictures=each.num_images)
+        for each in scores
+    }

@@ -1,54 +1,77 @@
-"""The report of a run: tables first, then the pictures, worst cases first."""
+"""The report of a run: the tables of all parts first, then all that `eval` reports of each of them."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-
 from markupsafe import Markup
-from PIL import Image, ImageDraw
 
-from occlusionformer.evaluation.scenes.calibration import Calibration, judge_digest
-from occlusionformer.evaluation.scenes.control import Swap
-from occlusionformer.evaluation.scenes.figures import FIGURES, Figure, Judged, badness, figures
+from occlusionformer.evaluation.reports.cases import layout_case
+from occlusionformer.evaluation.reports.writing import report_sections
+from occlusionformer.evaluation.scenes.calibration import Calibration
+from occlusionformer.evaluation.scenes.control import Swap, control_figures, swaps_of
+from occlusionformer.evaluation.scenes.edition import judge_digest
+from occlusionformer.evaluation.scenes.figures import FIGURES, Figure, figures
 from occlusionformer.evaluation.scenes.judge import EDITION
 from occlusionformer.evaluation.scenes.layouts import LAYOUTS
-from occlusionformer.evaluation.scenes.robustness import Condition
-from occlusionformer.evaluation.scenes.run import Results, control_figures, groups_of
-from occlusionformer.pictures import read_picture
-from occlusionformer.reporting import Section, figure, gallery, page, table, text
+from occlusionformer.evaluation.scenes.measuring import Measured, Results
+from occlusionformer.evaluation.scenes.results import robustness_rows
+from occlusionformer.reporting import Section, page, table, text
 
 SHOWN = 24
-"""Pictures of every split, and of the order control."""
-PANEL = 256
-"""Side of a picture in the report, in pixels."""
-QUALITY = 85
-RIGHT, WRONG, ASKED = "#35c46a", "#ff4d4d", "#f2d43c"
+"""Pairs of the order control whose pictures are shown."""
+CONTROL_NAMES = {
+    "pairs": "pairs",
+    "flipped": "the winner changes with the declaration",
+    "right_before": "right as declared",
+    "right_after": "right when swapped",
+    "changed_outside": "mean change of pixels outside both boxes",
+    "changed_inside": "mean change of pixels where both boxes are",
+}
+FIGURES_NOTE = (
+    "Occ is the F1 of who hides whom, Dep the share of overlapping pairs in the wrong order (smaller is better), "
+    "mIoU how well the boxes are met, O-mIoU the same of the common parts of boxes, identity the share of "
+    "instances at whose place the object asked for is the nearest of all; completeness how much of what should be "
+    "seen of the objects is seen. Background is the mean difference of colours (0 to 1) from the declared "
+    "background, clutter the share of it that looks unlike it, sharpness the energy of gradients in the objects "
+    "against that of the true ones, blockiness how far edges lie on a grid, lighting the mean change of colours "
+    "that is put down to light. Beside each figure its 95% interval."
+)
 
 
 def report(results: Results) -> str:
     """The text of the HTML file."""
-    painter = results.painter
     sections = [Section("Figures", _summary(results))]
-    sections += [Section(f"Groups of the {split} split", _groups(judged)) for split, judged in results.splits.items()]
+    swaps = [] if results.control is None else swaps_of(results.control.result, results.control.recorded)
     if results.control is not None:
-        sections.append(Section("Order control", _control(results.control)))
+        sections.append(Section("Order control", _control(swaps)))
     if results.robustness is not None:
-        sections.append(Section("Robustness", _robustness(results.robustness)))
+        headers, *rows = robustness_table(results.robustness)
+        sections.append(Section("Robustness", table(headers, rows)))
     sections.append(Section("How far the judge can be trusted", _calibration(results.calibration)))
-    sections.append(Section("Provenance", _provenance(results)))
-    for split, judged in results.splits.items():
-        sections.append(Section(f"Pictures of the {split} split, worst first", _pictures(judged)))
-    if results.control:
-        sections.append(Section("Pictures of the order control, failures first", _swaps(results.control)))
-    return page(f"Scene benchmark: {painter.model}", sections)
+    sections.append(Section("Provenance", table(["", ""], _provenance(results))))
+    for split, part in results.splits.items():
+        sections += _sections(f"The {split} split", part)
+    if results.robustness is not None:
+        sections += _sections("Robustness, all conditions", results.robustness)
+    if results.control is not None and swaps:
+        shown = _swaps(results.control, swaps)
+        sections.append(Section("Pictures of the order control, failures first", shown))
+    return page(f"Scene benchmark: {results.model.name}", sections)
 
 
 def rows_of(results: Results) -> list[list[str]]:
     """A row for every figure, a column with intervals for every split, as text; above them the splits."""
-    found = {split: figures([one.score for one in judged]) for split, judged in results.splits.items()}
-    rows = [["", *(f"{split}, {len(judged)} layouts" for split, judged in results.splits.items())]]
+    found = {split: figures(part.result.scores) for split, part in results.splits.items()}
+    rows = [["", *(f"{split}, {len(part.recorded.items)} layouts" for split, part in results.splits.items())]]
     rows += [[title, *(_with_interval(each[name]) for each in found.values())] for name, title in FIGURES.items()]
+    return rows
+
+
+def robustness_table(measured: Measured) -> list[list[str]]:
+    """A row for every condition, as text; above them the figures."""
+    rows = [["robustness", "layouts", *FIGURES.values(), "Occ (declared)"]]
+    for row in robustness_rows(measured):
+        values = [*(row["figures"][name]["value"] for name in FIGURES), row["obeyed"]["value"]]
+        rows.append([row["name"], str(row["layouts"]), *map(short, values)])
     return rows
 
 
@@ -57,7 +80,7 @@ def calibration_rows(calibration: Calibration) -> list[list[str]]:
     rows = [["pictures", "split", *FIGURES.values(), "decided pairs right"]]
     for trial in calibration.trials:
         values = [*(trial.figures[name].value for name in FIGURES), trial.decided_right]
-        rows.append([trial.kind, trial.split, *("–" if value is None else f"{value:.3f}" for value in values)])
+        rows.append([trial.kind, trial.split, *map(short, values)])
     return rows
 
 
@@ -72,149 +95,65 @@ def calibration_note(calibration: Calibration) -> str:
     return note
 
 
+def short(value: float | int | None) -> str:
+    """Three digits after the point."""
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _sections(title: str, measured: Measured) -> list[Section]:
+    """What the report of a part's own folder says, each section under the title of the part."""
+    found = report_sections(measured.result, measured.recorded.items, measured.recorded.store)
+    return [Section(f"{title}: {each.heading}", each.body_html) for each in found]
+
+
 def _summary(results: Results) -> Markup:
-    note = text(
-        "Occ is the F1 of who hides whom, Dep the share of overlapping pairs in the wrong order (smaller is better), "
-        "mIoU how well the boxes are met, O-mIoU the same of the common parts of boxes, identity the share of "
-        "instances at whose place the object asked for is the nearest of all; completeness how much of what should be "
-        "seen of the objects is seen. Background is the mean difference of colours (0 to 1) from the declared "
-        "background, clutter the share of it that looks unlike it, sharpness the energy of gradients in the objects "
-        "against that of the true ones, blockiness how far edges lie on a grid, lighting the mean change of colours "
-        "that is put down to light. Beside each figure its 95% interval."
-    )
-    partial = results.wishes.limit < LAYOUTS
-    warning = (
-        text(f"Only the first {results.wishes.limit} of {LAYOUTS} layouts of each split.") if partial else Markup("")
-    )
+    is_partial = results.wishes.limit < LAYOUTS
+    told = f"Only the first {results.wishes.limit} of {LAYOUTS} layouts of each split."
+    warning = text(told) if is_partial else Markup("")
     headers, *rows = rows_of(results)
-    return warning + table(headers, rows) + note
+    return warning + table(headers, rows) + text(FIGURES_NOTE)
 
 
-def _groups(judged: Sequence[Judged]) -> Markup:
-    rows = []
-    for name, group in groups_of(judged).items():
-        found = figures([one.score for one in group])
-        rows.append([name, len(group), *(found[key].value for key in FIGURES)])
-    return table(["layouts with", "layouts", *FIGURES.values()], rows)
-
-
-def _control(swaps: Sequence[Swap]) -> Markup:
-    found = control_figures(swaps)
-    names = {
-        "pairs": "pairs",
-        "flipped": "the winner changes with the declaration",
-        "right_before": "right as declared",
-        "right_after": "right when swapped",
-        "changed_outside": "mean change of pixels outside both boxes",
-        "changed_inside": "mean change of pixels where both boxes are",
-    }
+def _control(swaps: list[Swap]) -> Markup:
     note = text(
         "Same layout, same noise; one pair is swapped and every other relation kept. Changes are on a scale of 0 to 1."
     )
-    return note + table(["", "value"], [[names[name], value] for name, value in found.items()])
-
-
-def _robustness(conditions: Sequence[Condition]) -> Markup:
-    note = text(
-        "Boxes are compared with those declared. Occ and Dep are against the order that is true of the scene, "
-        "Occ (declared) against the order that was asked for."
-    )
-    rows = [
-        [one.name, one.layouts, *(one.figures[name].value for name in FIGURES), one.obeyed.value] for one in conditions
-    ]
-    return note + table(["layouts", "number", *FIGURES.values(), "Occ (declared)"], rows)
+    rows = [[CONTROL_NAMES[name], value] for name, value in control_figures(swaps).items()]
+    return note + table(["", "value"], rows)
 
 
 def _calibration(calibration: Calibration | None) -> Markup:
     if calibration is None:
-        return text("This judge has not been calibrated.")
+        return text("No calibration of this edition of the judge is at hand: measure one with --calibrate.")
     headers, *rows = calibration_rows(calibration)
     return text(calibration_note(calibration)) + table(headers, rows)
 
 
-def _provenance(results: Results) -> Markup:
-    painter = results.painter
+def _provenance(results: Results) -> list[list[str]]:
+    model = results.model
     facts = {
-        "model": painter.model,
-        "weights": painter.weights or "not known",
-        "steps": "as the model prefers" if painter.steps is None else str(painter.steps),
-        "size": "as the layouts" if painter.size is None else str(painter.size),
+        "model": model.name,
+        "weights": model.weights or "not known",
+        "steps": "as the model prefers" if model.steps is None else str(model.steps),
+        "size": "as the layouts" if model.size is None else str(model.size),
         "judge": f"edition {EDITION}, {judge_digest()}",
         **{name: "not known" if value is None else str(value) for name, value in results.code.items()},
     }
-    return table(["", ""], [[name, value] for name, value in facts.items()])
+    return [[name, value] for name, value in facts.items()]
 
 
-def _pictures(judged: Sequence[Judged]) -> Markup:
-    worst = sorted(judged, key=lambda one: (-badness(one), one.key))[:SHOWN]
-    note = text(
-        "Left what was asked for, in the middle what was drawn, right what the judge found: "
-        "green where the object is the nearest of all, red where another one is."
-    )
-    return note + gallery([figure(_encode(_panels(one)), _caption(one)) for one in worst])
-
-
-def _panels(one: Judged) -> Image.Image:
-    assert one.picture is not None
-    asked = Image.fromarray(one.scene.render()).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
-    drawn = read_picture(one.picture).image.resize((PANEL, PANEL), Image.Resampling.BICUBIC)
-    found = drawn.copy()
-    for box, name in zip(one.scene.layout.boxes, one.scene.names, strict=True):
-        _mark(asked, tuple(box), name, ASKED)
-    for sighting in one.verdict.sightings:
-        if sighting.box is not None:
-            colour = RIGHT if sighting.nearest == sighting.name else WRONG
-            name = sighting.name if sighting.nearest == sighting.name else f"{sighting.name}? {sighting.nearest}"
-            _mark(found, sighting.box, name, colour)
-    sheet = Image.new("RGB", (3 * PANEL + 8, PANEL))
-    for place, panel in enumerate((asked, drawn, found)):
-        sheet.paste(panel, (place * (PANEL + 4), 0))
-    return sheet
-
-
-def _mark(image: Image.Image, box: Sequence[float], name: str, colour: str) -> None:
-    pen = ImageDraw.Draw(image)
-    x1, y1, x2, y2 = (edge * PANEL for edge in box)
-    pen.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour)
-    pen.text((x1 + 2, y1 + 1), name, fill="white", stroke_width=1, stroke_fill="black")
-
-
-def _caption(one: Judged) -> str:
-    wrong = []
-    for i, j in zip(*(one.scene.truth.order == 1).nonzero(), strict=True):
-        if not one.verdict.order[i, j]:
-            wrong.append(f"{one.scene.names[i]} over {one.scene.names[j]}")
-    values = [(FIGURES[name], getattr(one.score, name)) for name in FIGURES]
-    shown = ", ".join(f"{name} {value:.2f}" for name, value in values if value is not None)
-    missed = f"\nnot seen: {', '.join(wrong)}" if wrong else ""
-    return f"{one.key}: {shown}{missed}"
-
-
-def _swaps(swaps: Sequence[Swap]) -> Markup:
+def _swaps(measured: Measured, swaps: list[Swap]) -> Markup:
     failed_first = sorted(swaps, key=lambda one: (one.flipped, -one.changed_outside, one.key))[:SHOWN]
-    return gallery([figure(_encode(_both(one)), _swap_caption(one)) for one in failed_first])
-
-
-def _both(one: Swap) -> Image.Image:
-    sheet = Image.new("RGB", (2 * PANEL + 4, PANEL))
-    for place, path in enumerate(one.pictures):
-        drawn = read_picture(path).image.resize((PANEL, PANEL), Image.Resampling.BICUBIC)
-        sheet.paste(drawn, (place * (PANEL + 4), 0))
-    return sheet
-
-
-def _swap_caption(one: Swap) -> str:
-    seen = {1: one.names[0], -1: one.names[1], 0: "neither"}
-    return (
-        f"{one.key}: {one.names[0]} over {one.names[1]}, then swapped. In front: {seen[one.before]}, "
-        f"then {seen[one.after]}. Change outside {one.changed_outside:.3f}"
-    )
-
-
-def _encode(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, format="WEBP", quality=QUALITY)
-    return stream.getvalue()
+    items, store = measured.recorded.items, measured.recorded.store
+    swapped = {item.swapped.of: item for item in items.values() if item.swapped}
+    cases = []
+    for one in failed_first:
+        seen = {1: one.names[0], -1: one.names[1], 0: "neither"}
+        first = f"{one.names[0]} over {one.names[1]}; in front: {seen[one.before]}"
+        second = f"swapped; in front: {seen[one.after]}. Change outside {one.changed_outside:.3f}"
+        for item, caption in ((items[one.key], first), (swapped[one.key], second)):
+            cases.append(layout_case(store.as_drawn(item), [(measured.result, caption, None)]))
+    return Markup("").join(case for case in cases if case is not None)
 
 
 def _with_interval(found: Figure) -> str:

@@ -1,20 +1,15 @@
-"""What happens when the layout is wrong, silent or crowded."""
+"""Layouts that are wrong, silent or crowded: what a model makes of them says how far it can be pushed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from occlusionformer.evaluation.scenes.figures import Figure, figures
-from occlusionformer.evaluation.scenes.jury import Jury, shown
 from occlusionformer.evaluation.scenes.layouts import BenchScene
-from occlusionformer.evaluation.scenes.pictures import Drawer, Progress, Wanted
-from occlusionformer.evaluation.scenes.scoring import score
 from occlusionformer.evaluation.scenes.variants import (
     Variant,
-    with_instances,
     with_loop,
     with_moved_boxes,
     with_wrong_order,
@@ -22,22 +17,10 @@ from occlusionformer.evaluation.scenes.variants import (
 )
 
 COUNTS = (1, 2, 4, 8, 12, 16, 20, 25, 30)
-"""Instances of the layouts of the last rows; the other splits end at 12."""
-PER_COUNT = 12
-"""Layouts for each of these counts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Condition:
-    """One row of the table."""
-
-    name: str
-    layouts: int
-    figures: dict[str, Figure]
-    """Order against what is true of the scene, boxes against those declared."""
-    obeyed: Figure
-    """Occ against the order that was declared."""
-
+"""Instances of crowds; the splits end at 12."""
+LAYOUTS_PER_COUNT = 12
+LAYOUTS_CHANGED = 50
+"""Complex layouts of every change."""
 
 Change = Callable[[BenchScene, np.random.Generator], "Variant | None"]
 
@@ -53,34 +36,30 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def measure_robustness(
-    scenes: Sequence[tuple[BenchScene, int]], *, per_count: int, drawer: Drawer, jury: Jury, progress: Progress
-) -> list[Condition]:
-    """A row for every change of these scenes, and for every number of instances; scenes come with their seeds."""
-    conditions = []
-    for number, (name, change) in enumerate(CHANGES.items()):
-        changed = [
-            (change(scene, np.random.default_rng([number, place])), seed) for place, (scene, seed) in enumerate(scenes)
-        ]
-        cases = [(variant, seed) for variant, seed in changed if variant is not None]
-        conditions.append(_measure(name, f"change{number}", cases, drawer=drawer, jury=jury, progress=progress))
-    for count in COUNTS:
-        cases = [(with_instances(count, number), number) for number in range(per_count)]
-        name = f"{count} instance{'s' if count > 1 else ''}"
-        conditions.append(_measure(name, "count", cases, drawer=drawer, jury=jury, progress=progress))
-    return conditions
+def crowd_name(count: int) -> str:
+    return f"{count} instance{'s' if count > 1 else ''}"
 
 
-def _measure(
-    name: str, prefix: str, cases: Sequence[tuple[Variant, int]], *, drawer: Drawer, jury: Jury, progress: Progress
-) -> Condition:
-    wanted = [Wanted(key=f"{variant.scene.key}-{prefix}", scene=variant.scene, seed=seed) for variant, seed in cases]
-    paths = drawer.draw(wanted, title=f"robustness: {name}", progress=progress)
-    verdicts = jury.verdicts(shown(path, one.scene) for one, path in zip(wanted, paths, strict=True))
-    progress(f"judging: {name}", 0, len(cases))
-    scores, obeyed = [], []
-    for (variant, _), verdict in zip(cases, verdicts, strict=True):
-        scores.append(score(variant.scene, verdict))
-        obeyed.append(score(variant.scene, verdict, variant.declared))
-        progress(f"judging: {name}", len(scores), len(cases))
-    return Condition(name=name, layouts=len(cases), figures=figures(scores), obeyed=figures(obeyed)["occ"])
+CONDITIONS = (*CHANGES, *(crowd_name(count) for count in COUNTS))
+"""The rows of the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedLayout:
+    """One layout with one change."""
+
+    condition: str
+    key: str
+    number: int
+    """Of the scene among those that are changed."""
+    variant: Variant
+
+
+def changed(scenes: Sequence[BenchScene]) -> Iterator[ChangedLayout]:
+    """Every change of these scenes, where it is possible."""
+    for place, (condition, change) in enumerate(CHANGES.items()):
+        for number, scene in enumerate(scenes):
+            variant = change(scene, np.random.default_rng([place, number]))
+            if variant is not None:
+                key = f"{scene.key}-change{place}"
+                yield ChangedLayout(condition=condition, key=key, number=number, variant=variant)

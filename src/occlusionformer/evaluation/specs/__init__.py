@@ -20,6 +20,7 @@ from occlusionformer.evaluation.specs.occlusion import (
     OCCLUSION,
     OCCLUSION_OF_REFERENCE,
 )
+from occlusionformer.evaluation.specs.scenes import DECIDED, IDENTITY, OBEDIENCE, OCCLUSION_OF_COUNTED_PAIRS, SWAPS
 from occlusionformer.evaluation.specs.success_rate import ENTITIES, RELATIONS
 
 __all__ = ["METRICS"]
@@ -44,6 +45,11 @@ METRICS: Mapping[str, MetricSpec] = {
         MASKS,
         MASKS_BY_SOFT_PROMPT,
         APPEARANCE,
+        OCCLUSION_OF_COUNTED_PAIRS,
+        OBEDIENCE,
+        DECIDED,
+        IDENTITY,
+        SWAPS,
     )
 }
 """A new metric is a spec in this mapping; its name is used nowhere else."""
