@@ -38,9 +38,12 @@ def _order(
 
 
 def _decided(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
-    if item.truth.order is None or answers[ORDER] is None:
+    if item.truth.order is None:
         return {}
     judged_NN, in_front_NN = answers[ORDER], np.asarray(item.truth.order) == 1
+    if judged_NN is None:
+        failed = int(in_front_NN.sum())
+        return {"decided_right": Contribution(0.0, failed) if failed else None}
     right, decided = int(judged_NN[in_front_NN].sum()), int((judged_NN + judged_NN.T)[in_front_NN].sum())
     return {"decided_right": Contribution(right, decided) if decided else None}
 
