@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from occlusionformer.data.world.artwork import world_art
+from occlusionformer.data.world.scenes import WorldSpec, make_scene
+from occlusionformer.embedded import scene_model
 from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_to_noise
 from occlusionformer.training import CodecConfig, SettingsError, override, recipe
-from occlusionformer.training.codec import CodecTrainer, rate_at
+from occlusionformer.training.codec import CodecTrainer, as_pixels, rate_at
 
 SMALL = CodecConfig(
     steps=12, batch=2, crop=32, max_instances=2, save_every=4, report_every=6, probe_scenes=1, lr=3e-3, warmup=2
@@ -99,3 +103,20 @@ def test_the_recipe_takes_settings_by_name():
     assert override(recipe("codec"), ["steps=5", "precision=bf16"]).steps == 5
     with pytest.raises(SettingsError, match="stepz: unknown setting"):
         override(recipe("codec"), ["stepz=5"])
+
+
+def test_the_packaged_autoencoder_keeps_what_scenes_look_like():
+    """Held-out scenes; the run's log says 34.68 dB pooled over 24 of them, 36.1 for the mean of the pictures' own."""
+    codec = SceneAutoencoder.from_pretrained(scene_model.AUTOENCODER).float()
+    assert (scene_model.AUTOENCODER / "diffusion_pytorch_model.safetensors").stat().st_size < 5e6
+    spec = WorldSpec(max_instances=10, pairs="any", wordings="any", colours="any")
+    scenes = [make_scene(number, seed=1_000_003, spec=spec, art=world_art()).image for number in range(8)]
+    pixels = as_pixels(np.stack(scenes))
+    with torch.no_grad():
+        latents = codec.encode(pixels).latent_dist.mode()
+        found = codec.decode(latents).sample
+    scaled = (latents - codec.config.shift_factor) * codec.config.scaling_factor
+    assert float(scaled.std()) == pytest.approx(1, abs=0.1)
+    each = [peak_signal_to_noise(one, same) for one, same in zip(found, pixels, strict=True)]
+    assert sum(each) / len(each) > 35
+    assert min(each) > 30
