@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from occlusionformer.layout import read_layout, write_layout
 from tests.apps.studio_browser.editor import Editor
 from tests.generation.png_cases import cases, international, plain, png
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NATIVE = sorted(path.name for path in EXAMPLES.glob("*.json") if path.name.count(".") == 1)
@@ -58,6 +62,28 @@ def test_what_a_format_cannot_hold_is_told_before_it_is_left_out(editor: Editor)
     editor.press("export-lossy")
     editor.until("document.getElementById('export-text').value !== ''")
     assert "opacity" not in editor.at("export-text").input_value()
+
+
+def test_an_answer_that_comes_late_shows_nothing_in_place_of_a_newer_one(editor: Editor) -> None:
+    asked: list[Route] = []
+    editor.page.route("**/api/convert", lambda route: asked.append(route))
+    captions = ("an old cat", "a new cat")
+    editor.draw((0.1, 0.1, 0.6, 0.6), captions[0])
+    editor.press("export")
+    editor.keys("Escape")
+    editor.at("layer-name").first.dblclick()
+    editor.at("layer-caption").fill(captions[1])
+    editor.keys("Enter")
+    editor.press("export")
+    while len(asked) < 2:
+        editor.page.wait_for_timeout(20)
+    for route in reversed(asked):
+        with editor.page.expect_response("**/api/convert"):
+            route.continue_()
+        editor.until("document.getElementById('export-text').value !== ''")
+        editor.page.wait_for_timeout(50)
+        assert captions[1] in editor.at("export-text").input_value()
+    editor.page.unroute("**/api/convert")
 
 
 def test_every_problem_of_a_document_is_listed(editor: Editor) -> None:

@@ -19,7 +19,7 @@ const OPTIONS = {
 
 export class Transfer {
   constructor(store, commands) {
-    Object.assign(this, { store, commands, formats: [] });
+    Object.assign(this, { store, commands, formats: [], exportsAsked: 0 });
     by("import-open").addEventListener("click", () => this.#openImport());
     by("import-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -170,7 +170,8 @@ export class Transfer {
     by("export-lossy").hidden = true;
     this.#showExport("");
     const text = JSON.stringify(toLayout(this.store.doc));
-    const wanted = () => to === by("export-format").value;
+    const asked = ++this.exportsAsked; // an answer that comes late shows nothing in place of a newer one
+    const wanted = () => asked === this.exportsAsked;
     try {
       const { document } = await api.convert({ document: text, from: "native", to, lossy });
       if (wanted()) this.#showExport(document);
