@@ -38,24 +38,28 @@ def of_quanto(kind: str) -> Callable[[Path], FluxTransformer2DModel]:
 
 
 def of_gguf(base: Path) -> FluxTransformer2DModel:
-    """Q8_0 where the blocks of 32 fit."""
-    gguf = pytest.importorskip("gguf")
-    path = base / "transformer-Q8_0.gguf"
-    writer = gguf.GGUFWriter(path, "flux")
-    for name, value in FluxTransformer2DModel.from_pretrained(base / "transformer").state_dict().items():
-        fits = value.ndim == 2 and value.shape[1] % 32 == 0
-        kind = gguf.GGMLQuantizationType.Q8_0 if fits else gguf.GGMLQuantizationType.F32
-        writer.add_tensor(name, gguf.quants.quantize(value.numpy(), kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
     return FluxTransformer2DModel.from_single_file(
-        str(path),
+        write_gguf(base, "Q8_0"),
         config=str(base),
         subfolder="transformer",
         quantization_config=GGUFQuantizationConfig(compute_dtype=torch.float32),
     )
+
+
+def write_gguf(base: Path, kind: str) -> str:
+    """A file of the transformer in one kind of quantisation, where its blocks of 32 fit."""
+    gguf = pytest.importorskip("gguf")
+    path = base / f"transformer-{kind}.gguf"
+    writer = gguf.GGUFWriter(path, "flux")
+    for name, value in FluxTransformer2DModel.from_pretrained(base / "transformer").state_dict().items():
+        fits = value.ndim == 2 and value.shape[1] % 32 == 0
+        chosen = gguf.GGMLQuantizationType[kind if fits else "F32"]
+        writer.add_tensor(name, gguf.quants.quantize(value.numpy(), chosen), raw_dtype=chosen)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return str(path)
 
 
 def of_nf4(base: Path) -> FluxTransformer2DModel:

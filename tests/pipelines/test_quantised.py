@@ -9,16 +9,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import PipelineQuantizationConfig
+from diffusers import (
+    BitsAndBytesConfig,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    GGUFQuantizationConfig,
+    PipelineQuantizationConfig,
+)
+from diffusers.quantizers.bitsandbytes import BnB4BitDiffusersQuantizer
 from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import nn
 
-from occlusionformer.model import OcclusionBranch, backbone_shape, published
+from occlusionformer.model import BranchConfig, OcclusionBranch, backbone_shape, published
 from occlusionformer.model.checkpoint import published_state
 from occlusionformer.pipelines import OcclusionFormerPipeline
-from tests.pipelines.quantising import INT8, KINDS, torchao
-from tests.pipelines.tiny import seeded, stock_pipeline, tiny_pipeline, two_overlapping
+from tests.pipelines.quantising import INT8, KINDS, torchao, write_gguf
+from tests.pipelines.tiny import flux_components, seeded, stock_pipeline, tiny_pipeline, two_overlapping
 
 TIMES = 4
 """How much farther a picture with a layout may be from the unquantised one than a picture without."""
@@ -39,19 +46,23 @@ def base(tmp_path_factory) -> Path:
 def checkpoint(tmp_path_factory) -> Path:
     """A published branch that fits it."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    state = published_state(random_branch())
+    write_published(random_branch(shape()), folder)
+    return folder
+
+
+def write_published(branch: OcclusionBranch, folder: Path) -> None:
+    state = published_state(branch)
     save_file(state.layout, folder / "layout.safetensors")
     save_file(state.lora, folder / "lora.safetensors")
-    return folder
 
 
 def shape():
     return published(backbone_shape(tiny_pipeline().transformer))
 
 
-def random_branch() -> OcclusionBranch:
+def random_branch(config: BranchConfig) -> OcclusionBranch:
     """Nothing in it is idle, and nothing so loud that rounding is drowned."""
-    branch = OcclusionBranch.build(shape()).eval()
+    branch = OcclusionBranch.build(config).eval()
     noise = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in branch.parameters():
@@ -60,7 +71,8 @@ def random_branch() -> OcclusionBranch:
 
 
 def loaded(base: Path, checkpoint: Path, **arguments) -> OcclusionFormerPipeline:
-    pipeline = OcclusionFormerPipeline.from_published(base, checkpoint, config=shape(), **arguments)
+    arguments = {"config": shape(), **arguments}
+    pipeline = OcclusionFormerPipeline.from_published(base, checkpoint, **arguments)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -123,6 +135,64 @@ def test_a_quantisation_config_quantises_while_loading(kind, base, checkpoint):
     assert torch.isfinite(picture(pipeline, strength=1.0)).all()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+class TestCallsOfTheReadme:
+    """The README's calls for FLUX.1-dev in NF4 and from a GGUF file, with a folder like FLUX's, 64 channels wide."""
+
+    @pytest.fixture(scope="class")
+    def folders(self, tmp_path_factory) -> tuple[Path, Path, BranchConfig]:
+        """A stock FLUX folder, a published branch, and what is smaller about it than the released one."""
+        base, checkpoint = tmp_path_factory.mktemp("wide"), tmp_path_factory.mktemp("wide-checkpoint")
+        pipeline = FluxPipeline(**flux_components(width=64, latent_channels=16))
+        pipeline.save_pretrained(base)
+        config = published(backbone_shape(pipeline.transformer))
+        write_published(random_branch(config), checkpoint)
+        return base, checkpoint, config
+
+    def test_nf4(self, folders, monkeypatch):
+        bitsandbytes = pytest.importorskip("bitsandbytes")
+        base, checkpoint, config = folders
+        if not torch.cuda.is_available():  # bitsandbytes also quantises on a CPU, which diffusers never asks it to
+            monkeypatch.setattr(BnB4BitDiffusersQuantizer, "validate_environment", lambda self, *_, **__: None)
+            monkeypatch.setattr(BnB4BitDiffusersQuantizer, "update_device_map", lambda self, given: {"": "cpu"})
+        nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+        pipeline = loaded(
+            base,
+            checkpoint,
+            config=config,
+            quantization_config=PipelineQuantizationConfig(quant_mapping={"transformer": nf4}),
+            dtype=torch.bfloat16,
+        )
+        weight = pipeline.transformer.transformer_blocks[0].attn.to_q.weight
+        assert isinstance(weight, bitsandbytes.nn.Params4bit)
+        assert weight.quant_state.quant_type == "nf4"
+        self.check(pipeline, folders)
+
+    def test_gguf(self, folders):
+        base, checkpoint, config = folders
+        gguf = FluxTransformer2DModel.from_single_file(
+            write_gguf(base, "Q4_0"),
+            quantization_config=GGUFQuantizationConfig(compute_dtype=torch.bfloat16),
+            torch_dtype=torch.bfloat16,
+            config=str(base),
+            subfolder="transformer",
+        )
+        pipeline = loaded(base, checkpoint, config=config, transformer=gguf, dtype=torch.bfloat16)
+        assert type(pipeline.transformer.transformer_blocks[0].attn.to_q.weight).__name__ == "GGUFParameter"
+        self.check(pipeline, folders)
+
+    @staticmethod
+    def check(pipeline: OcclusionFormerPipeline, folders: tuple[Path, Path, BranchConfig]) -> None:
+        """The layout does to the picture what it does without quantisation, up to the rounding to four bits."""
+        base, checkpoint, config = folders
+        assert {parameter.dtype for parameter in pipeline.branch.parameters()} == {torch.bfloat16}
+        whole = loaded(base, checkpoint, config=config)
+        found, expected = (
+            (picture(one, strength=1.0) - picture(one, strength=0.0)).flatten() for one in (pipeline, whole)
+        )
+        assert torch.corrcoef(torch.stack([found, expected]))[0, 1] > 0.8
+
+
 class TestArgumentsOfDiffusers:
     """What from_pretrained of diffusers takes, from_published takes too."""
 
@@ -143,9 +213,7 @@ class TestArgumentsOfDiffusers:
         assert pipeline.text_encoder.dtype == torch.float32
 
     def test_without_one_the_branch_follows_the_prompt(self, base, checkpoint, tmp_path):
-        state = published_state(random_branch().to(torch.bfloat16))
-        save_file(state.layout, tmp_path / "layout.safetensors")
-        save_file(state.lora, tmp_path / "lora.safetensors")
+        write_published(random_branch(shape()).to(torch.bfloat16), tmp_path)
         pipeline = loaded(base, tmp_path)
         assert pipeline.branch.dtype == pipeline.text_encoder_2.dtype == torch.float32
         assert torch.isfinite(picture(pipeline, strength=1.0)).all()

@@ -30,27 +30,29 @@ def tokenizer(*, starts: bool, limit: int = TOKEN_LIMIT) -> PreTrainedTokenizerF
     )
 
 
-def flux_components(*, guidance_embeds: bool = True, seed: int = 0) -> dict[str, object]:
-    """Everything FluxPipeline needs: 16 pixels a token, 2 dual and 2 single blocks of width 32."""
+def flux_components(
+    *, guidance_embeds: bool = True, seed: int = 0, width: int = 32, latent_channels: int = 4
+) -> dict[str, object]:
+    """Everything FluxPipeline needs: 16 pixels a token, 2 dual and 2 single blocks; width: a multiple of 32."""
     torch.manual_seed(seed)
     vocabulary = len(WORDS) + len(SPECIALS)
     transformer = FluxTransformer2DModel(
-        in_channels=16,
+        in_channels=4 * latent_channels,
         num_layers=2,
         num_single_layers=2,
-        attention_head_dim=16,
+        attention_head_dim=width // 2,
         num_attention_heads=2,
-        joint_attention_dim=32,
-        pooled_projection_dim=32,
+        joint_attention_dim=width,
+        pooled_projection_dim=width,
         guidance_embeds=guidance_embeds,
-        axes_dims_rope=(4, 6, 6),
+        axes_dims_rope=(width // 8, 3 * width // 16, 3 * width // 16),
     )
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(4,) * 4,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=1,
         use_quant_conv=False,
         use_post_quant_conv=False,
@@ -60,19 +62,19 @@ def flux_components(*, guidance_embeds: bool = True, seed: int = 0) -> dict[str,
     clip = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=vocabulary,
-            hidden_size=32,
+            hidden_size=width,
             intermediate_size=37,
             num_attention_heads=2,
             num_hidden_layers=2,
             max_position_embeddings=TOKEN_LIMIT,
-            projection_dim=32,
+            projection_dim=width,
             bos_token_id=2,
             eos_token_id=vocabulary - 1,
             pad_token_id=0,
         )
     )
     t5 = T5EncoderModel(
-        T5Config(vocab_size=vocabulary, d_model=32, d_ff=37, d_kv=8, num_layers=2, num_heads=2, pad_token_id=0)
+        T5Config(vocab_size=vocabulary, d_model=width, d_ff=37, d_kv=8, num_layers=2, num_heads=2, pad_token_id=0)
     )
     return {
         "scheduler": FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),

@@ -19,7 +19,7 @@ const OPTIONS = {
 
 export class Transfer {
   constructor(store, commands) {
-    Object.assign(this, { store, commands, formats: [], exportsAsked: 0 });
+    Object.assign(this, { store, commands, formats: [], exportsAsked: 0, importsAsked: 0 });
     by("import-open").addEventListener("click", () => this.#openImport());
     by("import-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -82,13 +82,16 @@ export class Transfer {
 
   async #import(text) {
     const from = by("import-format").value;
+    const asked = ++this.importsAsked; // once the dialog is closed, or something else is imported, nobody waits for this
+    const wanted = () => asked === this.importsAsked && by("import").open;
     try {
       const { layouts } = await api.convert({ document: text, from, options: this.#options() });
+      if (!wanted()) return;
       if (layouts.length === 1) return this.#use(layouts[0]);
       by("import-problems").hidden = true;
       this.#choose(layouts);
     } catch (error) {
-      complain(by("import-problems"), error);
+      if (wanted()) complain(by("import-problems"), error);
     }
   }
 
