@@ -107,3 +107,20 @@ def test_saved_lora_loads_again(styled, tmp_path):
     other = tiny_pipeline()
     other.load_lora_weights(tmp_path, weight_name="pytorch_lora_weights.safetensors", adapter_name="style")
     assert torch.equal(layout_picture(other), layout_picture(styled))
+
+
+def test_a_lora_of_a_text_encoder(pipeline):
+    """transformers asks for a release of peft here, which has to be one that pip finds."""
+    donor = tiny_pipeline().text_encoder
+    donor.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=["q_proj", "k_proj", "v_proj", "out_proj"]))
+    noise = torch.Generator().manual_seed(4)
+    state = get_peft_model_state_dict(donor)
+    styled = tiny_pipeline()
+    styled.load_lora_weights(
+        {f"text_encoder.{key}": torch.randn(value.shape, generator=noise) for key, value in state.items()},
+        adapter_name="words",
+    )
+    assert styled.get_list_adapters() == {"text_encoder": ["words"]}
+    assert not torch.equal(layout_picture(styled), layout_picture(pipeline))
+    styled.unload_lora_weights()
+    assert torch.equal(layout_picture(styled), layout_picture(pipeline))
