@@ -8,7 +8,7 @@ from occlusionformer.data.records import RecordSource
 from occlusionformer.data.samples import SampleSource, SceneSamples, WorldSamples
 from occlusionformer.data.scenes import SceneDataset
 from occlusionformer.training.config import DataConfig, RunConfig
-from occlusionformer.training.sampler import Buckets, Draw, InTurn, Plan, Shuffled, bucketed
+from occlusionformer.training.sampler import Buckets, Draw, InTurn, SampleOrder, Shuffled, bucketed
 
 ENDLESS = 2**40
 PROBES_TOGETHER = 8
@@ -20,7 +20,7 @@ class DataPlan:
     """What is trained on, and in which order."""
 
     source: SampleSource
-    plan: Plan
+    plan: SampleOrder
     count: int | None
     """Samples in an epoch; None for scenes without end."""
     probe_source: SampleSource
@@ -40,7 +40,7 @@ def _scenes(config: RunConfig) -> DataPlan:
     data, canvas = config.data, (config.data.canvas, config.data.canvas)
     source = SceneSamples(SceneDataset(seed=data.seed, length=data.count or ENDLESS, spec=data.scenes))
     probes = SceneDataset(seed=config.logging.probe_seed, length=config.logging.probe_count, spec=data.scenes)
-    plan: Plan = InTurn(config.batch, lambda _: canvas)
+    plan: SampleOrder = InTurn(config.batch, lambda _: canvas)
     if data.count is not None:
         members = {canvas: [list(range(data.count))]}
         plan = Shuffled(members, batch=config.batch, seed=config.seed)
@@ -58,7 +58,7 @@ def _world(config: RunConfig) -> DataPlan:
     data, logging = config.data, config.logging
     source = WorldSamples(data.seed, data.count or ENDLESS, data.world, group=config.batch)
     probes = WorldSamples(logging.probe_seed, logging.probe_count, data.world, group=PROBES_TOGETHER)
-    plan: Plan = InTurn(config.batch, source.canvas)
+    plan: SampleOrder = InTurn(config.batch, source.canvas)
     if data.count is not None:
         members: dict[tuple[int, int], list[list[int]]] = {}
         for index in range(data.count):

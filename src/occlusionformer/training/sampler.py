@@ -22,7 +22,7 @@ class Draw:
     canvas: tuple[int, int]
 
 
-class Plan(Protocol):
+class SampleOrder(Protocol):
     """The samples of every step."""
 
     def draws(self, step: int) -> list[Draw]: ...
@@ -137,7 +137,7 @@ class Division:
 class Parts:
     """A loader's batch sampler: the parts of all steps of a range, in order."""
 
-    plan: Plan
+    plan: SampleOrder
     division: Division
     steps: range
 

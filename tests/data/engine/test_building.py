@@ -17,7 +17,7 @@ import pytest
 
 from occlusionformer.data.engine.building import Build, build, data_set_hash
 from occlusionformer.data.engine.local import LocalExecutor
-from occlusionformer.data.engine.plan import Plan, parse_plan
+from occlusionformer.data.engine.plan import BuildPlan, parse_plan
 from occlusionformer.data.engine.shards import BrokenPicturesError
 from occlusionformer.data.records import RecordFolder, check_folder
 from occlusionformer.layout import LayoutError
@@ -31,11 +31,11 @@ LIGHT = {
 }
 
 
-def light(**changes: Any) -> Plan:
+def light(**changes: Any) -> BuildPlan:
     return parse_plan({**LIGHT, **changes})
 
 
-def built(plan: Plan, out: Path, *, base: Path = Path()) -> Build:
+def built(plan: BuildPlan, out: Path, *, base: Path = Path()) -> Build:
     return build(plan, base=base, out=out, executor=LocalExecutor())
 
 

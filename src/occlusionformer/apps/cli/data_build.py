@@ -18,7 +18,7 @@ from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, Refused
 if TYPE_CHECKING:
     from occlusionformer.data.engine.building import Build, Executor, OnShard, Pace
     from occlusionformer.data.engine.estimate import Amount, StageEstimate
-    from occlusionformer.data.engine.plan import Plan
+    from occlusionformer.data.engine.plan import BuildPlan
 
 EXECUTORS = ("local", "ray")
 
@@ -96,7 +96,7 @@ def _tell(outcome: CommandOutput, target: Path, done: Build) -> None:
     outcome.result(value, lines)
 
 
-def _tell_estimate(outcome: CommandOutput, plan: Plan, base: Path) -> None:
+def _tell_estimate(outcome: CommandOutput, plan: BuildPlan, base: Path) -> None:
     from occlusionformer.data.engine.estimate import amount_of, estimate, totals
     from occlusionformer.data.engine.sources import make_source
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from occlusionformer.data.engine.item import digest
 from occlusionformer.data.engine.models.registry import model_revision
-from occlusionformer.data.engine.plan import CleanPlan, FilterPlan, Plan
+from occlusionformer.data.engine.plan import BuildPlan, CleanPlan, FilterPlan
 from occlusionformer.data.engine.shards import Job, is_done, read_receipt, remove_from, write_manifest
 from occlusionformer.data.json_files import read_json
 from occlusionformer.layout import write_atomic
@@ -69,7 +69,7 @@ class Build:
     """Shards that were there already."""
 
 
-def build(plan: Plan, *, base: Path, out: Path, executor: Executor, on_shard: OnShard | None = None) -> Build:
+def build(plan: BuildPlan, *, base: Path, out: Path, executor: Executor, on_shard: OnShard | None = None) -> Build:
     """Make what is missing of a plan's data set.
 
     Raises LayoutError for a source without pictures, where `out` holds another plan's data and where another run is at
@@ -105,7 +105,7 @@ def _built(job: Job, revisions: dict[str, str], executor: Executor, on_shard: On
     return Build(manifest=manifest, pace=pace, skipped=job.num_shards - len(missing))
 
 
-def model_revisions(plan: Plan) -> dict[str, str]:
+def model_revisions(plan: BuildPlan) -> dict[str, str]:
     """Revision of every model that the plan names."""
     names = sorted({stage.model for stage in plan.stages if not isinstance(stage, CleanPlan | FilterPlan)})
     return {name: model_revision(name) for name in names}

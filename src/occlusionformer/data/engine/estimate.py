@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from occlusionformer.data.engine.contacts import touching_pairs
-from occlusionformer.data.engine.plan import CleanPlan, Expected, FilterPlan, Plan
+from occlusionformer.data.engine.plan import BuildPlan, CleanPlan, Expected, FilterPlan
 from occlusionformer.data.engine.running import load_items
 from occlusionformer.data.engine.sources import Source
 
@@ -70,7 +70,7 @@ def known_costs() -> tuple[Cost, ...]:
     return tuple(Cost(**entry) for entry in json.loads(text))
 
 
-def amount_of(plan: Plan, source: Source | None) -> Amount:
+def amount_of(plan: BuildPlan, source: Source | None) -> Amount:
     """What the plan expects, or what a sample of its source has. Raises ValueError where there is neither."""
     if plan.expected is not None:
         return _expected(plan.expected)
@@ -79,7 +79,7 @@ def amount_of(plan: Plan, source: Source | None) -> Amount:
     return _sampled(source)
 
 
-def estimate(plan: Plan, amount: Amount) -> list[StageEstimate]:
+def estimate(plan: BuildPlan, amount: Amount) -> list[StageEstimate]:
     """A line for reading, for every stage, and for writing."""
     shards = math.ceil(amount.pictures / plan.shard_size)
     models = sum(not isinstance(stage, CleanPlan | FilterPlan) for stage in plan.stages)

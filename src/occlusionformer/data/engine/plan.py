@@ -150,7 +150,7 @@ STAGES: dict[str, type[StageKind]] = {
 }
 
 
-class Plan(Document):
+class BuildPlan(Document):
     """A whole plan, read from YAML or JSON with `read_plan`."""
 
     version: Literal[1] = 1
@@ -177,7 +177,7 @@ class Plan(Document):
         return digest(json.dumps([self.settings(), dict(revisions)], sort_keys=True))
 
 
-def read_plan(path: str | Path) -> Plan:
+def read_plan(path: str | Path) -> BuildPlan:
     """A plan from a YAML or JSON file of at most LONGEST_PLAN bytes. Raises LayoutError with every problem."""
     try:
         with Path(path).open("rb") as file:
@@ -199,7 +199,7 @@ def read_plan(path: str | Path) -> Plan:
     return parse_plan(value)
 
 
-def parse_plan(value: Any) -> Plan:
+def parse_plan(value: Any) -> BuildPlan:
     """A plan from plain values. Raises LayoutError with every problem."""
     if not isinstance(value, Mapping):
         raise LayoutError([f"expected an object, got {shown(value)}"])
@@ -215,14 +215,14 @@ def parse_plan(value: Any) -> Plan:
     if problems:
         good = {name: part for name, part in fields.items() if name not in ("source", "stages")}
         raise LayoutError([*problems, *_problems_of_rest(good)])
-    return Plan.model_validate(fields)
+    return BuildPlan.model_validate(fields)
 
 
 def _problems_of_rest(fields: dict[str, Any]) -> list[Problem]:
     """What is wrong beside the source and the stages."""
     stand_in = {"source": SceneSourcePlan(seed=0, count=1), "stages": (CleanPlan(),)}
     try:
-        Plan.model_validate({**fields, **stand_in})
+        BuildPlan.model_validate({**fields, **stand_in})
     except LayoutError as error:
         return list(error.details)
     return []

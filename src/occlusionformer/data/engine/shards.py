@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from occlusionformer.data.engine.item import Item, digest
-from occlusionformer.data.engine.plan import Plan
+from occlusionformer.data.engine.plan import BuildPlan
 from occlusionformer.data.engine.sources import Source, make_source, shard_of
 from occlusionformer.data.json_files import JsonFileError, read_json
 from occlusionformer.data.records import remove_shard, shard_path, write_shard
@@ -45,7 +45,7 @@ class BrokenPicturesError(ValueError):
 class Job:
     """A plan, where it lies and where its data goes. May be sent to worker processes."""
 
-    plan: Plan
+    plan: BuildPlan
     base: Path
     """Folder that the plan's paths start from."""
     out: Path

@@ -71,30 +71,30 @@ def _overlap_spec(name: str, round_to: Callable[[float], float], rounding: str) 
     )
 
 
+def _mask_spec(name: str, asked: Question, column: Column, *, prompt: str, counts_empty: bool) -> MetricSpec:
+    return MetricSpec(
+        name=name,
+        needs=(asked,),
+        columns=(column,),
+        of_image=partial(_masks, asked=asked, column=column.name, counts_empty=counts_empty),
+        settings={
+            "average": "over all instances",
+            "masks": "visible regions",
+            "prompt": f"box, and mask {prompt}",
+            "empty true mask": "0" if counts_empty else "left out",
+        },
+    )
+
+
 OVERLAP = _overlap_spec("overlap", float, "as they are")
 OVERLAP_IN_WHOLE_PIXELS = _overlap_spec("overlap_in_whole_pixels", int, "cut off to whole pixels of the frame")
-
-MASKS = MetricSpec(
-    name="masks",
-    needs=(BY_MASK,),
-    columns=(Column(name="mask_miou", title="MIoU"),),
-    of_image=partial(_masks, asked=BY_MASK, column="mask_miou", counts_empty=True),
-    settings={
-        "average": "over all instances",
-        "masks": "visible regions",
-        "prompt": "box, and mask of zeros and ones",
-        "empty true mask": "0",
-    },
+MASKS = _mask_spec(
+    "masks", BY_MASK, Column(name="mask_miou", title="MIoU"), prompt="of zeros and ones", counts_empty=True
 )
-MASKS_BY_SOFT_PROMPT = MetricSpec(
-    name="masks_by_soft_prompt",
-    needs=(BY_SOFT_MASK,),
-    columns=(Column(name="mask_miou_soft", title="MIoU (soft prompt)"),),
-    of_image=partial(_masks, asked=BY_SOFT_MASK, column="mask_miou_soft", counts_empty=False),
-    settings={
-        "average": "over all instances",
-        "masks": "visible regions",
-        "prompt": "box, and mask as smoothed logits",
-        "empty true mask": "left out",
-    },
+MASKS_BY_SOFT_PROMPT = _mask_spec(
+    "masks_by_soft_prompt",
+    BY_SOFT_MASK,
+    Column(name="mask_miou_soft", title="MIoU (soft prompt)"),
+    prompt="as smoothed logits",
+    counts_empty=False,
 )
