@@ -130,7 +130,7 @@ def main() -> None:
     output = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
     rules = json.loads((BEFORE / "tokenizer.json").read_text(encoding="utf-8"))
-    stored = load_file(BEFORE / "model.safetensors")
+    stored = load_file(BEFORE / "diffusion_pytorch_model.safetensors")
     vocabulary: dict[str, int] = rules["model"]["vocab"]
     objects = world_art().objects
     said = [phrase for item in objects for phrase in (item.name, *item.synonyms, *item.adjectives)]
@@ -162,8 +162,7 @@ def main() -> None:
     )
     tensors |= known(tensors, tokenizer)
     config = {
-        "architectures": ["StaticTextModel"],
-        "model_type": "static_text",
+        "_class_name": "StaticTextModel",
         "vocab_size": len(vocabulary),
         "hidden_size": LOOK + MEANING + COLOUR,
         "pad_token_id": 0,
@@ -175,7 +174,7 @@ def main() -> None:
         "separator_id": vocabulary[SEPARATOR],
         "ignored_ids": [vocabulary[word] for word in IGNORED],
     }
-    write_atomic(output / "model.safetensors", save(tensors, metadata={"format": "pt"}))
+    write_atomic(output / "diffusion_pytorch_model.safetensors", save(tensors, metadata={"format": "pt"}))
     write_atomic(output / "tokenizer.json", json.dumps(rules, ensure_ascii=False) + "\n")
     write_atomic(output / "config.json", json.dumps(config, indent=1) + "\n")
     write_atomic(output / "tokenizer_config.json", (BEFORE / "tokenizer_config.json").read_text(encoding="utf-8"))

@@ -160,7 +160,7 @@ def word_vectors(archive: Path) -> dict[str, np.ndarray]:
 
 def learnt_vectors(phrases: int) -> np.ndarray:
     """What the packaged image weights learnt the known phrases by, (M, D)."""
-    learnt_MD = load_file(TEXT / "model.safetensors")["known_as"]
+    learnt_MD = load_file(TEXT / "diffusion_pytorch_model.safetensors")["known_as"]
     if len(learnt_MD) != phrases:
         raise ValueError(f"known phrases: expected {len(learnt_MD)} as packaged, got {phrases}; see --relearn")
     return learnt_MD
@@ -220,11 +220,12 @@ def main() -> None:
     weights["known"] = directions(weights, noun_of, pieces)
     relearn = arguments.relearn
     weights["known_as"] = directions(weights, noun_of.values(), pieces) if relearn else learnt_vectors(len(noun_of))
-    write_atomic(output / "model.safetensors", save(weights, metadata={"format": "pt"}))
+    weights["colour_ids"] = np.zeros(0, dtype=np.int64)
+    weights["colour_as"] = np.zeros((0, DIMENSIONS), dtype=np.float32)
+    write_atomic(output / "diffusion_pytorch_model.safetensors", save(weights, metadata={"format": "pt"}))
     write_atomic(output / "tokenizer.json", json.dumps(reduced_tokenizer(tokenizer, kept), ensure_ascii=False) + "\n")
     config = {
-        "architectures": ["StaticTextModel"],
-        "model_type": "static_text",
+        "_class_name": "StaticTextModel",
         "vocab_size": len(kept),
         "hidden_size": DIMENSIONS,
         "pad_token_id": 0,

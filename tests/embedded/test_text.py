@@ -13,7 +13,6 @@ from occlusionformer.data.splits import held_out_synonym, training_synonyms
 from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.text import (
     PACKAGED,
-    StaticTextConfig,
     StaticTextModel,
     packaged_text_model,
     packaged_tokenizer,
@@ -53,7 +52,7 @@ def test_rows_are_the_table_and_padding_is_zero(model, tokenizer):
 def blank(known: int) -> StaticTextModel:
     """A small random table with as many known phrases."""
     torch.manual_seed(known)
-    model = StaticTextModel(StaticTextConfig(vocab_size=9, hidden_size=6, num_known=known, sharpness=4.0))
+    model = StaticTextModel(vocab_size=9, hidden_size=6, num_known=known, sharpness=4.0)
     model.table.copy_(torch.randint(-127, 128, model.table.shape))
     model.scale.data = torch.rand(9, 1) / 50
     model.weight.data = torch.rand(9, 1) + 0.1
@@ -277,7 +276,7 @@ def test_half_precision_keeps_the_integers(tokenizer):
 
 
 def test_a_fresh_model_is_blank():
-    fresh = StaticTextModel(StaticTextConfig(vocab_size=5, hidden_size=4))
+    fresh = StaticTextModel(vocab_size=5, hidden_size=4)
     assert torch.count_nonzero(fresh(torch.tensor([[1, 2]]))[0]) == 0
 
 
@@ -286,7 +285,7 @@ def test_table_is_small_and_licensed():
     assert "Apache License" in (PACKAGED / "LICENSE-all-MiniLM-L6-v2").read_text(encoding="utf-8")
     assert "Princeton University" in (PACKAGED / "LICENSE-WordNet").read_text(encoding="utf-8")
     assert "GloVe" in (PACKAGED / "LICENSE-GloVe").read_text(encoding="utf-8")
-    assert json.loads((PACKAGED / "config.json").read_text())["model_type"] == "static_text"
+    assert json.loads((PACKAGED / "config.json").read_text())["_class_name"] == "StaticTextModel"
 
 
 @pytest.fixture

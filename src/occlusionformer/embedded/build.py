@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
 from occlusionformer.embedded.codec import PixelCodec
@@ -21,6 +21,7 @@ from occlusionformer.embedded.text import packaged_text_model, packaged_tokenize
 from occlusionformer.methods.occlusionformer import OcclusionFormer
 from occlusionformer.methods.registry import load_method
 from occlusionformer.model import LayoutFluxTransformer2DModel, Method
+from occlusionformer.model.backbones.libraries import libraries_standing_in
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import LOADING
 from occlusionformer.tensors.files import check_tensors, read_tensors
@@ -37,7 +38,7 @@ def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
     leaves it: with `branch/`, which says what method it is; a backbone that was not trained is the packaged one.
     Raises CheckpointError for files that are damaged or hold the weights of another model.
     """
-    with LOADING:
+    with LOADING, libraries_standing_in():
         return _built(weights)
 
 

@@ -6,13 +6,15 @@ Arrays: B texts, S tokens, V word pieces, D channels, M known phrases.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.outputs import BaseOutput
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers import PreTrainedTokenizerFast
 
 PACKAGED = Path(__file__).with_name("text")
 SAID_EXACTLY = 0.999
@@ -27,38 +29,19 @@ Known = tuple[Tensor, Tensor]
 """Known phrases and what they are known as, in float64."""
 
 
-class StaticTextConfig(PretrainedConfig):
-    """Shape of the table."""
+@dataclass
+class TextVectors(BaseOutput):
+    """What the encoder says of B texts, under the names that a Flux pipeline reads."""
 
-    model_type = "static_text"
-    num_colours: int = 0
-    phrases: bool = False
-    separator_id: int | None = None
-    """Token between two phrases."""
-    ignored_ids: Sequence[int] = ()
-    """Tokens that mean nothing, as articles."""
-
-    def __init__(
-        self,
-        vocab_size: int = 32,
-        hidden_size: int = 256,
-        pad_token_id: int = 0,
-        num_known: int = 0,
-        sharpness: float = 25.0,
-        positions: bool = False,
-        **settings: Any,
-    ) -> None:
-        """Further settings: num_colours, phrases, separator_id, ignored_ids, and those of every PretrainedConfig."""
-        super().__init__(**settings)
-        self.num_known = num_known
-        self.sharpness = sharpness
-        self.positions = positions
-        self.vocab_size = vocab_size
-        self.hidden_size = hidden_size
-        self.pad_token_id = pad_token_id
+    last_hidden_state: Tensor
+    """A vector for every token, (B, S, D)."""
+    pooler_output: Tensor
+    """A vector for every text, (B, D)."""
+    hidden_states: tuple[Tensor, ...] | None = None
+    """The first again, for those who ask for it."""
 
 
-class StaticTextModel(PreTrainedModel):
+class StaticTextModel(ModelMixin, ConfigMixin):
     """Looks tokens up; serves a Flux pipeline as both of its text encoders.
 
     Where the table knows colour words, "a blue vase" is read as the known phrase nearest to "vase", and blue: the
@@ -74,29 +57,38 @@ class StaticTextModel(PreTrainedModel):
     model was trained on, the mean is expressed by them: attention over the known phrases, by their cosine to it, so
     that a word never seen is read as the nearest that was. What is read is their `known_as`, the vectors that the image
     model learnt them by: a table that knows words better needs no other image model. Nothing of it is trained with the
-    image model.
+    image model. A new model is blank: all zeros.
+
+    `separator_id` is the token between two phrases, `ignored_ids` are tokens that mean nothing, as articles.
+
+    It is a model of diffusers, as loading what transformers' models are made of takes longer than drawing a picture.
     """
 
-    config_class = StaticTextConfig
-    base_model_prefix = "static_text"
-    main_input_name = "input_ids"
-    config: StaticTextConfig
     table: Tensor
     colour_ids: Tensor
 
-    def __init__(self, config: StaticTextConfig) -> None:
-        super().__init__(config)
-        self.register_buffer("table", torch.zeros(config.vocab_size, config.hidden_size, dtype=torch.int8))
-        self.scale = nn.Parameter(torch.zeros(config.vocab_size, 1), requires_grad=False)
-        self.weight = nn.Parameter(torch.ones(config.vocab_size, 1), requires_grad=False)
-        self.known = nn.Parameter(torch.zeros(config.num_known, config.hidden_size), requires_grad=False)
-        self.known_as = nn.Parameter(torch.zeros(config.num_known, config.hidden_size), requires_grad=False)
-        self.register_buffer("colour_ids", torch.zeros(config.num_colours, dtype=torch.int64))
-        self.colour_as = nn.Parameter(torch.zeros(config.num_colours, config.hidden_size), requires_grad=False)
-        self.post_init()
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Nothing is random: a table without weights is blank."""
+    @register_to_config
+    def __init__(  # noqa: PLR0913 - diffusers learns what is stored from this signature
+        self,
+        vocab_size: int = 32,
+        hidden_size: int = 256,
+        pad_token_id: int = 0,
+        num_known: int = 0,
+        sharpness: float = 25.0,
+        positions: bool = False,
+        num_colours: int = 0,
+        phrases: bool = False,
+        separator_id: int | None = None,
+        ignored_ids: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(vocab_size, hidden_size, dtype=torch.int8))
+        self.scale = nn.Parameter(torch.zeros(vocab_size, 1), requires_grad=False)
+        self.weight = nn.Parameter(torch.ones(vocab_size, 1), requires_grad=False)
+        self.known = nn.Parameter(torch.zeros(num_known, hidden_size), requires_grad=False)
+        self.known_as = nn.Parameter(torch.zeros(num_known, hidden_size), requires_grad=False)
+        self.register_buffer("colour_ids", torch.zeros(num_colours, dtype=torch.int64))
+        self.colour_as = nn.Parameter(torch.zeros(num_colours, hidden_size), requires_grad=False)
 
     def forward(
         self,
@@ -104,7 +96,7 @@ class StaticTextModel(PreTrainedModel):
         attention_mask: Tensor | None = None,
         output_hidden_states: bool = False,
         return_dict: bool = True,
-    ) -> BaseModelOutputWithPooling | tuple[Tensor, ...]:
+    ) -> TextVectors | tuple[Tensor, ...]:
         """Vectors (B, S, D), zero at padding, and their pooled mean (B, D).
 
         Entries of both have unit variance; places add another half to that of the vectors.
@@ -128,12 +120,12 @@ class StaticTextModel(PreTrainedModel):
         root = self.config.hidden_size**0.5
         if self.config.phrases and spread:
             placed_BSD = placed_BSD + torch.stack(spread).to(rows_BSD.dtype) * root * is_token_BS.unsqueeze(-1)
-        output = BaseModelOutputWithPooling(
+        output = TextVectors(
             last_hidden_state=placed_BSD,
             pooler_output=(unit_BD * root).to(rows_BSD.dtype),
             hidden_states=(placed_BSD,) if output_hidden_states else None,
         )
-        return output if return_dict else output.to_tuple()
+        return output if return_dict else tuple(output.to_tuple())
 
     def _read(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> tuple[Tensor, Tensor]:
         """The direction of a text (D,), and at each of its tokens that of the phrase it is in (S, D)."""

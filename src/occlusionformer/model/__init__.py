@@ -1,5 +1,6 @@
 """What methods act on and share: the drop-in transformer, views of its blocks, and the branch of layout blocks."""
 
+import occlusionformer.model.backbones.libraries  # noqa: F401 - before anything else imports diffusers
 from occlusionformer.model.backbones.flux_transformer import LayoutFluxTransformer2DModel, backbone_shape
 from occlusionformer.model.branch import OcclusionBranch
 from occlusionformer.model.config import (

@@ -32,6 +32,7 @@ from occlusionformer.generation import (
 )
 from occlusionformer.generation.provenance import FORMAT, Versions
 from occlusionformer.layout import Layout
+from occlusionformer.model.backbones.libraries import libraries_standing_in
 from occlusionformer.pipelines.folder import INDEX
 from occlusionformer.pipelines.inputs import Canvas
 from occlusionformer.pipelines.loading import best_device, best_dtype
@@ -202,20 +203,21 @@ class PipelineGenerator:
         grid = TokenGrid.from_pixels(settings.height, settings.width, self._pixels_per_token)
         canvas = Canvas(height=settings.height, width=settings.width, grid=grid)
         progress.begin(pictures, self._previews.decoder(canvas))
-        output = self.pipeline(
-            layout=[picture.layout for picture in pictures],
-            width=settings.width,
-            height=settings.height,
-            num_inference_steps=settings.steps,
-            guidance_scale=settings.guidance,
-            grounding_ratio=settings.grounding_ratio,
-            strength=settings.strength,
-            generator=[torch.Generator("cpu").manual_seed(picture.seed) for picture in pictures],
-            output_instance_masks=settings.want_masks,
-            output_weights=settings.want_weights,
-            callback_on_step_end=progress.step_end,
-            callback_on_step_end_tensor_inputs=("latents", "velocity"),
-        )
+        with libraries_standing_in():  # diffusers asks in every step whether LoRAs are there, which loads peft
+            output = self.pipeline(
+                layout=[picture.layout for picture in pictures],
+                width=settings.width,
+                height=settings.height,
+                num_inference_steps=settings.steps,
+                guidance_scale=settings.guidance,
+                grounding_ratio=settings.grounding_ratio,
+                strength=settings.strength,
+                generator=[torch.Generator("cpu").manual_seed(picture.seed) for picture in pictures],
+                output_instance_masks=settings.want_masks,
+                output_weights=settings.want_weights,
+                callback_on_step_end=progress.step_end,
+                callback_on_step_end_tensor_inputs=("latents", "velocity"),
+            )
         if progress.stopped:
             raise GenerationInterruptedError(progress.done, progress.total)
         assert isinstance(output, OcclusionFormerPipelineOutput)

@@ -13,10 +13,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
-from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from occlusionformer.layout import Layout
 from occlusionformer.model import InstanceTexts, LayoutFluxTransformer2DModel, Method, PreparedLayouts
+from occlusionformer.model.backbones.libraries import libraries_standing_in
 from occlusionformer.pipelines.callbacks import StepEndCallback, shown_tensors, step_end
 from occlusionformer.pipelines.encoding import LayoutReader
 from occlusionformer.pipelines.fit import check_dtype, check_fit
@@ -35,6 +36,9 @@ from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
 from occlusionformer.pipelines.overflow import Reading, clip_reading, t5_reading, warn_of_overflow
 from occlusionformer.pipelines.schedule import last_steps, level_between, level_of_step, noise_levels
 from occlusionformer.tensors.grid import TokenGrid
+
+with libraries_standing_in():
+    from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection, PreTrainedModel
 
 
 class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
@@ -57,9 +61,9 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         self,
         scheduler: FlowMatchEulerDiscreteScheduler,
         vae: Union[AutoencoderKL, ModelMixin],  # noqa: UP007
-        text_encoder: PreTrainedModel,
+        text_encoder: Union[PreTrainedModel, ModelMixin],  # noqa: UP007
         tokenizer: PreTrainedTokenizerBase,
-        text_encoder_2: PreTrainedModel,
+        text_encoder_2: Union[PreTrainedModel, ModelMixin],  # noqa: UP007
         tokenizer_2: PreTrainedTokenizerBase,
         transformer: FluxTransformer2DModel,
         branch: Method,

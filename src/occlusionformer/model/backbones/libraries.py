@@ -1,0 +1,93 @@
+"""diffusers, imported without the libraries that it can work with: those are loaded when they are first used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial, wraps
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import transformers  # noqa: F401 - lazy itself: it is loaded, its models are not
+
+from occlusionformer.model.stand_ins import is_loaded, stand_in, standing_in, when_loaded
+
+STAND_INS: Mapping[str, tuple[str, ...]] = {
+    "peft": ("PeftModel",),
+    "peft.helpers": ("disable_input_dtype_casting",),
+    "peft.tuners.tuners_utils": ("BaseTunerLayer",),
+    "scipy.integrate": (),
+    "scipy.stats": (),
+    "transformers": (
+        "AutoImageProcessor",
+        "CLIPImageProcessor",
+        "CLIPTextModel",
+        "CLIPTokenizer",
+        "CLIPVisionModelWithProjection",
+        "PreTrainedModel",
+        "PreTrainedTokenizer",
+        "PreTrainedTokenizerBase",
+        "SiglipImageProcessor",
+        "SiglipVisionModel",
+        "T5EncoderModel",
+        "T5TokenizerFast",
+    ),
+}
+"""Classes and functions that diffusers and this project name where they are imported, and use where somebody does."""
+
+COMPILER = "torch._dynamo"
+
+UNOPENED = (
+    "diffusers.models.autoencoders",
+    "diffusers.models.controlnets",
+    "diffusers.models.transformers",
+    "diffusers.models.unets",
+)
+"""Packages whose own file imports all models of diffusers."""
+
+
+@contextmanager
+def libraries_standing_in() -> Iterator[None]:
+    """While this lasts, what diffusers imports of other libraries loads none of them."""
+    given = {module: {name: stand_in(module, name) for name in names} for module, names in STAND_INS.items()}
+    with standing_in({**given, COMPILER: _compiler()}, UNOPENED):
+        yield
+
+
+def _compiler() -> dict[str, Any]:
+    """What torch's compiler gives to those who prepare for it, and does once it is loaded."""
+    blocks: list[Any] = []
+
+    def allow_in_graph(block: Any) -> Any:
+        if not blocks:
+            when_loaded(COMPILER, lambda compiler: compiler.allow_in_graph(blocks))
+        blocks.append(block)
+        return block
+
+    made_by_compiling = stand_in(f"{COMPILER}.eval_frame", "OptimizedModule")
+    eval_frame = SimpleNamespace(OptimizedModule=made_by_compiling)
+    return {"allow_in_graph": allow_in_graph, "disable": _uncompiled, "eval_frame": eval_frame}
+
+
+def _uncompiled(function: Any = None, recursive: bool = True, **reason: Any) -> Any:
+    """`torch.compiler.disable`: as long as nothing is compiled there is nothing to switch off."""
+    if function is None:
+        return partial(_uncompiled, recursive=recursive, **reason)
+
+    @wraps(function)
+    def uncompiled(*arguments: Any, **keywords: Any) -> Any:
+        if is_loaded(COMPILER):
+            return torch.compiler.disable(function, recursive)(*arguments, **keywords)
+        return function(*arguments, **keywords)
+
+    uncompiled._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return uncompiled
+
+
+with libraries_standing_in():
+    import diffusers.hooks
+    import diffusers.loaders.peft
+    import diffusers.models.autoencoders.autoencoder_kl
+    import diffusers.pipelines.flux.pipeline_flux
+    import diffusers.schedulers.scheduling_flow_match_euler_discrete  # noqa: F401
