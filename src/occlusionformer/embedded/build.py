@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import occlusionformer.model  # noqa: F401 - before anything else imports diffusers
+
+# isort: split
 from pathlib import Path
 
 import torch

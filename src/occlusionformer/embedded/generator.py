@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from occlusionformer.embedded.build import BACKBONE_FILE, BRANCH_FILE, BRANCH_FOLDER, embedded_pipeline
-from occlusionformer.pipelines import PipelineGenerator
+from occlusionformer.embedded.nearest import NearestObjects
+from occlusionformer.embedded.vocabulary import packaged_vocabulary
+from occlusionformer.generation import GeneratedImage, GenerationRequest, PreviewCallback, StepCallback
+from occlusionformer.generation.vocabulary import UnknownCaptionWarning
+from occlusionformer.layout import Layout
+from occlusionformer.pipelines import OcclusionFormerPipeline, PipelineGenerator
+
+MOST_WARNINGS = 100
+"""Captions that are warned of in one call."""
 
 
-def load_embedded(argument: str | None) -> PipelineGenerator:
+class EmbeddedGenerator(PipelineGenerator):
+    """Draws with the embedded model, and warns of captions in which it knows no object."""
+
+    def __init__(self, pipeline: OcclusionFormerPipeline, *, model: str) -> None:
+        super().__init__(pipeline, model=model)
+        self.vocabulary = packaged_vocabulary()
+        self._nearest = NearestObjects(self.vocabulary, pipeline.encode_instances)
+
+    def generate_watched(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        on_step: StepCallback | None,
+        on_preview: PreviewCallback | None,
+    ) -> list[GeneratedImage]:
+        """As any pipeline's. An UnknownCaptionWarning says what is drawn for captions without a known word."""
+        for line in self.unknown_captions([request.layout for request in requests])[:MOST_WARNINGS]:
+            warnings.warn(line, UnknownCaptionWarning, stacklevel=3)
+        return super().generate_watched(requests, on_step=on_step, on_preview=on_preview)
+
+    def unknown_captions(self, layouts: Sequence[Layout]) -> list[str]:
+        """A line for every caption that names no object of the vocabulary, with the nearest; each caption once."""
+        places: dict[str, int] = {}
+        for layout in layouts:
+            for place, instance in enumerate(layout.instances):
+                if self.vocabulary.object_in(instance.caption) is None:
+                    places.setdefault(instance.caption, place)
+        return [f"instances[{place}].caption: {self._said_of(caption)}" for caption, place in places.items()]
+
+    def _said_of(self, caption: str) -> str:
+        nearest = self._nearest.of(caption)
+        found = "none of its words is known" if nearest is None else f"nearest is {nearest.name!r}"
+        return f"no object for {caption!r:.100}: {found}"
+
+
+def load_embedded(argument: str | None) -> EmbeddedGenerator:
     """Open the model that ships with the package, or the same with the weights of a folder, such as training leaves.
 
     Raises ValueError for a folder without `backbone.safetensors` and `branch.safetensors`, or with those of another
@@ -27,4 +72,4 @@ def load_embedded(argument: str | None) -> PipelineGenerator:
             )
         pipeline = embedded_pipeline(folder)
     pipeline.set_progress_bar_config(disable=True)
-    return PipelineGenerator(pipeline, model="embedded" if argument is None else f"embedded:{argument}")
+    return EmbeddedGenerator(pipeline, model="embedded" if argument is None else f"embedded:{argument}")

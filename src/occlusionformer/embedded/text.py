@@ -5,7 +5,10 @@ Arrays: B texts, S tokens, V word pieces, D channels, M known phrases.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import occlusionformer.model  # noqa: F401 - before anything else imports diffusers
+
+# isort: split
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,3 +188,15 @@ def packaged_tokenizer(folder: Path = PACKAGED) -> PreTrainedTokenizerFast:
     """Lower-case WordPiece without start or end tokens, padded with zeros, at most 77 tokens."""
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     return tokenizer
+
+
+def packaged_reader() -> Callable[[Sequence[str]], Tensor]:
+    """Reads texts as a pipeline with this encoder does: one vector for each, (texts, 256)."""
+    model, tokenizer = packaged_text_model(), packaged_tokenizer()
+
+    def read(texts: Sequence[str]) -> Tensor:
+        pieces = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
+        pooled: Tensor = model(pieces.input_ids, return_dict=False)[1]
+        return pooled
+
+    return read

@@ -51,6 +51,8 @@ class CommandOutput:
     """The output of a command: lines for a person, or a single JSON value."""
 
     as_json: bool
+    quiet: bool = False
+    """Whether warnings and notes are left out."""
 
     def result(self, value: Any, lines: Sequence[str]) -> None:
         """The result on stdout: `value` as JSON, or `lines`."""
@@ -58,7 +60,8 @@ class CommandOutput:
 
     def note(self, line: str) -> None:
         """A note on stderr that is not part of the result."""
-        typer.echo(printable(line), err=True)
+        if not self.quiet:
+            typer.echo(printable(line), err=True)
 
     def problems(self, problems: Sequence[str]) -> None:
         """Everything wrong with the input, one a line on stderr, or as JSON on stdout."""
@@ -76,13 +79,13 @@ class CommandOutput:
 
 
 @contextmanager
-def ending(as_json: bool) -> Iterator[CommandOutput]:
+def ending(as_json: bool, *, quiet: bool = False) -> Iterator[CommandOutput]:
     """Turn what a command raises into messages and exit codes.
 
     ValueError, and a path that names nothing or something else, is the user's input, any other OSError and RuntimeError
     the world's fault; anything else is ours and keeps its traceback.
     """
-    outcome = CommandOutput(as_json)
+    outcome = CommandOutput(as_json, quiet)
     try:
         with _warnings_as_notes(outcome):
             yield outcome

@@ -49,6 +49,7 @@ def generate(  # noqa: PLR0913 - a parameter for every option
     image: options.ImageOption = None,
     no_regions: options.NoRegionsOption = False,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
+    quiet: options.QuietOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw a layout. From a PNG that this command wrote, draw the same picture again."""
@@ -56,7 +57,7 @@ def generate(  # noqa: PLR0913 - a parameter for every option
     settings = Settings(
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )
-    with ending(as_json) as outcome:
+    with ending(as_json, quiet=quiet) as outcome:
         asked = draw_request_for(layout, output, reading=reading, settings=settings, model=model)
         drawn = draw([replace(asked.request, want_masks=masks)], asked.model)[0]
         mask_files = _mask_files(output, drawn, asked.request.layout) if masks else {}

@@ -75,6 +75,7 @@ SizeOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON value on stdout, problems included, and nothing else.")
 ]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no warnings and no notes.")]
 
 MAX_INSTANCES = 1000
 """The model has no limit; a typing mistake in a script should not fill the memory."""

@@ -41,6 +41,7 @@ def orders(  # noqa: PLR0913 - a parameter for every option
     image: options.ImageOption = None,
     no_regions: options.NoRegionsOption = False,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
+    quiet: options.QuietOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw the same boxes from the same seed under every order worth seeing, on one labelled sheet.
@@ -52,7 +53,7 @@ def orders(  # noqa: PLR0913 - a parameter for every option
     settings = Settings(
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )
-    with ending(as_json) as outcome:
+    with ending(as_json, quiet=quiet) as outcome:
         asked = draw_request_for(layout, output, reading=reading, settings=settings, model=model)
         variants = order_variants(asked.request.layout)
         shown = variants[:max_pictures]

@@ -1,0 +1,99 @@
+"""The command `vocabulary`, and what drawing commands say of words that are not known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.apps.conftest import Command
+from tests.apps.examples import TWO_FRUITS
+
+CHANDELIER = "warning: instances[0].caption: no object for 'chandelier': nearest is 'light bulb'\n"
+
+
+def with_caption(folder: Path, caption: str) -> str:
+    value = json.loads(TWO_FRUITS.read_text())
+    value["instances"][0]["caption"] = caption
+    (folder / "layout.json").write_text(json.dumps(value))
+    return "layout.json"
+
+
+def test_all_objects_are_listed_by_category(run: Command):
+    result = run("vocabulary")
+    lines = result.out.splitlines()
+    assert (result.code, result.err) == (0, "")
+    assert lines[0] == "animal:"
+    assert "  cat (kitten, tabby cat)" in lines
+    assert lines[-1].startswith("123 of 123 objects, 315 words (animal 40, building 2, food 30, ")
+
+
+def test_a_word_is_searched(run: Command):
+    assert run("vocabulary", "PUPP").out == ("animal:\n  dog (puppy, hound)\n1 of 123 objects, 3 words (animal 1)\n")
+
+
+def test_a_category_is_a_filter(run: Command):
+    result = run("vocabulary", "ball", "--category", "sport")
+    assert result.out.splitlines()[:-1] == ["sport:", "  soccer ball (football)", "  basketball (basket ball)"]
+    wrong = run("vocabulary", "--category", "sports")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.err.startswith("category: expected one of animal, building, food, ")
+    assert wrong.err.endswith(", got 'sports'\n")
+
+
+def test_a_caption_is_told_what_it_is_drawn_as(run: Command):
+    assert run("vocabulary", "a black cat sitting").out == "'a black cat sitting' is drawn as 'cat'\n"
+    assert run("vocabulary", "chandelier").out == "no object for 'chandelier': nearest is 'light bulb'\n"
+
+
+def test_json(run: Command):
+    value = json.loads(run("vocabulary", "kitten", "--json").out)
+    assert value == {
+        "objects": [
+            {
+                "name": "cat",
+                "category": "animal",
+                "synonyms": ["kitten", "tabby cat"],
+                "adjectives": ["orange", "striped"],
+                "recolourable": False,
+            }
+        ],
+        "colours": [],
+        "categories": {"animal": 1},
+        "count": 1,
+        "words": 3,
+        "drawn_as": None,
+    }
+    unknown = json.loads(run("vocabulary", "chandelier", "--json").out)
+    assert (unknown["count"], unknown["objects"], unknown["drawn_as"]) == (0, [], "light bulb")
+
+
+def test_listing_loads_no_model():
+    script = (
+        "import sys\nfrom occlusionformer.apps.cli import main\n"
+        "try:\n    main(['vocabulary', 'cat'])\nexcept SystemExit as ended:\n    assert ended.code == 0\n"
+        "assert not {'torch', 'numpy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_an_unknown_word_is_drawn_and_said(run: Command, folder: Path):
+    result = run("generate", with_caption(folder, "chandelier"), "--steps", 1)
+    assert (result.code, result.err) == (0, CHANDELIER)
+    assert (folder / "out.png").exists()
+    known = run("generate", with_caption(folder, "a black cat sitting"), "--steps", 1)
+    assert (known.code, known.err) == (0, "")
+
+
+def test_quiet_is_quiet(run: Command, folder: Path):
+    result = run("generate", with_caption(folder, "chandelier"), "--steps", 1, "--quiet")
+    assert (result.code, result.err) == (0, "")
+    sheet = run("orders", with_caption(folder, "chandelier"), "--steps", 1, "-q", "--output", "sheet.png")
+    assert (sheet.code, sheet.err) == (0, "")
+
+
+def test_json_stays_json(run: Command, folder: Path):
+    result = run("generate", with_caption(folder, "chandelier"), "--steps", 1, "--json")
+    assert json.loads(result.out)["output"] == "out.png"
+    assert result.err == CHANDELIER

@@ -1,0 +1,88 @@
+"""What the embedded model knows by name, and what it draws for what it does not know."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from occlusionformer.data.artwork import packaged_art
+from occlusionformer.embedded.nearest import NearestObjects
+from occlusionformer.embedded.text import packaged_reader
+from occlusionformer.embedded.vocabulary import packaged_vocabulary
+from occlusionformer.generation import GenerationRequest, load_generator
+from occlusionformer.generation.vocabulary import UnknownCaptionWarning, Vocabulary
+from occlusionformer.layout import Box, Instance, Layout, write_atomic
+from tools.rebuild_vocabulary import vocabulary_of_art
+
+
+@pytest.fixture(scope="module")
+def nearest() -> NearestObjects:
+    return NearestObjects(packaged_vocabulary(), packaged_reader())
+
+
+def layout(*captions: str) -> Layout:
+    instances = (Instance(id=f"i{n}", caption=text, box=Box(0.1, 0.1, 0.8, 0.9)) for n, text in enumerate(captions))
+    return Layout(prompt="a plain wall", width=32, height=32, instances=tuple(instances))
+
+
+def test_the_packaged_vocabulary_is_the_art_that_was_trained_on():
+    assert packaged_vocabulary() == vocabulary_of_art()
+    assert len(packaged_vocabulary().objects) == len(packaged_art().objects)
+
+
+def test_the_vocabulary_of_the_second_world_is_read_as_well(tmp_path):
+    """Every word names one object, so that it can take the place of the first."""
+    import json
+
+    world = vocabulary_of_art(world=True)
+    write_atomic(tmp_path / "world.json", json.dumps(world.as_json()))
+    assert Vocabulary.read(tmp_path / "world.json") == world
+    assert len(world.objects) >= 400
+    assert len(world.colours) >= 10
+    assert world.object_in("a black cat sitting").name == "cat"
+    assert world.object_in("two people kissing").name == "kissing couple"
+
+
+@pytest.mark.parametrize(
+    ("caption", "name"),
+    [
+        ("chandelier", "light bulb"),
+        ("a lantern", "light bulb"),
+        ("a kitty", "cat"),
+    ],
+)
+def test_what_is_not_known_is_the_nearest_that_is(nearest: NearestObjects, caption: str, name: str):
+    assert packaged_vocabulary().object_in(caption) is None
+    assert nearest.of(caption).name == name
+
+
+def test_known_words_are_nearest_to_their_own_object(nearest: NearestObjects):
+    names = [item.name for item in packaged_vocabulary().objects]
+    assert [nearest.of(f"a {name}").name for name in names] == names
+
+
+def test_a_caption_of_no_word_has_no_nearest(nearest: NearestObjects):
+    assert nearest.of("") is None
+
+
+def test_drawing_warns_of_each_unknown_caption_once():
+    generator = load_generator("embedded")
+    requests = [
+        GenerationRequest(layout=layout("a black cat sitting", "chandelier", "two people kissing"), seed=1, steps=1),
+        GenerationRequest(layout=layout("chandelier", "a dog"), seed=1, steps=1),
+    ]
+    with pytest.warns(UnknownCaptionWarning) as caught:
+        drawn = generator.generate(requests)
+    assert len(drawn) == 2
+    assert [str(warning.message) for warning in caught] == [
+        "instances[1].caption: no object for 'chandelier': nearest is 'light bulb'",
+        "instances[2].caption: no object for 'two people kissing': nearest is "
+        f"{NearestObjects(packaged_vocabulary(), packaged_reader()).of('two people kissing').name!r}",
+    ]
+
+
+def test_drawing_what_is_known_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnknownCaptionWarning)
+        load_generator("embedded").generate([GenerationRequest(layout=layout("an apple", "A DOG!"), seed=1, steps=1)])
