@@ -161,6 +161,8 @@ def test_missing_and_misshapen_pictures_are_refused(data: Path, plan: Plan, tmp_
 def test_a_folder_holds_one_run(finished: Path, plan: Plan):
     with pytest.raises(ValueError, match=r'drawing: this folder holds a run with .*"seed":0.*asked for was .*"seed":7'):
         evaluate(replace(plan, drawing=Drawing(seed=7)), finished)
+    with pytest.raises(ValueError, match=r'weights: this folder holds a run with null, asked for was "abc"'):
+        evaluate(replace(plan, weights="abc"), finished)
     with pytest.raises(ValueError, match="items: this folder"):
         evaluate(replace(plan, limit=2), finished)
 

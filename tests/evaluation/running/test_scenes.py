@@ -14,6 +14,11 @@ from occlusionformer.evaluation.scenes.layouts import bench_scenes
 from tests.apps.conftest import Command
 
 COUNT = 2
+REGULAR_GROUPS = (scenes.HELD_OUT, scenes.TRAINED, *scenes.SIZES.values())
+
+
+def read_groups(result):
+    return read_result(result.path).document["groups"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +36,15 @@ def test_true_pictures_score_one_and_exchanged_ones_do_not(tmp_path: Path):
         )
         for name in ("true", "turned")
     }
+    groups = runs["true"].groups
+    assert list(groups) == [name for name in REGULAR_GROUPS if name in groups]
+    assert sum(len(group["keys"]) for group in runs["true"].document["groups"]) == 2 * COUNT
+    told = {one["name"]: {each["column"]: each["value"] for each in one["scores"]} for one in read_groups(runs["true"])}
+    assert told == {name: {each.column.name: each.value for each in scores} for name, scores in groups.items()}
+    table = (tmp_path / "true-run" / "table.md").read_text()
+    assert "## Groups of pictures" in table
+    assert all(f"| {name} |" in table for name in groups)
+    assert "Groups of pictures" in (tmp_path / "true-run" / "report.html").read_text()
     assert runs["true"].value("miou") > 0.95
     assert runs["true"].value("occ_f1") > 0.95
     assert runs["turned"].value("occ_f1") < 0.5

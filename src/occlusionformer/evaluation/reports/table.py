@@ -64,6 +64,7 @@ def facts(result: Result) -> list[tuple[str, str]]:
         conditioned = drawn["conditioned"]
         rows.append((f"drawn with the {conditioned['on']}", f"{conditioned['number']} of {drawn['number']}"))
     rows += [("method", run["method"]), ("model", run["model"] or f"pictures in {run['pictures']}")]
+    rows += [("weights", run["weights"])] if "weights" in run else []
     rows += [(f"drawing: {name}", _plain(value)) for name, value in sorted((run["drawing"] or {}).items())]
     rows += [(f"drawn with ({place + 1})", _plain(way)) for place, way in enumerate(drawn["ways"])]
     for judge in result.document["judges"]:
