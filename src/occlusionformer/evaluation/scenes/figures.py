@@ -7,20 +7,6 @@ from dataclasses import dataclass
 
 from occlusionformer.evaluation.scores import Score
 
-COLUMNS = {
-    "occ": "occ_f1",
-    "dep": "dep_ovlOX_all",
-    "miou": "miou",
-    "o_miou": "o_miou",
-    "identity": "identity",
-    "completeness": "completeness",
-    "background": "background",
-    "clutter": "clutter",
-    "sharpness": "sharpness",
-    "blockiness": "blockiness",
-    "lighting": "lighting",
-}
-"""The column of every figure."""
 FIGURES = {
     "occ": "Occ ↑",
     "dep": "Dep ↓",
@@ -35,6 +21,8 @@ FIGURES = {
     "lighting": "lighting ↓",
 }
 """How the figures are shown, with the direction in which they are better."""
+COLUMNS = {**{name: name for name in FIGURES}, "occ": "occ_f1", "dep": "dep_ovlOX_all"}
+"""The column of every figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
