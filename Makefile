@@ -1,14 +1,18 @@
 # make demo   set up .venv, draw a layout, print where the picture is
-# make test   set up .venv with the development tools, then lint, types and tests
+# make test   set up .venv with the development tools, then lint, types and the quick tests
+# make test-all      those, the slow tests and the tests of the studio in a browser: what a change has to pass
+# make test-timing   bounds on wall-clock time, on a machine that does nothing else
 #
 # PYTHON     the interpreter for .venv, 3.11 to 3.13
 # TORCH      the torch to install; on Linux the default index has a build with CUDA, several GB:
 #            make demo TORCH=torch==2.13.0+cpu PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # PIP_ARGS   arguments for every pip call
+# WORKERS    processes that tests run in, each on one thread
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP_ARGS ?=
+WORKERS ?= 2
 EXAMPLE ?= examples/two-fruits.json
 
 VENV := .venv
@@ -16,7 +20,12 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 PICTURE := out/$(basename $(notdir $(EXAMPLE))).png
 
-.PHONY: demo test clean
+# A file's tests stay in one process: they share what takes long to build. Tests in a browser have a process to
+# themselves, since its loop runs until the process ends.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile
+
+.PHONY: demo lint test test-all test-timing clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/package.stamp
@@ -24,11 +33,20 @@ demo: $(VENV)/package.stamp
 	$(BIN)/occlusionformer generate $(EXAMPLE) --output $(PICTURE) --overlay
 	@echo "The picture is $(abspath $(PICTURE))"
 
-test: $(VENV)/tools.stamp
+lint: $(VENV)/tools.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+
+test: lint
+	$(PYTEST) $(PARALLEL) -m "not slow and not browser and not timing"
+
+test-all: lint
+	$(PYTEST) $(PARALLEL) -m "not browser and not timing"
+	$(PYTEST) -m "browser and not timing"
+
+test-timing: $(VENV)/tools.stamp
+	$(PYTEST) -m timing
 
 clean:
 	rm -rf $(VENV) out

@@ -14,7 +14,7 @@ CONSTRAINTS = [
 
 
 def test_constraints_hold_the_development_tools_at_their_pins():
-    tools = re.findall(r'"([a-z]+==[^"]+)"', re.search(r"^dev = \[\n(.*?)^\]", PROJECT, re.M | re.S)[1])
+    tools = re.findall(r'"([a-z-]+==[^"]+)"', re.search(r"^dev = \[\n(.*?)^\]", PROJECT, re.M | re.S)[1])
     assert sorted(tools) == sorted(line for line in CONSTRAINTS if not line.startswith("torch=="))
 
 
