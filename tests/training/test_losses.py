@@ -6,9 +6,10 @@ import pytest
 
 from tests.training.golden_losses import FIGURES, METHODS, STEPS, losses, recorded, written
 
-TOLERANCE = 1e-4
-"""Relative. Other instruction sets and numbers of threads move a figure by 3e-6 at most, a rate that is a thousandth higher
-by TODO."""
+TOLERANCE = 5e-5
+"""Relative. Two threads, and kernels for AVX2 or SSE instead of AVX-512, move no figure by more than 3e-6; a rate, a
+beta or a weight of the mask loss that is a thousandth higher moves some figure by 1e-3 to 5e-3.
+"""
 
 
 @pytest.mark.parametrize("method", METHODS)
