@@ -19,15 +19,28 @@ if TYPE_CHECKING:
 os.environ["HF_HUB_OFFLINE"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with the signal ignored
 
+LEFT_OUT = pytest.StashKey[int]()
+"""How many tests were left out because nobody asked for any by their marks."""
+
 LEAN = ["--no-sandbox", "--disable-gpu", "--in-process-gpu", "--disable-dev-shm-usage", "--renderer-process-limit=1"]
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the browser is a browser test, before `-m` chooses."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What uses the browser is a browser test; without `-m`, tests for a quiet machine are left out."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+    if not config.option.markexpr:
+        left = [item for item in items if item.get_closest_marker("timing")]
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
+        config.stash[LEFT_OUT] = len(left)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if count := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(f"left out {count} that bound wall-clock time: make test-timing, or -m timing")
 
 
 @pytest.fixture(scope="session")
