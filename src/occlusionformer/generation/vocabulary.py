@@ -54,11 +54,7 @@ class Vocabulary:
     def read(cls, path: Path) -> Vocabulary:
         """A file as `as_json` describes it. Raises ValueError where two objects go by the same word."""
         value = json.loads(path.read_text(encoding="utf-8"))
-        lists = ("synonyms", "adjectives")
-        objects = tuple(
-            KnownObject(**{key: tuple(entry[key]) if key in lists else entry[key] for key in entry})
-            for entry in value["objects"]
-        )
+        objects = tuple(_object(entry) for entry in value["objects"])
         counts = Counter(key for item in objects for key in set(map(_plain, item.words)))
         twice = [" ".join(key) for key, count in counts.items() if count > 1]
         if twice:
@@ -133,6 +129,11 @@ class Vocabulary:
     @cached_property
     def _longest(self) -> int:
         return max(map(len, self._by_words), default=0)
+
+
+def _object(entry: dict[str, Any]) -> KnownObject:
+    synonyms, adjectives = tuple(entry.pop("synonyms")), tuple(entry.pop("adjectives"))
+    return KnownObject(**entry, synonyms=synonyms, adjectives=adjectives)
 
 
 def _plain(text: str) -> tuple[str, ...]:
