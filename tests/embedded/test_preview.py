@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from occlusionformer.embedded.build import embedded_pipeline
-from occlusionformer.pipelines.inputs import Canvas
+from occlusionformer.pipelines.inputs import CallCanvas
 from occlusionformer.pipelines.preview import Previews
 from occlusionformer.tensors.grid import TokenGrid
 
-CANVAS = Canvas(height=64, width=96, grid=TokenGrid(4, 6))
+CANVAS = CallCanvas(height=64, width=96, grid=TokenGrid(4, 6))
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from PIL import Image
 
 from occlusionformer.pictures import (
     LIMITS,
-    Limits,
     PictureError,
+    PictureLimits,
     file_bytes,
     find_picture,
     pictures_in,
@@ -67,7 +67,7 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(form: str):
         damaged = content.copy()
         damaged[rng.integers(3, len(damaged), rng.integers(1, 8))] = rng.integers(0, 256)
         try:
-            read_picture(damaged.tobytes(), limits=Limits(pixels=10_000))
+            read_picture(damaged.tobytes(), limits=PictureLimits(pixels=10_000))
             outcomes.add("read")
         except PictureError as error:
             outcomes.add(str(error)[:18])
@@ -91,7 +91,7 @@ def test_large_pictures_are_refused_before_they_are_decoded(tmp_path: Path):
 def test_a_wide_picture_counts_its_pixels():
     content = huge_png(60_000, 2)
     assert read_picture(content).image.size == (60_000, 2)
-    assert problem_of(content, limits=Limits(pixels=119_999)) == (
+    assert problem_of(content, limits=PictureLimits(pixels=119_999)) == (
         "picture: expected at most 119,999 pixels, got 60000 x 2"
     )
 

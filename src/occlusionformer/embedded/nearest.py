@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,10 +10,8 @@ from torch import Tensor
 from occlusionformer.generation.vocabulary import KnownObject, Vocabulary
 
 
-class ReadsTexts(Protocol):
-    """Gives one vector (D) for each of N texts, as the image model is given them: (N, D)."""
-
-    def __call__(self, texts: Sequence[str]) -> Tensor: ...
+ReadTexts = Callable[[list[str]], Tensor]
+"""Gives one vector (D) for each of N texts, as the image model is given them: (N, D)."""
 
 
 class NearestObjects:
@@ -23,7 +20,7 @@ class NearestObjects:
     The names are read when the first caption is asked for.
     """
 
-    def __init__(self, vocabulary: Vocabulary, read: ReadsTexts) -> None:
+    def __init__(self, vocabulary: Vocabulary, read: ReadTexts) -> None:
         self.vocabulary = vocabulary
         self._read = read
         self._names_ND: Tensor | None = None

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from occlusionformer.generation.png_text import PNG_KEY, PngError, png_text
 from occlusionformer.generation.request import GenerationRequest
 from occlusionformer.layout import Layout, LayoutError
-from occlusionformer.layout.problems import problems_of
+from occlusionformer.layout.problems import problems_of_validation
 from occlusionformer.layout.text import parse_json
 from occlusionformer.layout.values import unfit_parts
 
@@ -75,7 +75,7 @@ def parse_provenance(text: str) -> Provenance:
         problems = [str(each) if each.path else f"{PNG_KEY}: {each}" for each in error.details]
         raise ProvenanceError(problems) from None
     except ValidationError as error:
-        found = LayoutError(problems_of(error, Provenance.__annotations__, frozenset()))
+        found = LayoutError(problems_of_validation(error, Provenance.__annotations__, frozenset()))
         raise ProvenanceError(found.problems) from None
     if provenance["format"] != FORMAT:
         raise ProvenanceError([f"format: expected {FORMAT}, got {provenance['format']}"])

@@ -17,7 +17,15 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from occlusionformer.layout.problems import MOST_PROBLEMS, Findings, LayoutError, Problem, one_of, problems_of, shown
+from occlusionformer.layout.problems import (
+    MOST_PROBLEMS,
+    Findings,
+    LayoutError,
+    Problem,
+    one_of,
+    problems_of_validation,
+    shown,
+)
 from occlusionformer.layout.text import parse_json, text_of
 from occlusionformer.layout.values import unfit_parts
 
@@ -40,7 +48,7 @@ class Document(BaseModel):
             try:
                 super().__init__(**fields)
             except ValidationError as error:
-                problems = problems_of(error, type(self).model_fields, NOT_IN_DOCUMENTS)
+                problems = problems_of_validation(error, type(self).model_fields, NOT_IN_DOCUMENTS)
             problems += islice(self.problems_between(fields), MOST_PROBLEMS + 1)
             problems = problems or list(self.problems_within())
             if problems:
@@ -74,7 +82,7 @@ class Document(BaseModel):
         try:
             return super().model_validate(obj)
         except ValidationError as error:
-            raise LayoutError(problems_of(error, cls.model_fields, NOT_IN_DOCUMENTS)) from None
+            raise LayoutError(problems_of_validation(error, cls.model_fields, NOT_IN_DOCUMENTS)) from None
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes) -> Self:  # type: ignore[override]
@@ -103,7 +111,9 @@ def _in_slices(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
             done = handler(part)
             items.extend(done) if start is not None else fields.update(done)
         except ValidationError as error:
-            findings.add(_shifted(problem, start or 0) for problem in problems_of(error, (), NOT_IN_DOCUMENTS))
+            findings.add(
+                _shifted(problem, start or 0) for problem in problems_of_validation(error, (), NOT_IN_DOCUMENTS)
+            )
     findings.raise_any()
     return fields if isinstance(value, Mapping) else tuple(items)
 

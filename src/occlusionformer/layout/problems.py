@@ -166,7 +166,7 @@ _EXPECTED = {
 """pydantic's error types in our words."""
 
 
-def problems_of(error: ValidationError, fields: Iterable[str], silent: frozenset[str]) -> list[Problem]:
+def problems_of_validation(error: ValidationError, fields: Iterable[str], silent: frozenset[str]) -> list[Problem]:
     """What pydantic found, in our words.
 
     `fields` are the fields of the model, named when it was given another; `silent` are the

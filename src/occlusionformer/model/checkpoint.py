@@ -20,7 +20,13 @@ from occlusionformer.model.backbones.flux import DUAL_PATHS, SINGLE_PATHS
 from occlusionformer.model.branch import OcclusionBranch
 from occlusionformer.model.config import BranchConfig
 from occlusionformer.model.delta import LowRankDelta
-from occlusionformer.tensors.files import CheckpointError, CheckpointNotFoundError, check_tensors, read_tensors, shown
+from occlusionformer.tensors.files import (
+    CheckpointError,
+    CheckpointNotFoundError,
+    check_tensors,
+    printable_name,
+    read_tensors,
+)
 
 __all__ = [
     "BUNDLE_FILE",
@@ -126,12 +132,14 @@ def _read_folder(folder: Path) -> PublishedState:
 def _listing(folder: Path) -> str:
     """The names in a folder, those of folders with a slash."""
     found = sorted(folder.iterdir())
-    names = [shown(path.name) + ("/" if path.is_dir() else "") for path in found[:MOST_NAMES]]
+    names = [printable_name(path.name) + ("/" if path.is_dir() else "") for path in found[:MOST_NAMES]]
     return ", ".join([*names, *(["..."] if len(found) > MOST_NAMES else [])]) or "nothing"
 
 
 def _split_bundle(source: Path, tensors: dict[str, Tensor]) -> PublishedState:
-    strays = [f"{shown(key)}: expected a layout:: or lora:: key" for key in tensors if not key.startswith(KINDS)]
+    strays = [
+        f"{printable_name(key)}: expected a layout:: or lora:: key" for key in tensors if not key.startswith(KINDS)
+    ]
     if strays:
         raise CheckpointError(source, strays)
     parts = {
@@ -202,7 +210,8 @@ def branch_from_published(
     branch, names = _blank(config, cls)
     lora = {key: value for key, value in state.lora.items() if not key.endswith(".alpha")}
     twice = [
-        f"{shown(key)}: in the layout file and in the LoRA file" for key in sorted(lora.keys() & state.layout.keys())
+        f"{printable_name(key)}: in the layout file and in the LoRA file"
+        for key in sorted(lora.keys() & state.layout.keys())
     ]
     if twice:
         raise CheckpointError(source, twice)
@@ -247,7 +256,7 @@ def alphas(path: Path) -> dict[str, float]:
     recorded = _recorded_alphas(path, metadata.get(ALPHAS, "{}"))
     ends = {key: value for key, value in tensors.items() if key.endswith(".alpha")}
     problems = [
-        f"{shown(key)}: expected one number, got shape {tuple(value.shape)}"
+        f"{printable_name(key)}: expected one number, got shape {tuple(value.shape)}"
         for key, value in ends.items()
         if value.numel() != 1 or value.is_complex()
     ]
@@ -264,7 +273,7 @@ def _recorded_alphas(path: Path, text: str) -> dict[str, float]:
     if not isinstance(found, dict):
         raise CheckpointError(path, [f"{ALPHAS}: expected an object, got {type(found).__name__}"])
     problems = [
-        f"{ALPHAS}.{shown(key)}: expected a finite number, got {value!r:.80}"
+        f"{ALPHAS}.{printable_name(key)}: expected a finite number, got {value!r:.80}"
         for key, value in found.items()
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
     ]

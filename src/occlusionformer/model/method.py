@@ -23,7 +23,7 @@ from occlusionformer.layout import Layout
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
 from occlusionformer.model.config import BackboneShape
-from occlusionformer.tensors.files import CheckpointError, shown, unfit
+from occlusionformer.tensors.files import CheckpointError, printable_name, unfit
 from occlusionformer.tensors.grid import TokenGrid
 
 Side = Literal["cond", "uncond"]
@@ -302,9 +302,11 @@ class Method(ModelMixin, ConfigMixin):
         except Exception as error:  # what a damaged configuration raises depends on where it is damaged
             if not source.is_dir():
                 raise
-            raise CheckpointError(source, [shown(line) for line in str(error).splitlines()] or [repr(error)]) from error
+            raise CheckpointError(
+                source, [printable_name(line) for line in str(error).splitlines()] or [repr(error)]
+            ) from error
         reasons = [f"{key}: missing" for key in info["missing_keys"]]
-        reasons += [f"{shown(key)}: unexpected" for key in info["unexpected_keys"]]
+        reasons += [f"{printable_name(key)}: unexpected" for key in info["unexpected_keys"]]
         weights = method.named_parameters()
         reasons += [f"{key}: {why}" for key, value in weights if not value.is_meta and (why := unfit(value))]
         if reasons:

@@ -25,11 +25,11 @@ Finding::
 
 from occlusionformer.pictures.colour import WHITE, Colour, as_rgb
 from occlusionformer.pictures.errors import PictureError
-from occlusionformer.pictures.files import LIMITS, Limits, file_bytes
+from occlusionformer.pictures.files import LIMITS, PictureLimits, file_bytes
 from occlusionformer.pictures.finding import (
     PICTURE_ENDINGS,
     find_picture,
-    is_hidden,
+    is_dot_file,
     is_picture_name,
     pictures_in,
     pictures_of,
@@ -41,13 +41,13 @@ __all__ = [
     "PICTURE_ENDINGS",
     "WHITE",
     "Colour",
-    "Limits",
     "Picture",
     "PictureError",
+    "PictureLimits",
     "as_rgb",
     "file_bytes",
     "find_picture",
-    "is_hidden",
+    "is_dot_file",
     "is_picture_name",
     "pictures_in",
     "pictures_of",

@@ -40,7 +40,7 @@ LONGEST_SIGNATURE = max(map(len, FORMATS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class PictureLimits:
     """What a picture may cost: decoding takes nine bytes a pixel, of WebP sixteen."""
 
     pixels: int = 2**25
@@ -49,11 +49,11 @@ class Limits:
     """Of the file: four for each of these pixels."""
 
 
-LIMITS = Limits()
+LIMITS = PictureLimits()
 """What every command and every reader allows."""
 
 
-def file_bytes(path: str | Path, *, limits: Limits = LIMITS) -> bytes:
+def file_bytes(path: str | Path, *, limits: PictureLimits = LIMITS) -> bytes:
     """The contents of a picture file, undecoded.
 
     Raises PictureError for what is no file, cannot be read, is empty or too large.
@@ -64,7 +64,7 @@ def file_bytes(path: str | Path, *, limits: Limits = LIMITS) -> bytes:
 
 
 @contextmanager
-def opened(source: str | Path | bytes, name: str, limits: Limits) -> Iterator[ImageFile.ImageFile]:
+def opened_picture(source: str | Path | bytes, name: str, limits: PictureLimits) -> Iterator[ImageFile.ImageFile]:
     """A picture of which nothing but the header has been read. Raises PictureError."""
     with _stream(source if isinstance(source, bytes) else Path(source), name, limits) as stream:
         start = stream.read(LONGEST_SIGNATURE)
@@ -95,7 +95,7 @@ def decoding(name: str, form: str) -> Iterator[None]:
 
 
 @contextmanager
-def _stream(source: Path | bytes, name: str, limits: Limits) -> Iterator[BinaryIO]:
+def _stream(source: Path | bytes, name: str, limits: PictureLimits) -> Iterator[BinaryIO]:
     if isinstance(source, bytes):
         _check_bytes(len(source), name, limits)
         yield io.BytesIO(source)
@@ -115,7 +115,7 @@ def _stream(source: Path | bytes, name: str, limits: Limits) -> Iterator[BinaryI
         yield stream
 
 
-def _check_bytes(size: int, name: str, limits: Limits) -> None:
+def _check_bytes(size: int, name: str, limits: PictureLimits) -> None:
     if size == 0:
         raise PictureError(name, "expected a picture, got an empty file")
     if size > limits.bytes:

@@ -9,14 +9,14 @@ PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 """Of data sets and of folders of pictures; in capitals too, as cameras write them."""
 
 
-def is_hidden(path: PurePath) -> bool:
+def is_dot_file(path: PurePath) -> bool:
     """Files that begin with a dot are no data: macOS puts `._NAME` beside NAME on foreign disks."""
     return path.name.startswith(".")
 
 
 def is_picture_name(path: PurePath) -> bool:
     """Whether a file is a picture by its name."""
-    return path.suffix.lower() in PICTURE_ENDINGS and not is_hidden(path)
+    return path.suffix.lower() in PICTURE_ENDINGS and not is_dot_file(path)
 
 
 def pictures_in(folder: str | Path) -> dict[str, list[Path]]:

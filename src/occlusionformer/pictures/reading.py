@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from occlusionformer.pictures.colour import KEY, WHITE, Colour, as_rgb, bands
 from occlusionformer.pictures.errors import PictureError
-from occlusionformer.pictures.files import LIMITS, Limits, decoding, opened
+from occlusionformer.pictures.files import LIMITS, PictureLimits, decoding, opened_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +85,7 @@ def read_picture(
     *,
     name: str | None = None,
     ground: Colour | None = WHITE,
-    limits: Limits = LIMITS,
+    limits: PictureLimits = LIMITS,
 ) -> Picture:
     """A file, or the bytes of one, as an upright picture in RGB.
 
@@ -93,7 +93,7 @@ def read_picture(
     refuses them. Raises PictureError, also for files that are no pictures, are cut off, or exceed `limits`.
     """
     called = _called(source, name)
-    with opened(source, called, limits) as image:
+    with opened_picture(source, called, limits) as image:
         form = image.format or "picture"
         before = _orientation(image)
         stored = _stored_mode(image)
@@ -112,13 +112,13 @@ def read_picture(
         return Picture(name=called, image=upright, orientation=max(before, left))
 
 
-def read_mask(source: str | Path | bytes, *, name: str | None = None, limits: Limits = LIMITS) -> Image.Image:
+def read_mask(source: str | Path | bytes, *, name: str | None = None, limits: PictureLimits = LIMITS) -> Image.Image:
     """A grey PNG of 8 bits, mode L, its values as they are stored: nothing is turned, scaled or blended.
 
     Raises PictureError for any other kind of file or picture.
     """
     called = _called(source, name)
-    with opened(source, called, limits) as image:
+    with opened_picture(source, called, limits) as image:
         if image.format != "PNG" or image.mode != "L" or KEY in image.info:
             raise PictureError(called, f"expected a grey PNG of 8 bits, got {image.format} in mode {image.mode}")
         with decoding(called, "PNG"):

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from occlusionformer.methods.registry import method_places
-from occlusionformer.tensors.files import CheckpointError, first_line, read_header, read_json, shown
+from occlusionformer.tensors.files import CheckpointError, first_line, printable_name, read_header, read_json
 
 INDEX = "model_index.json"
 
@@ -173,10 +173,10 @@ def _tails(key: str) -> Iterator[str]:
 
 def _index_reasons(index: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(index.get("_class_name"), str):
-        yield f"{INDEX}: _class_name: expected the name of a pipeline, got {shown(index.get('_class_name'))}"
+        yield f"{INDEX}: _class_name: expected the name of a pipeline, got {printable_name(index.get('_class_name'))}"
     for name, value in index.items():
         if isinstance(value, list | dict):
-            yield from (f"{INDEX}: {shown(name)}: {reason}" for reason in _entry_reasons(value))
+            yield from (f"{INDEX}: {printable_name(name)}: {reason}" for reason in _entry_reasons(value))
         elif name in SETTINGS:
             yield from (f"{INDEX}: {name}: {reason}" for reason in _setting_reasons(value, *SETTINGS[name]))
 
@@ -185,29 +185,29 @@ def _entry_reasons(value: object) -> Iterator[str]:
     if value == [None, None]:
         return
     if not (isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)):
-        yield f"expected a library and a class, got {shown(value)}"
+        yield f"expected a library and a class, got {printable_name(value)}"
         return
     library, name = value
     known = {**LIBRARY_CLASSES, **own_classes()}
     if library not in known:
-        yield f"expected a library of {', '.join(known)}, got {shown(library)!r}"
+        yield f"expected a library of {', '.join(known)}, got {printable_name(library)!r}"
     elif name not in known[library]:
-        yield f"expected one of {', '.join(sorted(known[library]))} of {library}, got {shown(name)!r}"
+        yield f"expected one of {', '.join(sorted(known[library]))} of {library}, got {printable_name(name)!r}"
 
 
 def _setting_reasons(value: object, kind: type, least: float, most: float) -> Iterator[str]:
     fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
     if not fits or (kind is not bool and isinstance(value, bool)):
-        yield f"expected {kind.__name__}, got {shown(repr(value))}"
+        yield f"expected {kind.__name__}, got {printable_name(repr(value))}"
     elif isinstance(value, int | float) and not (math.isfinite(value) and least <= value <= most):
-        yield f"expected {least:g} to {most:g}, got {shown(value)}"
+        yield f"expected {least:g} to {most:g}, got {printable_name(value)}"
 
 
 def _code_files(folder: Path) -> list[str]:
     """Of the folder and its component folders, which is as deep as libraries look."""
     found = [path for path in [*folder.glob("*"), *folder.glob("*/*")] if path.suffix.lower() in CODE_ENDINGS]
     return [
-        f"{shown(path.relative_to(folder).as_posix())}: expected no code in a model folder"
+        f"{printable_name(path.relative_to(folder).as_posix())}: expected no code in a model folder"
         for path in sorted(found)
         if not (path.parent == folder and path.name in NEVER_RUN)
     ]
@@ -242,7 +242,7 @@ def _config_reasons(values: object, path: str = "") -> Iterator[str]:
     for key, value in values.items():
         here = f"{path}.{key}" if path else key
         if key in CODE_KEYS and not _harmless(value):
-            yield f"{shown(here)}: expected nothing that names code, got {shown(value)}"
+            yield f"{printable_name(here)}: expected nothing that names code, got {printable_name(value)}"
         else:
             yield from _config_reasons(value, here)
 

@@ -34,7 +34,7 @@ from occlusionformer.generation.provenance import FORMAT, Versions
 from occlusionformer.layout import Layout
 from occlusionformer.model.backbones.libraries import libraries_standing_in
 from occlusionformer.pipelines.folder import INDEX
-from occlusionformer.pipelines.inputs import Canvas
+from occlusionformer.pipelines.inputs import CallCanvas
 from occlusionformer.pipelines.loading import best_device, best_dtype
 from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
@@ -201,7 +201,7 @@ class PipelineGenerator:
     def _draw(self, settings: _Settings, pictures: Sequence[_Picture], progress: _Progress) -> list[GeneratedImage]:
         start = time.perf_counter()
         grid = TokenGrid.from_pixels(settings.height, settings.width, self._pixels_per_token)
-        canvas = Canvas(height=settings.height, width=settings.width, grid=grid)
+        canvas = CallCanvas(height=settings.height, width=settings.width, grid=grid)
         progress.begin(pictures, self._previews.decoder(canvas))
         with libraries_standing_in():  # diffusers asks in every step whether LoRAs are there, which loads peft
             output = self.pipeline(

@@ -22,7 +22,7 @@ Layouts = tuple[Layout | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Canvas:
+class CallCanvas:
     """The size in pixels of all pictures of a call, and their token grid."""
 
     height: int
@@ -127,7 +127,7 @@ def pair_texts_with_layouts(
 
 def shared_canvas(
     layouts: Layouts, *, height: int | None, width: int | None, default: int, pixels_per_token: int
-) -> Canvas:
+) -> CallCanvas:
     """The canvas of all pictures of a call: as given, else the layouts', else the model's default.
 
     Given sides are rounded down to whole tokens, as FluxPipeline does it; those of a layout are refused if they are
@@ -140,7 +140,7 @@ def shared_canvas(
     canvas_height, canvas_width = min(canvases)
     height = canvas_height if height is None else _whole_tokens("height", height, pixels_per_token)
     width = canvas_width if width is None else _whole_tokens("width", width, pixels_per_token)
-    return Canvas(height=height, width=width, grid=TokenGrid.from_pixels(height, width, pixels_per_token))
+    return CallCanvas(height=height, width=width, grid=TokenGrid.from_pixels(height, width, pixels_per_token))
 
 
 def _whole_tokens(name: str, side: int, pixels_per_token: int) -> int:
@@ -151,7 +151,7 @@ def _whole_tokens(name: str, side: int, pixels_per_token: int) -> int:
     return whole
 
 
-def check_noise(latents: Tensor | None, pictures: int, canvas: Canvas, channels: int) -> None:
+def check_noise(latents: Tensor | None, pictures: int, canvas: CallCanvas, channels: int) -> None:
     """ValueError unless given latents are packed tokens of the right number, (pictures, tokens, channels)."""
     expected = (pictures, canvas.grid.num_tokens, channels)
     if pictures < 1:

@@ -18,7 +18,7 @@ from torch import nn
 from occlusionformer.model import BranchConfig, published
 from occlusionformer.model.checkpoint import load_published
 from occlusionformer.pipelines.folder import INDEX, check_all_loaded, check_model_folder, damaged_components
-from occlusionformer.tensors.files import CheckpointError, shown
+from occlusionformer.tensors.files import CheckpointError, printable_name
 
 DTYPE_KEYWORD = "dtype" if hasattr(pipeline_utils, "_resolve_dtype") else "torch_dtype"
 """diffusers renamed it: releases that know the new name warn of the old one, earlier ones ignore the new one."""
@@ -55,7 +55,7 @@ class LoadablePipeline(FluxPipeline):
         except Exception as error:  # what a damaged configuration raises depends on where it is damaged
             if not folder.is_dir():
                 raise
-            said = [shown(line) for line in str(error).splitlines()] or [repr(error)]
+            said = [printable_name(line) for line in str(error).splitlines()] or [repr(error)]
             raise CheckpointError(folder, damaged_components(folder) or said) from error
         if folder.is_dir():
             for name, component in pipeline.components.items():

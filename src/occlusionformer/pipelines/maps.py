@@ -15,12 +15,12 @@ from torch.nn.functional import interpolate
 
 from occlusionformer.layout import Layout
 from occlusionformer.model import PreparedLayouts
-from occlusionformer.pipelines.inputs import Canvas
+from occlusionformer.pipelines.inputs import CallCanvas
 from occlusionformer.tensors.grid import TokenGrid
 
 
 def maps_of_report(
-    prepared: PreparedLayouts, canvas: Canvas
+    prepared: PreparedLayouts, canvas: CallCanvas
 ) -> tuple[list[NDArray[np.float32]] | None, list[NDArray[np.float32]] | None]:
     """Masks (K, H, W) and weights (K, h, w) of every picture, from the last forward with the layout.
 

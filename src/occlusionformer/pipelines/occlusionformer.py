@@ -22,7 +22,7 @@ from occlusionformer.pipelines.callbacks import StepEndCallback, shown_tensors, 
 from occlusionformer.pipelines.encoding import LayoutReader
 from occlusionformer.pipelines.fit import check_dtype, check_fit
 from occlusionformer.pipelines.inputs import (
-    Canvas,
+    CallCanvas,
     Layouts,
     LayoutSettings,
     TextInputs,
@@ -33,7 +33,7 @@ from occlusionformer.pipelines.inputs import (
 from occlusionformer.pipelines.loading import LoadablePipeline
 from occlusionformer.pipelines.maps import maps_of_report
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
-from occlusionformer.pipelines.overflow import Reading, clip_reading, t5_reading, warn_of_overflow
+from occlusionformer.pipelines.overflow import EncoderTexts, clip_reading, t5_reading, warn_of_overflow
 from occlusionformer.pipelines.schedule import last_steps, level_between, level_of_step, noise_levels
 from occlusionformer.tensors.grid import TokenGrid
 
@@ -320,7 +320,7 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             adopted = LayoutFluxTransformer2DModel.adopt(inner, prediction_type=prediction_type)
             self.register_modules(transformer=adopted)
 
-    def _canvas(self, layouts: Layouts, height: int | None, width: int | None) -> Canvas:
+    def _canvas(self, layouts: Layouts, height: int | None, width: int | None) -> CallCanvas:
         return shared_canvas(
             layouts,
             height=height,
@@ -331,7 +331,7 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
 
     def _readings(
         self, texts: TextInputs, unwanted: TextInputs | None, layouts: Layouts, max_sequence_length: int
-    ) -> list[Reading]:
+    ) -> list[EncoderTexts]:
         sides = [texts, unwanted] if unwanted is not None and unwanted.given else [texts]
         return [
             clip_reading(self.tokenizer, self.tokenizer_max_length, sides, layouts),
@@ -342,7 +342,7 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         self,
         texts: TextInputs,
         unwanted: TextInputs,
-        canvas: Canvas,
+        canvas: CallCanvas,
         callback_tensor_inputs: Sequence[str],
         max_sequence_length: int,
     ) -> None:

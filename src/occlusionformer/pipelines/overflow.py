@@ -23,7 +23,7 @@ class TextOverflowWarning(UserWarning):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class EncoderTexts:
     """Texts on their way to one encoder, which reads `limit` tokens of each."""
 
     encoder: str
@@ -33,7 +33,9 @@ class Reading:
     """From a text to what the warning calls it; equal texts are named once."""
 
 
-def clip_reading(tokenizer: Any, limit: int, sides: Sequence[TextInputs], layouts: Sequence[Layout | None]) -> Reading:
+def clip_reading(
+    tokenizer: Any, limit: int, sides: Sequence[TextInputs], layouts: Sequence[Layout | None]
+) -> EncoderTexts:
     """The pooled encoder reads the prompts and every instance."""
     names: dict[str, str] = {}
     for index, layout in enumerate(layouts):
@@ -41,18 +43,18 @@ def clip_reading(tokenizer: Any, limit: int, sides: Sequence[TextInputs], layout
             names.setdefault(instance_text(instance), f"layout {index} instance {position}")
     for side, kind in zip(sides, KINDS, strict=False):
         names.update(_named(side.prompt, kind))
-    return Reading(encoder="text_encoder", tokenizer=tokenizer, limit=limit, name_of_text=names)
+    return EncoderTexts(encoder="text_encoder", tokenizer=tokenizer, limit=limit, name_of_text=names)
 
 
-def t5_reading(tokenizer: Any, limit: int, sides: Sequence[TextInputs]) -> Reading:
+def t5_reading(tokenizer: Any, limit: int, sides: Sequence[TextInputs]) -> EncoderTexts:
     """The sequence encoder reads the prompts alone."""
     names: dict[str, str] = {}
     for side, kind in zip(sides, KINDS, strict=False):
         names.update(_named(side.prompt_2 or side.prompt, kind))
-    return Reading(encoder="text_encoder_2", tokenizer=tokenizer, limit=limit, name_of_text=names)
+    return EncoderTexts(encoder="text_encoder_2", tokenizer=tokenizer, limit=limit, name_of_text=names)
 
 
-def warn_of_overflow(readings: Sequence[Reading]) -> None:
+def warn_of_overflow(readings: Sequence[EncoderTexts]) -> None:
     """One warning (and one log line) for everything that will not be read, with counts."""
     lines = [line for reading in readings if (line := _overflow(reading))]
     if lines:
@@ -61,7 +63,7 @@ def warn_of_overflow(readings: Sequence[Reading]) -> None:
         warnings.warn(message, TextOverflowWarning, stacklevel=3)
 
 
-def _overflow(reading: Reading) -> str:
+def _overflow(reading: EncoderTexts) -> str:
     if reading.tokenizer is None or not reading.name_of_text:
         return ""
     tokenised = reading.tokenizer(list(reading.name_of_text), padding=False, truncation=False, verbose=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
 from occlusionformer.pictures import as_rgb
-from occlusionformer.pipelines.inputs import Canvas
+from occlusionformer.pipelines.inputs import CallCanvas
 
 if TYPE_CHECKING:
     from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
@@ -42,13 +42,13 @@ class Previews:
         self._pipeline = pipeline
         self._colours: Tensor | None = None
 
-    def decoder(self, canvas: Canvas) -> Decode | None:
+    def decoder(self, canvas: CallCanvas) -> Decode | None:
         """None while there is none."""
         if not self._is_offloaded:
             return partial(self._decode, canvas)
         return None if self._colours is None else partial(self._colour, canvas)
 
-    def learn(self, canvas: Canvas, latents: Tensor, images: Sequence[Image.Image]) -> None:
+    def learn(self, canvas: CallCanvas, latents: Tensor, images: Sequence[Image.Image]) -> None:
         """From the latents of finished pictures; done once, and only where the colours are needed."""
         if self._is_offloaded and self._colours is None:
             channels_BHWC = self._channels(canvas, latents)
@@ -63,7 +63,7 @@ class Previews:
         return hasattr(self._pipeline.vae, "_hf_hook")
 
     @torch.no_grad()
-    def _decode(self, canvas: Canvas, latents: Tensor) -> list[Image.Image]:
+    def _decode(self, canvas: CallCanvas, latents: Tensor) -> list[Image.Image]:
         pipeline = self._pipeline
         latents = pipeline._unpack_latents(latents, canvas.height, canvas.width, pipeline.vae_scale_factor)
         latents = latents / pipeline.vae.config.scaling_factor + pipeline.vae.config.shift_factor
@@ -71,13 +71,13 @@ class Previews:
         images: list[Image.Image] = pipeline.image_processor.postprocess(pixels, output_type="pil")
         return images
 
-    def _colour(self, canvas: Canvas, latents: Tensor) -> list[Image.Image]:
+    def _colour(self, canvas: CallCanvas, latents: Tensor) -> list[Image.Image]:
         assert self._colours is not None
         pixels_BHWC = (self._channels(canvas, latents) @ self._colours).clamp(0, 255).byte().numpy()
         size = (canvas.width, canvas.height)
         return [Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC) for pixels in pixels_BHWC]
 
-    def _channels(self, canvas: Canvas, latents: Tensor) -> Tensor:
+    def _channels(self, canvas: CallCanvas, latents: Tensor) -> Tensor:
         """(B, H, W, C + 1) on the CPU in fp32, the last channel 1."""
         pipeline = self._pipeline
         unpacked = pipeline._unpack_latents(latents, canvas.height, canvas.width, pipeline.vae_scale_factor)

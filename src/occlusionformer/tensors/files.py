@@ -89,7 +89,9 @@ def tensors_in(path: Path, content: object) -> dict[str, Tensor]:
     """The tensors of a dictionary out of a file, none of them sparse, nested or of a class of its own."""
     if not isinstance(content, Mapping):
         raise CheckpointError(path, [f"expected a dictionary of tensors, got {_kind(content)}"])
-    problems = [f"{shown(key)}: {problem}" for key, value in content.items() if (problem := _no_tensor(key, value))]
+    problems = [
+        f"{printable_name(key)}: {problem}" for key, value in content.items() if (problem := _no_tensor(key, value))
+    ]
     if problems:
         raise CheckpointError(path, problems)
     return {key: value.detach() for key, value in content.items()}
@@ -141,7 +143,10 @@ def misfits(found: Mapping[str, Sequence[int]], expected: Mapping[str, Sequence[
     missing = [
         f"{key}: missing, expected shape {tuple(expected[key])}" for key in sorted(expected.keys() - found.keys())
     ]
-    unknown = [f"{shown(key)}: unexpected, shape {tuple(found[key])}" for key in sorted(found.keys() - expected.keys())]
+    unknown = [
+        f"{printable_name(key)}: unexpected, shape {tuple(found[key])}"
+        for key in sorted(found.keys() - expected.keys())
+    ]
     misshapen = [
         f"{key}: expected shape {tuple(expected[key])}, got {tuple(found[key])}"
         for key in sorted(found.keys() & expected.keys())
@@ -160,7 +165,7 @@ def unfit(value: Tensor) -> str | None:
     return f"expected finite numbers, got {bad} of {value.numel()} that are infinite or none" if bad else None
 
 
-def shown(key: object) -> str:
+def printable_name(key: object) -> str:
     """A name out of a file as a message may print it: short, on one line, nothing that a terminal obeys."""
     text = key if isinstance(key, str) else repr(key)
     text = text if text.isprintable() else ascii(text)
@@ -169,7 +174,7 @@ def shown(key: object) -> str:
 
 def first_line(error: BaseException) -> str:
     """What an error says, as a message may print it."""
-    return shown(next(iter(str(error).splitlines()), "") or type(error).__name__)
+    return printable_name(next(iter(str(error).splitlines()), "") or type(error).__name__)
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -202,7 +207,7 @@ def _check_archive(path: Path) -> None:
         return
     packed = [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
     if packed:
-        raise CheckpointError(path, [f"{shown(packed[0])}: expected an entry stored without compression"])
+        raise CheckpointError(path, [f"{printable_name(packed[0])}: expected an entry stored without compression"])
 
 
 def _no_tensor(key: object, value: object) -> str | None:
@@ -220,8 +225,10 @@ def _pickle_reason(error: Exception) -> str:
     text = str(error)
     found = re.search(r"WeightsUnpickler error:\s*(\S[^\n]*?)(\. |\n|$)", text)
     if found is not None:
-        return shown(found[1])
-    return "it needs code to be read" if "weights_only" in text else shown(first_line(error).partition(". ")[0])
+        return printable_name(found[1])
+    return (
+        "it needs code to be read" if "weights_only" in text else printable_name(first_line(error).partition(". ")[0])
+    )
 
 
 def _kind(value: object) -> str:

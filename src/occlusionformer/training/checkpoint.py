@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from occlusionformer.layout import write_atomic
-from occlusionformer.tensors.files import CheckpointError, read_json, read_tensors, shown, unfit
+from occlusionformer.tensors.files import CheckpointError, printable_name, read_json, read_tensors, unfit
 
 PREFIX = "step-"
 UNFINISHED = ".unfinished-"
@@ -129,7 +129,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if state.get("sha256", {}).get(group, digest := _digest(file)) != digest:
             raise CheckpointError(file, [f"expected SHA-256 {state['sha256'][group]!r:.80}, got {digest}"])
         found = groups[group].items() if group in WEIGHTS else ()
-        reasons = [f"{shown(name)}: {reason}" for name, value in found if (reason := unfit(value))]
+        reasons = [f"{printable_name(name)}: {reason}" for name, value in found if (reason := unfit(value))]
         if reasons:
             raise CheckpointError(file, reasons)
     return Checkpoint(step=state["step"], tensors=groups, state=state, path=path)
@@ -218,9 +218,10 @@ def restore_optimizers(optimizers: list[Optimizer], names: Mapping[int, str], te
         by_parameter.setdefault(name, {})[entry] = value
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     shapes = {names[id(parameter)]: parameter.shape for group in groups for parameter in group["params"]}
-    strangers = [f"{shown(name)}: unexpected" for name in sorted(by_parameter.keys() - shapes.keys())]
+    strangers = [f"{printable_name(name)}: unexpected" for name in sorted(by_parameter.keys() - shapes.keys())]
     strangers += [
-        f"{shown(name)}|{shown(entry)}: expected shape {tuple(shapes[name])}, got {tuple(value.shape)}"
+        f"{printable_name(name)}|{printable_name(entry)}: "
+        f"expected shape {tuple(shapes[name])}, got {tuple(value.shape)}"
         for name in sorted(by_parameter.keys() & shapes.keys())
         for entry, value in by_parameter[name].items()
         if value.ndim and value.shape != shapes[name]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from occlusionformer.layout.problems import Problem, one_of, problems_of, shown
+from occlusionformer.layout.problems import Problem, one_of, problems_of_validation, shown
 from occlusionformer.training.config import RunConfig, Settings
 from occlusionformer.training.method_settings import SETTINGS_OF, defaults_of
 
@@ -84,7 +84,9 @@ def _checked(kind: type[Config], values: dict[str, Any], problems: list[str]) ->
 def _lines(error: ValidationError) -> list[str]:
     """pydantic's findings in our words; those of a group name their settings themselves."""
     lines: list[str] = []
-    for line, problem in zip(error.errors(include_url=False), problems_of(error, (), frozenset()), strict=True):
+    for line, problem in zip(
+        error.errors(include_url=False), problems_of_validation(error, (), frozenset()), strict=True
+    ):
         if line["type"] == "value_error":
             prefix = ".".join(map(str, line["loc"]))
             lines += [f"{prefix}.{text}" for text in str(line["ctx"]["error"]).splitlines()]

@@ -15,7 +15,7 @@ import pytest
 
 from occlusionformer.apps.studio.access import SECURITY_HEADERS
 from occlusionformer.apps.studio.application import paths_of
-from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.apps.studio.passwords import hash_password, new_token
 from occlusionformer.apps.studio.rates import Rate, Rates
 from occlusionformer.apps.studio.server import StudioConfig, UnsafeHostError, build_studio
@@ -183,7 +183,7 @@ def test_a_body_declared_too_large_is_refused_before_any_of_it_is_sent(plain):
 def test_a_body_that_grows_too_large_is_refused_before_it_is_read_whole(serve):
     """The answer comes while the body goes on, and then nothing more of it is taken."""
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
-    studio = serve(limits=Limits(body_bytes=300_000))
+    studio = serve(limits=StudioLimits(body_bytes=300_000))
     answer, _ = raw(studio.url, f"{POST}\r\nTransfer-Encoding: chunked", chunk * 6)
     assert answer.startswith(b"HTTP/1.1 413")
     _, sent = raw(studio.url, f"{POST}\r\nTransfer-Encoding: chunked", chunk * 800, pause=0.001)
@@ -191,7 +191,7 @@ def test_a_body_that_grows_too_large_is_refused_before_it_is_read_whole(serve):
 
 
 def test_a_body_that_does_not_come_is_given_up(serve):
-    answer, _ = raw(serve(limits=Limits(body_seconds=0.2)).url, f"{POST}\r\nContent-Length: 100", b"{")
+    answer, _ = raw(serve(limits=StudioLimits(body_seconds=0.2)).url, f"{POST}\r\nContent-Length: 100", b"{")
     assert answer.startswith(b"HTTP/1.1 408")
 
 

@@ -8,7 +8,7 @@ import time
 import weakref
 
 from occlusionformer.apps.studio import job_queue
-from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.generation import GenerationInterruptedError
 from tests.apps.studio.fake import FakeGenerator, fruit
 
@@ -69,7 +69,7 @@ def test_cancelling_what_has_ended_changes_nothing(serve):
 
 def test_a_job_that_takes_too_long_is_stopped(serve):
     """Others wait; what is refused names the limit, and the next job is drawn."""
-    studio = serve(FakeGenerator(seconds_per_step=0.1), limits=Limits(job_seconds=1))
+    studio = serve(FakeGenerator(seconds_per_step=0.1), limits=StudioLimits(job_seconds=1))
     state = studio.wait_for(start(studio, steps=90))
     assert (state["status"], 5 < state["step"] < 30) == ("failed", True)
     message = "expected a job of at most 1 seconds: ask for fewer pictures, steps or pixels"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from occlusionformer.apps.studio.catalogue import Catalogue, public_name
 from occlusionformer.apps.studio.finished_jobs import FinishedJobs, Retention
-from occlusionformer.apps.studio.job import Job, Result
+from occlusionformer.apps.studio.job import Job, JobResult
 from occlusionformer.apps.studio.pictures import keep_preview
 from occlusionformer.apps.studio.rates import Rate, RateLimiter, Rates
 from occlusionformer.generation import FormingPictures
@@ -45,7 +45,7 @@ def test_only_so_many_clients_are_remembered():
 
 def done_job(num_bytes: int) -> Job:
     job = Job(request=None, model="m", owner="")
-    job.result = Result(pictures=(), instance_ids=(), timings={}, num_bytes=num_bytes)
+    job.result = JobResult(pictures=(), instance_ids=(), timings={}, num_bytes=num_bytes)
     return job
 
 

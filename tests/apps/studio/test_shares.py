@@ -13,7 +13,7 @@ import pytest
 from occlusionformer.apps.studio import service
 from occlusionformer.apps.studio.errors import ApiError
 from occlusionformer.apps.studio.finished_jobs import FinishedJobs, Retention
-from occlusionformer.apps.studio.job import Job, Result
+from occlusionformer.apps.studio.job import Job, JobResult
 from occlusionformer.apps.studio.passwords import new_token
 from occlusionformer.apps.studio.rates import Rates
 from occlusionformer.apps.studio.shares import Concurrency, FairQueue, Turns
@@ -24,7 +24,7 @@ from tests.tables import for_each
 
 def job(client: str, num_bytes: int = 0) -> Job:
     made = Job(request=None, model="m", owner=client, client=client)
-    made.result = Result(pictures=(), instance_ids=(), timings={}, num_bytes=num_bytes)
+    made.result = JobResult(pictures=(), instance_ids=(), timings={}, num_bytes=num_bytes)
     return made
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.engine.item import Item
-from occlusionformer.data.engine.models.protocol import View
-from occlusionformer.data.records import Provenance, Record, RecordInstance, box_of, encode_mask, png
+from occlusionformer.data.engine.models.protocol import MaskedPicture
+from occlusionformer.data.records import Record, RecordInstance, RecordOrigin, box_of, encode_mask, png
 from occlusionformer.data.scenes import Scene, SceneSpec, make_scene
 
 
@@ -33,7 +33,7 @@ def item_of(*masks: np.ndarray, key: str = "picture") -> Item:
         height=height,
         prompt="",
         instances=instances,
-        provenance=Provenance(dataset="test"),
+        provenance=RecordOrigin(dataset="test"),
     )
     return Item(key=key, content=png(np.full((height, width, 3), 128, dtype=np.uint8)), record=record)
 
@@ -46,8 +46,8 @@ def scene(index: int, **spec: int) -> Scene:
     return make_scene(index, seed=4, spec=SceneSpec(min_instances=2, **spec), art=packaged_art())
 
 
-def view_of_scene(drawn: Scene, *, in_front: np.ndarray | None = None) -> View:
-    return View(
+def view_of_scene(drawn: Scene, *, in_front: np.ndarray | None = None) -> MaskedPicture:
+    return MaskedPicture(
         key="scene",
         ids=tuple(str(place) for place in range(len(drawn.instances))),
         image=drawn.image,

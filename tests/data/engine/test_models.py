@@ -16,7 +16,7 @@ from occlusionformer.data.engine.models.nearest_art import NearestArt
 from occlusionformer.data.engine.models.pair_order import CHANNELS as PAIR_CHANNELS
 from occlusionformer.data.engine.models.pair_order import PairNetwork
 from occlusionformer.data.engine.models.patches import PatchConfig, PatchNetwork
-from occlusionformer.data.engine.models.protocol import Captioner, Completer, Orderer, View, reach
+from occlusionformer.data.engine.models.protocol import Captioner, Completer, MaskedPicture, Orderer, reach
 from occlusionformer.data.engine.models.weights import TrainedNetwork
 from tests.data.engine.pictures import rectangle, scene, true_order, view_of_scene
 
@@ -100,11 +100,13 @@ def test_what_hides_an_instance_follows_the_order():
     masks = np.stack([rectangle(place * 8, 0, place * 8 + 8, 8) for place in range(4)])
     in_front = np.zeros((4, 4), dtype=bool)
     in_front[0, 1] = in_front[1, 2] = True
-    view = View(key="k", ids=tuple("abcd"), image=np.zeros((32, 32, 3), dtype=np.uint8), masks=masks, in_front=in_front)
+    view = MaskedPicture(
+        key="k", ids=tuple("abcd"), image=np.zeros((32, 32, 3), dtype=np.uint8), masks=masks, in_front=in_front
+    )
     np.testing.assert_array_equal(view.hiding(2), masks[0] | masks[1])
     assert not view.hiding(0).any()
     assert reach(in_front)[0, 2]
-    unordered = View(key="k", ids=view.ids, image=view.image, masks=masks)
+    unordered = MaskedPicture(key="k", ids=view.ids, image=view.image, masks=masks)
     np.testing.assert_array_equal(unordered.hiding(2), masks[0] | masks[1] | masks[3])
 
 
@@ -121,7 +123,7 @@ class ToyDescriber:
 
 def test_descriptions_are_asked_for_mask_by_mask_and_do_not_change():
     masks = np.stack([rectangle(0, 0, 4, 4), rectangle(0, 0, 8, 8)])
-    view = View(key="k", ids=("a", "b"), image=np.zeros((32, 32, 3), dtype=np.uint8), masks=masks)
+    view = MaskedPicture(key="k", ids=("a", "b"), image=np.zeros((32, 32, 3), dtype=np.uint8), masks=masks)
     model = DescribeAnything(ToyDescriber(), revision="toy")
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
@@ -129,6 +131,6 @@ def test_descriptions_are_asked_for_mask_by_mask_and_do_not_change():
     assert [caption.split(",")[0] for caption in captions] == ["16 pixels", "64 pixels"]
     assert model.captions(view) == captions
     assert torch.equal(torch.random.get_rng_state(), before)
-    small = View(key="k", ids=("a",), image=view.image, masks=rectangle(0, 0, 3, 3)[None])
+    small = MaskedPicture(key="k", ids=("a",), image=view.image, masks=rectangle(0, 0, 3, 3)[None])
     with pytest.raises(ValueError, match="expected a description, got none"):
         model.captions(small)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from occlusionformer.data.engine.models.protocol import View
+from occlusionformer.data.engine.models.protocol import MaskedPicture
 from occlusionformer.data.engine.models.recorded import load, revision_of
 from tests.data.engine.pictures import rectangle
 
@@ -20,9 +20,9 @@ def write(path: Path, *lines: Any) -> str:
     return str(path)
 
 
-def view(key: str = "k") -> View:
+def view(key: str = "k") -> MaskedPicture:
     masks = np.stack([rectangle(1, 1, 9, 9), rectangle(5, 5, 12, 20)])
-    return View(key=key, ids=("a", "b"), image=np.zeros((32, 32, 3), np.uint8), masks=masks)
+    return MaskedPicture(key=key, ids=("a", "b"), image=np.zeros((32, 32, 3), np.uint8), masks=masks)
 
 
 def test_answers_of_several_lines_and_a_packed_file(tmp_path: Path):

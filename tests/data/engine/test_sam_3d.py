@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from occlusionformer.data.engine.models.protocol import Completer, View
+from occlusionformer.data.engine.models.protocol import Completer, MaskedPicture
 from occlusionformer.data.engine.models.registry import load_model
 from occlusionformer.data.engine.models.sam_3d import GLB_TO_LOCAL, SolidCompleter, mesh_of, rotation_matrix
 from tests.data.engine.test_camera import BOX_FACES, CAMERA, HEIGHT, WIDTH, box, hit_by_rays, icosphere, iou, rays
@@ -47,7 +47,7 @@ def test_the_whole_silhouette_comes_back_from_a_part_of_it():
     wholes = [hit_by_rays(mesh) for mesh in meshes]
     hidden = np.zeros((HEIGHT, WIDTH), dtype=bool)
     hidden[:, 28:] = True
-    view = View(
+    view = MaskedPicture(
         key="k",
         ids=("box", "ball"),
         image=np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8),

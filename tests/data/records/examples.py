@@ -11,9 +11,9 @@ from PIL import Image
 
 from occlusionformer.data.records import (
     Mask,
-    Provenance,
     Record,
     RecordInstance,
+    RecordOrigin,
     Step,
     box_of,
     encode_mask,
@@ -60,7 +60,7 @@ def record(image_id: str = "one") -> Record:
         depth=((-1, 1, 2), (0, -1, -1), (2, -1, -1)),
         depth_confidence=((0.0, 0.5, 1.0), (0.5, 0.0, 0.0), (1.0, 0.0, 0.0)),
         image_path=f"images/{image_id}.png",
-        provenance=Provenance(dataset="examples", source="here", steps=(Step(stage="order", model="a hand"),)),
+        provenance=RecordOrigin(dataset="examples", source="here", steps=(Step(stage="order", model="a hand"),)),
         extra='{"note":"none"}',
     )
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from occlusionformer.data.records import Mask, Record, encode_mask, write_shard
-from occlusionformer.data.records.record import Provenance, Step
+from occlusionformer.data.records.record import RecordOrigin, Step
 from occlusionformer.data.records.shards import FORMAT_KEY, ShardWriter
 from occlusionformer.layout import rle
 from tests.data.records.examples import HEIGHT, WIDTH, data_set, picture, record, rectangle, with_instance
@@ -143,11 +143,11 @@ FAULTS = [
     ),
     in_record("absolute path", lambda r: replace(r, image_path="/x.png"), "image_path", "got '/x.png'"),
     in_record(
-        "no data set", lambda r: replace(r, provenance=Provenance(dataset="")), "provenance.dataset", "got nothing"
+        "no data set", lambda r: replace(r, provenance=RecordOrigin(dataset="")), "provenance.dataset", "got nothing"
     ),
     in_record(
         "a step without a stage",
-        lambda r: replace(r, provenance=Provenance(dataset="x", steps=(Step(stage=""),))),
+        lambda r: replace(r, provenance=RecordOrigin(dataset="x", steps=(Step(stage=""),))),
         "provenance.steps[0].stage",
         "expected a name, got nothing",
     ),

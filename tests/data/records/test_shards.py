@@ -15,9 +15,9 @@ from occlusionformer.data.records import (
     Mask,
     Record,
     RecordFolder,
+    RecordShard,
     RecordSource,
     RecordWriter,
-    Shard,
     check_folder,
     from_plain,
     record_schema,
@@ -51,7 +51,7 @@ def sparse(image_id: str) -> Record:
 def test_records_and_pictures_survive(tmp_path: Path):
     items = [(record("a"), picture(1)), (sparse("b"), None), (record("c.d/é"), picture(2))]
     assert write_shard(tmp_path / "train-00000.parquet", items) == 3
-    shard = Shard(tmp_path / "train-00000.parquet")
+    shard = RecordShard(tmp_path / "train-00000.parquet")
     read = list(shard.items())
     assert [image for _, image in read] == [image for _, image in items]
     for (found, _), (written, image) in zip(read, items, strict=True):
@@ -63,7 +63,7 @@ def test_records_and_pictures_survive(tmp_path: Path):
 def test_any_record_can_be_read_alone(tmp_path: Path):
     names = [f"r{number}" for number in range(2 * RECORDS_PER_GROUP + 3)]
     write_shard(tmp_path / "train-00000.parquet", [(record(name), None) for name in names])
-    shard = pickle.loads(pickle.dumps(Shard(tmp_path / "train-00000.parquet")))
+    shard = pickle.loads(pickle.dumps(RecordShard(tmp_path / "train-00000.parquet")))
     assert len(shard) == len(names)
     for place in (0, RECORDS_PER_GROUP - 1, RECORDS_PER_GROUP, len(names) - 1):
         assert shard.record(place) == record(names[place])
@@ -92,7 +92,7 @@ def test_a_shard_without_pictures_has_no_tar_and_takes_an_old_one_away(tmp_path:
     write_shard(path, [(record("a"), picture())])
     write_shard(path, [(record("a"), None)])
     assert sorted(os.listdir(tmp_path)) == ["train-00000.parquet"]
-    assert Shard(path).tar is None
+    assert RecordShard(path).tar is None
 
 
 class StopError(Exception):
@@ -136,11 +136,11 @@ def test_stopping_while_files_are_put_in_place_never_leaves_a_shard_with_a_forei
         with pytest.raises(StopError):
             write_shard(path, [(record("new"), picture(2))])
     if path.exists():
-        shard = Shard(path)
+        shard = RecordShard(path)
         assert hashlib.sha256(shard.tar_path.read_bytes()).hexdigest() == shard.tar.sha256
         assert [found.image_id for found in shard.records()] in (["old"], ["new"])
     write_shard(path, [(record("new"), picture(2))])
-    assert [image for _, image in Shard(path).items()] == [picture(2)]
+    assert [image for _, image in RecordShard(path).items()] == [picture(2)]
 
 
 def test_pictures_of_other_kinds_are_refused(tmp_path: Path):
@@ -153,11 +153,11 @@ def test_other_parquet_files_are_refused(tmp_path: Path):
     path = tmp_path / "train-00000.parquet"
     parquet.write_table(arrow.table({"a": [1]}), path)
     with pytest.raises(ValueError, match=r"image_id: expected this column, got none\n") as caught:
-        list(Shard(path).records())
+        list(RecordShard(path).records())
     assert len(str(caught.value).splitlines()) == len(schema().names)
     path.write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="expected a Parquet file"):
-        _ = Shard(path).metadata
+        _ = RecordShard(path).metadata
 
 
 def test_plain_form_comes_back_and_fits_the_schema():

@@ -11,7 +11,7 @@ import pytest
 
 from occlusionformer.data.records import (
     DataSetMaker,
-    Provenance,
+    RecordOrigin,
     RecordSource,
     bare,
     decode_image,
@@ -113,7 +113,7 @@ def test_pictures_are_found_in_a_folder(tmp_path: Path):
 
 def test_a_sample_becomes_a_record_and_comes_back():
     sample = sample_of_record(record(), decode_image(record(), picture()))
-    made = record_of_sample(sample, Provenance(dataset="test"))
+    made = record_of_sample(sample, RecordOrigin(dataset="test"))
     again = sample_of_record(made, sample.image)
     for name in ("boxes", "amodal", "visible", "in_front"):
         assert np.array_equal(getattr(again, name), getattr(sample, name))

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from occlusionformer.data.engine.models.protocol import Orderer, View
+from occlusionformer.data.engine.models.protocol import MaskedPicture, Orderer
 from occlusionformer.evaluation.judgement import JudgementError, JudgeUnavailableError
 from occlusionformer.evaluation.judges.instaorder import DepthJudge, OrderJudge, load_order, load_orderer
 from occlusionformer.evaluation.judges.patches import (
@@ -242,7 +242,7 @@ def test_the_data_engine_asks_the_same_network(checkpoint: Path):
     image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
     masks = np.zeros((3, 40, 48), dtype=bool)
     masks[0, 5:20, 5:20] = masks[1, 10:30, 15:40] = masks[2, 25:38, 2:12] = True
-    view = View(key="a", ids=("a", "b", "c"), image=image, masks=masks)
+    view = MaskedPicture(key="a", ids=("a", "b", "c"), image=image, masks=masks)
     assert isinstance(orderer, Orderer)
     found = orderer.probabilities(view, np.array([[0, 1], [1, 0], [1, 2]]))
     assert found.shape == (3, 2)

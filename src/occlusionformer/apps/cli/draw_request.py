@@ -11,7 +11,7 @@ from pathlib import Path
 from occlusionformer.apps.cli.console import RefusedError, problems_of
 from occlusionformer.apps.cli.output_files import picture_problems
 from occlusionformer.apps.cli.progress import drawing_progress
-from occlusionformer.apps.cli.sources import Reading, size_of
+from occlusionformer.apps.cli.sources import ReadOptions, size_of
 from occlusionformer.generation import (
     CanvasError,
     GeneratedImage,
@@ -59,7 +59,7 @@ class DrawRequest:
 
 
 def draw_request_for(
-    source: Path, output: Path, *, reading: Reading, settings: Settings, model: str | None
+    source: Path, output: Path, *, reading: ReadOptions, settings: Settings, model: str | None
 ) -> DrawRequest:
     """Read and check everything. Raises ValueError with all problems found."""
     problems = picture_problems("output", output)

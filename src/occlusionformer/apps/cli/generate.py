@@ -15,7 +15,7 @@ from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import CommandOutput, ending
 from occlusionformer.apps.cli.draw_request import Settings, draw, draw_request_for
 from occlusionformer.apps.cli.output_files import beside, mask_path, write_together
-from occlusionformer.apps.cli.sources import Reading
+from occlusionformer.apps.cli.sources import ReadOptions
 from occlusionformer.apps.drawing import draw_overlay
 from occlusionformer.generation import GeneratedImage, Provenance
 from occlusionformer.layout import Layout, write_atomic
@@ -53,7 +53,7 @@ def generate(  # noqa: PLR0913 - a parameter for every option
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw a layout. From a PNG that this command wrote, draw the same picture again."""
-    reading = Reading(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
+    reading = ReadOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
     settings = Settings(
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )

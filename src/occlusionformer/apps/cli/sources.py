@@ -16,7 +16,7 @@ from occlusionformer.generation import Provenance, request_to_repeat
 from occlusionformer.generation.png_text import SIGNATURE
 from occlusionformer.generation.provenance import provenance_in
 from occlusionformer.layout import Layout, LayoutError, read_layouts
-from occlusionformer.layout.formats.coco import image_names, listed
+from occlusionformer.layout.formats.coco import image_names, listed_images
 from occlusionformer.layout.limits import LAYOUTS
 from occlusionformer.layout.schema import CyclePolicy
 from occlusionformer.layout.text import parse_json, text_of
@@ -29,7 +29,7 @@ MOST_PIPED = 2**27
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ReadFile:
     """What is in a file: layouts, and what a picture says about its own making."""
 
     layouts: list[Layout]
@@ -43,7 +43,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How files are to be read: the options of a command as they were given."""
 
     format: str
@@ -57,7 +57,7 @@ class Reading:
     boxes_only: bool = False
     """Leave masks and polygons unread."""
 
-    def read(self, path: Path, *, one: bool = False) -> Source:
+    def read(self, path: Path, *, one: bool = False) -> ReadFile:
         """A document, or a picture with the layout that it was drawn from; `-` is standard input.
 
         With `one`, a document of several images is refused at once, with the choice there is.
@@ -70,7 +70,7 @@ class Reading:
             if start == SIGNATURE:
                 source = _source_of_picture(file, str(path))
             else:
-                source = Source(layouts=self._read(file, str(path), one=one), record=None)
+                source = ReadFile(layouts=self._read(file, str(path), one=one), record=None)
         self.check_limit(source.layouts)
         return source
 
@@ -96,8 +96,8 @@ class Reading:
             if one and self.format == "coco" and self.image is None:
                 names = image_names(parse_json(text_of(content), LAYOUTS))
                 if len(names) > 1:
-                    text = f"--image: expected one of the {len(names)} images of {name}, {listed(names)}, got nothing"
-                    raise RefusedError([text])
+                    found = f"the {len(names)} images of {name}, {listed_images(names)}"
+                    raise RefusedError([f"--image: expected one of {found}, got nothing"])
             return read_layouts(
                 content,
                 self.format,
@@ -133,10 +133,10 @@ def _piped(file: BinaryIO, path: Path) -> BinaryIO:
     return BytesIO(content)
 
 
-def _source_of_picture(file: BinaryIO, name: str) -> Source:
+def _source_of_picture(file: BinaryIO, name: str) -> ReadFile:
     try:
         record = provenance_in(file, name)
-        return Source(layouts=[request_to_repeat(record).layout], record=record)
+        return ReadFile(layouts=[request_to_repeat(record).layout], record=record)
     except ValueError as error:
         raise RefusedError([located(name, problem) for problem in problems_of(error)]) from None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from occlusionformer.apps.studio.errors import ApiError, FieldProblem, listed, problems_under
-from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.errors import ApiError, FieldProblem, problems_as_json, problems_under
+from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.apps.studio.schemas import ConvertBody
 from occlusionformer.layout import Layout, LayoutError, read_layouts, write_layout, write_layouts
 from occlusionformer.layout.formats.native import write_one
@@ -15,7 +15,7 @@ MOST_LAYOUTS = 64
 """Per document; use the command line for larger collections."""
 
 
-def check_layout(value: Any, limits: Limits) -> dict[str, Any]:
+def check_layout(value: Any, limits: StudioLimits) -> dict[str, Any]:
     """The response of /api/validate: problems, cycles and relations of a layout."""
     try:
         layout = Layout.model_validate(value)
@@ -39,7 +39,7 @@ def _answer(
 ) -> dict[str, Any]:
     return {
         "valid": not problems,
-        "problems": listed(problems),
+        "problems": problems_as_json(problems),
         "cycles": cycles,
         "relations": relations,
         "broken": broken or [],
@@ -62,7 +62,7 @@ def _cycles(layout: Layout) -> list[list[str]]:
     return [] if order is None else [[ids[place] for place in cycle] for cycle in order.cycles()]
 
 
-def convert(body: ConvertBody, limits: Limits) -> dict[str, Any]:
+def convert(body: ConvertBody, limits: StudioLimits) -> dict[str, Any]:
     """Raises ApiError with every problem, in the document or with the options."""
     options = body.options
     try:

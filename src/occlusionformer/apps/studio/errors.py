@@ -47,7 +47,7 @@ class FieldProblem:
         return {"field": self.field, "message": self.message}
 
 
-def listed(problems: Sequence[FieldProblem]) -> list[dict[str, str]]:
+def problems_as_json(problems: Sequence[FieldProblem]) -> list[dict[str, str]]:
     """Problems as JSON, at most MOST_LISTED and then how many more there are."""
     found = [problem.as_json() for problem in problems[:MOST_LISTED]]
     rest = len(problems) - len(found)
@@ -67,7 +67,9 @@ class ApiError(Exception):
     ) -> None:
         self.problems = (FieldProblem("", problems),) if isinstance(problems, str) else tuple(problems)
         assert self.problems, "a refusal without a problem"
-        told = "; ".join(f"{each['field']}: {each['message']}".removeprefix(": ") for each in listed(self.problems))
+        told = "; ".join(
+            f"{each['field']}: {each['message']}".removeprefix(": ") for each in problems_as_json(self.problems)
+        )
         super().__init__(told)
         self.code = code
         self.status = CODES[code]
@@ -75,7 +77,7 @@ class ApiError(Exception):
         self.headers = {**(headers or {}), **waiting}
 
     def as_json(self) -> dict[str, Any]:
-        return {"problems": listed(self.problems), "code": self.code}
+        return {"problems": problems_as_json(self.problems), "code": self.code}
 
     def response(self, *, close: bool = False) -> Response:
         """`close` ends the connection, so that the rest of a refused body is not read."""

@@ -17,7 +17,7 @@ from occlusionformer.apps.studio.access import Client
 from occlusionformer.apps.studio.errors import ApiError, json_response
 from occlusionformer.apps.studio.events import server_sent_events
 from occlusionformer.apps.studio.job import Job
-from occlusionformer.apps.studio.pictures import Picture
+from occlusionformer.apps.studio.pictures import ResultPicture
 from occlusionformer.apps.studio.schemas import ConvertBody, GenerateBody, ValidateBody
 from occlusionformer.apps.studio.service import Service
 from occlusionformer.layout import FORMATS, Layout
@@ -161,7 +161,7 @@ class Handlers:
     def _find(self, job: str, sender: Client) -> Job:
         return self.service.queue.find(job, sender.name)
 
-    def _picture(self, job: str, number: int, sender: Client) -> Picture:
+    def _picture(self, job: str, number: int, sender: Client) -> ResultPicture:
         found = self._find(job, sender)
         if found.result is None:
             raise ApiError("not_ready", f"expected a job that is done, got one that is {found.state.status}")
@@ -182,7 +182,7 @@ def _done(schema: str, status: int = 200) -> dict[int | str, dict[str, Any]]:
     return {status: {"content": content, "description": "Done."}}
 
 
-def _masks_up_to(picture: Picture, place: int) -> tuple[bytes, ...]:
+def _masks_up_to(picture: ResultPicture, place: int) -> tuple[bytes, ...]:
     masks = picture.masks or ()
     if place >= len(masks):
         raise ApiError("not_found", f"no mask {place}: the picture has {len(masks)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from occlusionformer.apps.studio.errors import FieldProblem
-from occlusionformer.apps.studio.pictures import Picture, Preview
+from occlusionformer.apps.studio.pictures import ResultPicture, UnfinishedPictures
 from occlusionformer.apps.studio.schemas import JobRequest
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -23,7 +23,7 @@ class JobState:
     status: Status = "queued"
     step: int = 0
     total: int | None = None
-    preview: Preview | None = None
+    preview: UnfinishedPictures | None = None
     problems: tuple[FieldProblem, ...] = ()
 
     @property
@@ -32,10 +32,10 @@ class JobState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class JobResult:
     """The result of a job."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ResultPicture, ...]
     instance_ids: tuple[str, ...]
     timings: dict[str, float]
     num_bytes: int
@@ -54,7 +54,7 @@ class Job:
     """The client whose share of the queue it takes."""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: JobState = field(default_factory=JobState)
-    result: Result | None = None
+    result: JobResult | None = None
     stopping: bool = False
     overdue: bool = False
     """Whether it was stopped for taking too long."""

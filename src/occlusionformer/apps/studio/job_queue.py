@@ -14,7 +14,7 @@ from typing import Any
 from occlusionformer.apps.studio.catalogue import Catalogue, ModelFailedError
 from occlusionformer.apps.studio.errors import ApiError, FieldProblem, problems_of_lines
 from occlusionformer.apps.studio.finished_jobs import FinishedJobs, Retention
-from occlusionformer.apps.studio.job import Job, JobState, Result
+from occlusionformer.apps.studio.job import Job, JobResult, JobState
 from occlusionformer.apps.studio.pictures import keep_picture, keep_preview
 from occlusionformer.apps.studio.schemas import GenerateBody, JobRequest, canvas_problems
 from occlusionformer.apps.studio.shares import FairQueue
@@ -186,7 +186,7 @@ class JobQueue:
             self._tell_waiting()
             return job
 
-    def _outcome(self, job: Job) -> tuple[JobState, Result | None]:
+    def _outcome(self, job: Job) -> tuple[JobState, JobResult | None]:
         """Draw the job; every exception becomes its final state."""
         try:
             return JobState(status="done"), self._draw(job)
@@ -210,7 +210,7 @@ class JobQueue:
         _free_memory()
         return JobState(status="failed", problems=problems), None
 
-    def _draw(self, job: Job) -> Result:
+    def _draw(self, job: Job) -> JobResult:
         request = job.request
         assert request is not None
         generator = self.catalogue.generator(request.model)
@@ -223,7 +223,7 @@ class JobQueue:
         ids = tuple(instance.id for instance in request.requests[0].layout.instances)
         timings = {name: round(seconds, 4) for name, seconds in (drawn[0].timings if drawn else {}).items()}
         size = sum(picture.num_bytes for picture in pictures)
-        return Result(pictures=pictures, instance_ids=ids, timings=timings, num_bytes=size)
+        return JobResult(pictures=pictures, instance_ids=ids, timings=timings, num_bytes=size)
 
     def _generate(self, generator: Generator, job: Job, request: JobRequest) -> list[GeneratedImage]:
         def on_step(step: int, total: int) -> bool:
@@ -248,7 +248,7 @@ class JobQueue:
     def _too_long(self) -> str:
         return f"expected a job of at most {self._job_seconds:g} seconds: ask for fewer pictures, steps or pixels"
 
-    def _finish(self, job: Job, state: JobState, result: Result | None) -> None:
+    def _finish(self, job: Job, state: JobState, result: JobResult | None) -> None:
         with self._changed:
             self._running = None
             self._idle_since = time.monotonic()

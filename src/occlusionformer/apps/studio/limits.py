@@ -10,7 +10,7 @@ from occlusionformer.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class StudioLimits:
     """Sizes in pixels, characters and bytes, times in seconds."""
 
     images: int = 4

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from occlusionformer.apps.studio.access import SECURITY_HEADERS, Access
 from occlusionformer.apps.studio.errors import ApiError
-from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.apps.studio.rates import Kind
 from occlusionformer.apps.studio.shares import Concurrency
 from occlusionformer.apps.studio.strict_json import ClientLeftError, drop_rest, has_body, read_body
@@ -65,7 +65,7 @@ class UnderPath:
 class Admission:
     """Applies all limits before the application runs; `request.state.client` is the sender afterwards."""
 
-    def __init__(self, app: ASGIApp, *, access: Access, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, *, access: Access, limits: StudioLimits) -> None:
         self._app = app
         self._access = access
         self._limits = limits

@@ -22,7 +22,7 @@ PREVIEW_SIDE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
+class TokenWeights:
     """Share of each instance in the blend, one byte per instance and token."""
 
     rows: int
@@ -35,13 +35,13 @@ class Weights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class ResultPicture:
     """One picture of a result."""
 
     png: bytes
     masks: tuple[bytes, ...] | None
     """A grey PNG for each instance."""
-    weights: Weights | None
+    weights: TokenWeights | None
     provenance: Provenance
 
     @property
@@ -57,7 +57,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preview:
+class UnfinishedPictures:
     """Unfinished pictures; `images` pairs the index in the job with a data URI."""
 
     step: int
@@ -67,21 +67,21 @@ class Preview:
         return {"step": self.step, "images": [{"index": index, "src": src} for index, src in self.images]}
 
 
-def keep_picture(drawn: GeneratedImage, model: str) -> Picture:
+def keep_picture(drawn: GeneratedImage, model: str) -> ResultPicture:
     """Encode a picture, with the model's public name in its provenance."""
     named = replace(drawn, provenance=Provenance(**{**drawn.provenance, "model": model}))  # type: ignore[typeddict-item]
     masks = None if drawn.instance_masks is None else tuple(png_bytes(_grey(mask)) for mask in drawn.instance_masks)
-    return Picture(png=named.png(), masks=masks, weights=_weights(drawn.weights), provenance=named.provenance)
+    return ResultPicture(png=named.png(), masks=masks, weights=_weights(drawn.weights), provenance=named.provenance)
 
 
-def keep_preview(forming: FormingPictures) -> Preview:
+def keep_preview(forming: FormingPictures) -> UnfinishedPictures:
     """Decode, shrink and encode the unfinished pictures."""
     images = []
     for position, image in zip(forming.positions, forming.images(), strict=True):
         small = image.copy()  # the model may hand out the same picture again, as its result
         small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
         images.append((position, f"data:image/png;base64,{base64.b64encode(png_bytes(small)).decode()}"))
-    return Preview(step=forming.step, images=tuple(images))
+    return UnfinishedPictures(step=forming.step, images=tuple(images))
 
 
 def png_bytes(image: Image.Image) -> bytes:
@@ -95,8 +95,10 @@ def _grey(mask_HW: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray((mask_HW * 255 + 0.5).astype("uint8"), mode="L")
 
 
-def _weights(maps: Sequence[NDArray[np.float32]] | None) -> Weights | None:
+def _weights(maps: Sequence[NDArray[np.float32]] | None) -> TokenWeights | None:
     if maps is None:
         return None
     rows, columns = maps[0].shape if maps else (0, 0)
-    return Weights(rows=rows, columns=columns, data=b"".join((m * 255 + 0.5).astype("uint8").tobytes() for m in maps))
+    return TokenWeights(
+        rows=rows, columns=columns, data=b"".join((m * 255 + 0.5).astype("uint8").tobytes() for m in maps)
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from occlusionformer.apps.studio.errors import ApiError, listed
+from occlusionformer.apps.studio.errors import ApiError, problems_as_json
 from occlusionformer.apps.studio.job import Job
 from occlusionformer.apps.studio.job_queue import JobQueue
 
@@ -21,7 +21,7 @@ def state_json(queue: JobQueue, job: Job) -> dict[str, Any]:
         "step": state.step,
         "total": state.total,
         "seconds_left": _rounded(job.seconds_left()),
-        "problems": listed(state.problems),
+        "problems": problems_as_json(state.problems),
         "preview": None if state.preview is None else state.preview.as_json(),
     }
 

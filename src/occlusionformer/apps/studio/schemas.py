@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field
 
 from occlusionformer.apps.studio.errors import ApiError, FieldProblem, problems_under
-from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.generation import CanvasError, GenerationDefaults, GenerationRequest, choose_seed, drawn_size
 from occlusionformer.generation.request import MAX_SEED
 from occlusionformer.layout import FORMATS, Layout, LayoutError
@@ -118,7 +118,7 @@ class JobRequest:
         return self.wants_previews and step % every == 0 and step < total
 
 
-def job_request(body: GenerateBody, limits: Limits, models: Collection[str], default_model: str) -> JobRequest:
+def job_request(body: GenerateBody, limits: StudioLimits, models: Collection[str], default_model: str) -> JobRequest:
     """Raises ApiError with every problem."""
     problems = [*limits.layout_problems(body.layout, "layout"), *_beyond(body, limits)]
     if body.model is not None and body.model not in models:
@@ -144,7 +144,7 @@ def job_request(body: GenerateBody, limits: Limits, models: Collection[str], def
     )
 
 
-def _beyond(body: GenerateBody, limits: Limits) -> list[FieldProblem]:
+def _beyond(body: GenerateBody, limits: StudioLimits) -> list[FieldProblem]:
     found = []
     for name, amount, most in (("images", body.images, limits.images), ("steps", body.steps or 0, limits.steps)):
         if amount > most:

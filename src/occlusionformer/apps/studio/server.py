@@ -20,7 +20,7 @@ from occlusionformer.apps.studio.catalogue import Catalogue
 from occlusionformer.apps.studio.finished_jobs import Retention
 from occlusionformer.apps.studio.job_queue import JobQueue
 from occlusionformer.apps.studio.lazy_app import LazyApplication
-from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.apps.studio.listening import ConnectionLimits, checked_proxies, checked_root_path, listening_socket
 from occlusionformer.apps.studio.rates import RateLimiter, Rates
 from occlusionformer.apps.studio.service import Service
@@ -60,7 +60,7 @@ class StudioConfig:
     root_path: str = ""
     """Path under which a proxy serves the studio, such as `/studio`."""
     max_queue: int = 16
-    limits: Limits = field(default_factory=Limits)
+    limits: StudioLimits = field(default_factory=StudioLimits)
     rates: Rates = field(default_factory=Rates)
     retention: Retention = field(default_factory=Retention)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)

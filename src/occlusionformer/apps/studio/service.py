@@ -8,7 +8,7 @@ from typing import Any
 from occlusionformer.apps.studio.documents import check_layout, convert
 from occlusionformer.apps.studio.job import Job
 from occlusionformer.apps.studio.job_queue import JobQueue
-from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.apps.studio.responses import result_json, state_json
 from occlusionformer.apps.studio.schemas import ConvertBody, GenerateBody, ValidateBody, job_request
 from occlusionformer.apps.studio.shares import Turns
@@ -17,7 +17,7 @@ from occlusionformer.apps.studio.shares import Turns
 class Service:
     """All methods may raise ApiError. Slow work runs in other threads, clients taking turns."""
 
-    def __init__(self, queue: JobQueue, limits: Limits, *, grace: float, root_path: str = "") -> None:
+    def __init__(self, queue: JobQueue, limits: StudioLimits, *, grace: float, root_path: str = "") -> None:
         self.queue = queue
         self.limits = limits
         self.grace = grace

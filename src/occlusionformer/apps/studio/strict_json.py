@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from occlusionformer.apps.studio.errors import ApiError, problems_under
-from occlusionformer.apps.studio.limits import Limits
+from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.layout import LayoutError
 from occlusionformer.layout.text import parse_json, text_of
 from occlusionformer.layout.values import unfit_parts
@@ -56,7 +56,7 @@ class JsonRoute(APIRoute):
         async def handler(request: Request) -> Response:
             check_content_type(request.headers)
             content = await request.body()
-            limits: Limits = request.app.state.limits
+            limits: StudioLimits = request.app.state.limits
             if len(content) < SMALL_BODY:
                 value = parse_body(content, limits)
             else:
@@ -80,7 +80,7 @@ def has_body(headers: Headers) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes:
+async def read_body(headers: Headers, receive: Receive, limits: StudioLimits) -> bytes:
     """The whole body. Raises ApiError if it is too large, as declared or as received, or too slow."""
     declared = headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit()):
@@ -93,7 +93,7 @@ async def read_body(headers: Headers, receive: Receive, limits: Limits) -> bytes
         raise ApiError("slow", f"expected the whole body within {limits.body_seconds:g} seconds") from None
 
 
-async def _collect(receive: Receive, limits: Limits) -> bytes:
+async def _collect(receive: Receive, limits: StudioLimits) -> bytes:
     parts: list[bytes] = []
     size, more = 0, True
     while more:
@@ -125,11 +125,11 @@ async def drop_rest(receive: Receive) -> None:
         more = message.get("more_body", False)
 
 
-def _too_large(limits: Limits) -> ApiError:
+def _too_large(limits: StudioLimits) -> ApiError:
     return ApiError("too_large", f"expected a body of at most {limits.body_bytes} bytes")
 
 
-def parse_body(body: bytes, limits: Limits) -> Any:
+def parse_body(body: bytes, limits: StudioLimits) -> Any:
     """Parse a JSON body. Raises ApiError for duplicate names, NaN, too large numbers, too deep or too many values."""
     if sum(map(body.count, (b",", b"[", b"{"))) > limits.values:  # those in texts too: hardly any are there
         raise ApiError("too_large", f"expected at most {limits.values} values in a body")

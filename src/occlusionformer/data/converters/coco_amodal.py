@@ -25,7 +25,7 @@ from occlusionformer.data.converters.fields import Fields
 from occlusionformer.data.converters.occlusion import order_of_masks
 from occlusionformer.data.converters.refusal import BadRecordError, kept_rows
 from occlusionformer.data.records.masks import box_of, is_empty
-from occlusionformer.data.records.record import APART, OCCLUDES, Box, Mask, Matrix, Provenance, Record, RecordInstance
+from occlusionformer.data.records.record import APART, OCCLUDES, Box, Mask, Matrix, Record, RecordInstance, RecordOrigin
 from occlusionformer.data.records.repairs import Repairs
 
 Names = tuple[str, ...]
@@ -48,7 +48,7 @@ def read_coco_amodal(
     """
     source = Path(path)
     images, categories = read_images(source), read_categories(source)
-    reader = _Reader(categories, Provenance(dataset=dataset, source=source.name, license=license), repairs)
+    reader = _Reader(categories, RecordOrigin(dataset=dataset, source=source.name, license=license), repairs)
     with annotations_by(source, "image_id") as annotations:
         yield from astray(source, annotations, images, repairs)
         for image in images.values():
@@ -61,7 +61,7 @@ class _Reader:
     """Makes records of the pictures of one file."""
 
     categories: dict[int, str]
-    provenance: Provenance
+    provenance: RecordOrigin
     repairs: Repairs | None
 
     def record(self, image: CocoImage, values: Sequence[tuple[int, Any]]) -> Record | BadRecordError:

@@ -24,9 +24,9 @@ from occlusionformer.data.records.record import (
     Box,
     Mask,
     Matrix,
-    Provenance,
     Record,
     RecordInstance,
+    RecordOrigin,
     record_of_part,
 )
 from occlusionformer.data.records.repairs import Repairs
@@ -44,7 +44,7 @@ def read_cocoa(path: str | Path, *, repairs: Repairs | None = None) -> Iterator[
     """
     source = Path(path)
     images = read_images(source)
-    provenance = Provenance(dataset="COCOA", source=source.name, license="CC BY 4.0")
+    provenance = RecordOrigin(dataset="COCOA", source=source.name, license="CC BY 4.0")
     times: Counter[int] = Counter()
     with JsonStream(source) as stream:
         for place, value in enumerate(stream.elements("annotations")):
@@ -66,7 +66,7 @@ def read_cocoa(path: str | Path, *, repairs: Repairs | None = None) -> Iterator[
 
 
 def _record(
-    row: Fields, image: CocoImage, image_id: str, provenance: Provenance, repairs: Repairs | None
+    row: Fields, image: CocoImage, image_id: str, provenance: RecordOrigin, repairs: Repairs | None
 ) -> Record | BadRecordError:
     instances = tuple(_instance(region, place, image) for place, region in enumerate(row.rows("regions")))
     kept = kept_rows(row, ("regions",), range(len(instances)))

@@ -35,9 +35,9 @@ from occlusionformer.data.records.record import (
     UNKNOWN,
     Confidences,
     Matrix,
-    Provenance,
     Record,
     RecordInstance,
+    RecordOrigin,
     record_of_part,
 )
 from occlusionformer.data.records.repairs import Repairs
@@ -89,7 +89,7 @@ def read_instaorder(
     and told there.
     """
     source, coco = Path(path), Path(instances)
-    provenance = Provenance(dataset="InstaOrder", source=source.name, license="CC BY 4.0 (COCO annotations)")
+    provenance = RecordOrigin(dataset="InstaOrder", source=source.name, license="CC BY 4.0 (COCO annotations)")
     prompts = {} if captions is None else captions_by_image(Path(captions))
     with annotations_by(coco, "id") as annotations, JsonStream(source) as stream:
         known = _Coco(read_images(coco), read_categories(coco), annotations, prompts)
@@ -111,7 +111,7 @@ def read_instaorder(
 
 
 def _record(
-    row: Fields, image: CocoImage, coco: _Coco, provenance: Provenance, repairs: Repairs | None
+    row: Fields, image: CocoImage, coco: _Coco, provenance: RecordOrigin, repairs: Repairs | None
 ) -> Record | BadRecordError:
     ids = row.value.get("instance_ids")
     if not isinstance(ids, list) or any(type(identifier) is not int for identifier in ids):

@@ -13,13 +13,13 @@ from typing import Any
 from occlusionformer.data.converters.fields import Fields
 from occlusionformer.data.converters.refusal import BadRecordError, kept_rows
 from occlusionformer.data.records.packages import from_extra
-from occlusionformer.data.records.record import Provenance, Record, RecordInstance, record_of_part
+from occlusionformer.data.records.record import Record, RecordInstance, RecordOrigin, record_of_part
 from occlusionformer.data.records.repairs import Repairs
 from occlusionformer.data.records.shards import Item
 from occlusionformer.layout import LayoutError
 from occlusionformer.layout.literal import parse_literal
 from occlusionformer.layout.problems import shown
-from occlusionformer.pictures import is_hidden
+from occlusionformer.pictures import is_dot_file
 
 SIDE = 1024
 ROWS_AT_A_TIME = 16
@@ -32,7 +32,7 @@ def read_overlaybench(path: str | Path, *, repairs: Repairs | None = None) -> It
     With `repairs`, instances that cannot be read are left out and told there.
     """
     source = Path(path)
-    files = sorted(file for file in source.rglob("*.parquet") if not is_hidden(file)) if source.is_dir() else [source]
+    files = sorted(file for file in source.rglob("*.parquet") if not is_dot_file(file)) if source.is_dir() else [source]
     if not files:
         raise ValueError(f"{source}: expected Parquet files, got none")
     for file in files:
@@ -80,7 +80,7 @@ def _item(row: dict[str, Any], file: Path, place: int, repairs: Repairs | None) 
         prompt=prompt,
         instances=instances,
         image_path=picture.get("path") or None,
-        provenance=Provenance(dataset="OverLayBench", source=file.name, license="CC BY-NC 4.0"),
+        provenance=RecordOrigin(dataset="OverLayBench", source=file.name, license="CC BY-NC 4.0"),
         extra=extra,
     )
     return record_of_part(record, kept), picture.get("bytes")

@@ -22,9 +22,9 @@ from occlusionformer.data.records.record import (
     Box,
     Mask,
     Matrix,
-    Provenance,
     Record,
     RecordInstance,
+    RecordOrigin,
     Step,
     record_of_part,
 )
@@ -52,7 +52,7 @@ def read_sa_z(path: str | Path, *, repairs: Repairs | None = None) -> Iterator[R
     With `repairs`, rows of `mask_annotation` that cannot be read are left out and told there.
     """
     source = Path(path)
-    provenance = Provenance(
+    provenance = RecordOrigin(
         dataset=SA_Z,
         source=source.name,
         license="other",
@@ -153,7 +153,7 @@ class _UnfitError(Exception):
 class _Reader:
     """Reads records of one file: quickly while they are right."""
 
-    def __init__(self, provenance: Provenance, dumps: Any) -> None:
+    def __init__(self, provenance: RecordOrigin, dumps: Any) -> None:
         self._provenance = provenance
         self._dumps = dumps
 

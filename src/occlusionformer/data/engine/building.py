@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from occlusionformer.data.engine.item import digest
 from occlusionformer.data.engine.models.registry import model_revision
 from occlusionformer.data.engine.plan import BuildPlan, CleanPlan, FilterPlan
-from occlusionformer.data.engine.shards import Job, is_done, read_receipt, remove_from, write_manifest
+from occlusionformer.data.engine.shards import ShardTask, is_done, read_receipt, remove_from, write_manifest
 from occlusionformer.data.json_files import read_json
 from occlusionformer.layout import write_atomic
 from occlusionformer.layout.problems import LayoutError
@@ -56,7 +56,7 @@ OnShard = Callable[[Pace], None]
 class Executor(Protocol):
     """Has shards made, wherever and in whatever order, and gives their receipts as they come."""
 
-    def run(self, job: Job, numbers: Sequence[int]) -> Iterator[dict[str, Any]]: ...
+    def run(self, job: ShardTask, numbers: Sequence[int]) -> Iterator[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def build(plan: BuildPlan, *, base: Path, out: Path, executor: Executor, on_shar
     its first shard is done leaves nothing behind.
     """
     revisions = model_revisions(plan)
-    job = Job(plan=plan, base=base.absolute(), out=out.absolute(), hash=plan.hash(revisions))
+    job = ShardTask(plan=plan, base=base.absolute(), out=out.absolute(), hash=plan.hash(revisions))
     if not job.num_shards:
         raise LayoutError(["source: expected at least one picture, got none"])
     _check_claim(job)
@@ -85,7 +85,7 @@ def build(plan: BuildPlan, *, base: Path, out: Path, executor: Executor, on_shar
         return _built(job, revisions, executor, on_shard)
 
 
-def _built(job: Job, revisions: dict[str, str], executor: Executor, on_shard: OnShard | None) -> Build:
+def _built(job: ShardTask, revisions: dict[str, str], executor: Executor, on_shard: OnShard | None) -> Build:
     job.make_folders()
     with _alone(job.out / "engine" / "lock"):
         _claim(job, revisions)
@@ -111,7 +111,7 @@ def model_revisions(plan: BuildPlan) -> dict[str, str]:
     return {name: model_revision(name) for name in names}
 
 
-def _claim(job: Job, revisions: dict[str, str]) -> None:
+def _claim(job: ShardTask, revisions: dict[str, str]) -> None:
     """Say whose the folder is, or refuse it."""
     path = job.out / "engine" / "plan.json"
     if path.exists():
@@ -121,7 +121,7 @@ def _claim(job: Job, revisions: dict[str, str]) -> None:
         write_atomic(path, json.dumps(value, sort_keys=True, indent=1))
 
 
-def _check_claim(job: Job) -> None:
+def _check_claim(job: ShardTask) -> None:
     """Raises LayoutError where the folder is that of something else."""
     path = job.out / "engine" / "plan.json"
     if not path.exists():
@@ -134,7 +134,7 @@ def _check_claim(job: Job) -> None:
         raise LayoutError([f"out: expected a new folder or one of this plan, got {str(job.out)!r}, made by {what}"])
 
 
-def _sweep(job: Job) -> None:
+def _sweep(job: ShardTask) -> None:
     """Take away what a killed run left half written."""
     for folder in (job.data(0).parent, job.receipt(0).parent, job.dead(0).parent, job.out / "engine"):
         for path in folder.glob(".*.tmp"):
@@ -142,7 +142,7 @@ def _sweep(job: Job) -> None:
 
 
 @contextlib.contextmanager
-def _taken_back_when_nothing_is_done(job: Job) -> Iterator[None]:
+def _taken_back_when_nothing_is_done(job: ShardTask) -> Iterator[None]:
     """Remove what a failed run made, of a folder that was not there or was empty, while no shard is finished."""
     if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
         yield

@@ -15,7 +15,7 @@ from typing import Any
 from occlusionformer.data.engine.item import Item, pack, unpack
 from occlusionformer.data.engine.plan import StageKind
 from occlusionformer.data.engine.running import load_items, run_stage
-from occlusionformer.data.engine.shards import Job, write_done
+from occlusionformer.data.engine.shards import ShardTask, write_done
 from occlusionformer.data.engine.stages import make_stage
 
 MOST_BLOCKS = 2000
@@ -36,7 +36,7 @@ class RayExecutor:
 
     address: str | None = None
 
-    def run(self, job: Job, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+    def run(self, job: ShardTask, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes out that nobody asked for
         ray = _ray()
         started = not ray.is_initialized()
@@ -53,7 +53,7 @@ class RayExecutor:
             if started:
                 ray.shutdown()
 
-    def _flow(self, ray: Any, job: Job, numbers: Sequence[int]) -> Any:
+    def _flow(self, ray: Any, job: ShardTask, numbers: Sequence[int]) -> Any:
         scale = _scale(ray, job)
         rows = ray.data.from_items(
             [{"number": number} for number in numbers], override_num_blocks=min(len(numbers), MOST_BLOCKS)
@@ -78,7 +78,7 @@ def groups(stages: Sequence[StageKind]) -> list[tuple[StageKind, ...]]:
     return [tuple(plans) for _, plans in found]
 
 
-def _at_disks(rows: Any, kind: type[Any], job: Job, scale: float) -> Any:
+def _at_disks(rows: Any, kind: type[Any], job: ShardTask, scale: float) -> Any:
     """Shards through actors that wait for disks more than they reckon: one for every few that reckon."""
     actors = sum(plans[0].actors for plans in groups(job.plan.stages))
     return rows.map_batches(
@@ -109,7 +109,7 @@ class _Actor:
 class _Loader:
     """Keeps the source, as listing it may take long."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ShardTask) -> None:
         self.job = job
 
     def __call__(self, row: Any) -> Any:
@@ -120,7 +120,7 @@ class _Loader:
 class _Writer:
     """Puts finished shards in their place."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ShardTask) -> None:
         self.job = job
 
     def __call__(self, row: Any) -> Any:
@@ -141,7 +141,7 @@ def _opened(row: Any) -> tuple[int, str, list[Item]]:
     return row["number"][0].as_py(), row["inputs"][0].as_py(), unpack(row["items"][0].as_py())
 
 
-def _scale(ray: Any, job: Job) -> float:
+def _scale(ray: Any, job: ShardTask) -> float:
     """What a processor counts, so that all actors fit at once: 1 unless there are fewer than the plan would like."""
     there = float(ray.cluster_resources().get("CPU", 1))
     wanted = sum(plans[0].cpus * plans[0].actors for plans in groups(job.plan.stages))

@@ -9,7 +9,7 @@ from typing import Any
 
 from occlusionformer.data.engine.plan import StageKind
 from occlusionformer.data.engine.running import load_items, run_stage
-from occlusionformer.data.engine.shards import Job, write_done
+from occlusionformer.data.engine.shards import ShardTask, write_done
 from occlusionformer.data.engine.stages import make_stage
 
 OnBatch = Callable[[str, int], None]
@@ -24,7 +24,7 @@ class LocalExecutor:
     seconds: dict[str, float] = field(default_factory=dict)
     """Time that every stage has taken, by its place in the plan and its name."""
 
-    def run(self, job: Job, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+    def run(self, job: ShardTask, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
         stages = []
         for plan in job.plan.stages:
             stage = make_stage(plan)

@@ -42,7 +42,7 @@ class BrokenPicturesError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ShardTask:
     """A plan, where it lies and where its data goes. May be sent to worker processes."""
 
     plan: BuildPlan
@@ -88,7 +88,7 @@ class Job:
             folder.mkdir(parents=True, exist_ok=True)
 
 
-def is_done(job: Job, number: int) -> bool:
+def is_done(job: ShardTask, number: int) -> bool:
     """Whether a shard's receipt is of this plan and these pictures, and its files are all there."""
     receipt = read_receipt(job, number)
     if receipt is None or receipt["plan"] != job.hash or receipt["inputs"] != job.inputs(number):
@@ -99,7 +99,7 @@ def is_done(job: Job, number: int) -> bool:
     }
 
 
-def read_receipt(job: Job, number: int) -> dict[str, Any] | None:
+def read_receipt(job: ShardTask, number: int) -> dict[str, Any] | None:
     """None where there is none, or a damaged one: the shard is then made again."""
     with contextlib.suppress(FileNotFoundError, JsonFileError):
         value = read_json(job.receipt(number))
@@ -108,7 +108,7 @@ def read_receipt(job: Job, number: int) -> dict[str, Any] | None:
     return None
 
 
-def write_done(job: Job, number: int, items: Sequence[Item], *, inputs: str) -> dict[str, Any]:
+def write_done(job: ShardTask, number: int, items: Sequence[Item], *, inputs: str) -> dict[str, Any]:
     """Write a shard, its dead letters and at last its receipt, which is returned.
 
     Raises BrokenPicturesError where more pictures are broken than the plan allows.
@@ -159,7 +159,7 @@ def counts(items: Sequence[Item]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def remove_from(job: Job, first: int) -> None:
+def remove_from(job: ShardTask, first: int) -> None:
     """Take away shards that the source no longer has."""
     number = first
     while job.receipt(number).exists() or job.data(number).exists():
@@ -169,7 +169,7 @@ def remove_from(job: Job, first: int) -> None:
         number += 1
 
 
-def write_manifest(job: Job, receipts: Sequence[dict[str, Any]], steps: dict[str, str]) -> dict[str, Any]:
+def write_manifest(job: ShardTask, receipts: Sequence[dict[str, Any]], steps: dict[str, str]) -> dict[str, Any]:
     """Write and return what the whole data set is."""
     totals: Counter[str] = Counter()
     files: dict[str, str] = {}

@@ -16,10 +16,10 @@ from occlusionformer.data.engine.plan import FolderSourcePlan, RecordSourcePlan,
 from occlusionformer.data.json_files import read_json
 from occlusionformer.data.records import (
     Mask,
-    Provenance,
     Record,
     RecordFolder,
     RecordInstance,
+    RecordOrigin,
     box_of,
     check_record,
     encode_mask,
@@ -28,7 +28,7 @@ from occlusionformer.data.records import (
 from occlusionformer.data.records.masks import is_empty, mask_from_runs
 from occlusionformer.data.scenes import SceneDataset, SceneSpec
 from occlusionformer.layout.problems import MOST_PROBLEMS, shown
-from occlusionformer.pictures import PICTURE_ENDINGS, Picture, is_hidden, pictures_of, read_picture
+from occlusionformer.pictures import PICTURE_ENDINGS, Picture, is_dot_file, pictures_of, read_picture
 from occlusionformer.tensors.runs import checked_runs
 
 NOTE_NAME = re.compile(r"(?P<name>.+)\.json(\.gz)?", re.IGNORECASE)
@@ -99,7 +99,7 @@ class SceneItems:
             height=height,
             prompt="",
             instances=instances,
-            provenance=Provenance(dataset="layered scenes", source=f"seed {self.plan.seed}"),
+            provenance=RecordOrigin(dataset="layered scenes", source=f"seed {self.plan.seed}"),
         )
         return Item(key=self.key(index), content=png(scene.image), record=record)
 
@@ -123,7 +123,7 @@ class FolderItems:
         problems = []
         for path in _listed("annotations" if self.plan.annotations else "images", folder):
             named = NOTE_NAME.fullmatch(path.name)
-            if named is None or is_hidden(path):
+            if named is None or is_dot_file(path):
                 continue
             if (other := found.setdefault(named["name"], path)) != path:
                 problems.append(f"source: expected one JSON file of {named['name']}, got {other.name} and {path.name}")
@@ -162,7 +162,7 @@ class FolderItems:
             prompt=_text(note, "prompt"),
             instances=_annotated(note, picture),
             image_path=path.name,
-            provenance=Provenance(dataset=self.plan.dataset, source=path.name, license=self.plan.license),
+            provenance=RecordOrigin(dataset=self.plan.dataset, source=path.name, license=self.plan.license),
         )
         return Item(key=name, path=str(path), record=_right(record))
 

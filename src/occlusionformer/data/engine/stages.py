@@ -19,7 +19,7 @@ from occlusionformer.data.engine.cleaning import CleanStage
 from occlusionformer.data.engine.contacts import touching_pairs
 from occlusionformer.data.engine.filters import FilterStage
 from occlusionformer.data.engine.item import CONFIDENCE_DIGITS, BadItemError, Item, digest
-from occlusionformer.data.engine.models.protocol import Captioner, Completer, Model, Orderer, View
+from occlusionformer.data.engine.models.protocol import Captioner, Completer, MaskedPicture, Model, Orderer
 from occlusionformer.data.engine.models.registry import load_model
 from occlusionformer.data.engine.plan import AmodalPlan, CaptionPlan, CleanPlan, OrderPlan, StageKind
 from occlusionformer.data.records import Record, Step, box_of, encode_mask
@@ -48,7 +48,7 @@ def make_stage(plan: StageKind) -> Stage:
     return CleanStage(plan) if isinstance(plan, CleanPlan) else FilterStage(plan)
 
 
-def view_of(item: Item, *, ordered: bool = False) -> View:
+def view_of(item: Item, *, ordered: bool = False) -> MaskedPicture:
     """What a model sees of an item."""
     record = item.known()
     image = item.image()
@@ -56,7 +56,7 @@ def view_of(item: Item, *, ordered: bool = False) -> View:
     empty = [record.instances[place].id for place in np.flatnonzero(~masks.any(axis=(1, 2)))]
     if empty:
         raise BadItemError(f"instances: expected masks with set pixels, got empty ones of {', '.join(empty)}")
-    return View(
+    return MaskedPicture(
         key=item.key,
         ids=tuple(instance.id for instance in record.instances),
         image=image,

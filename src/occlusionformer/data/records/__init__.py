@@ -36,15 +36,15 @@ from occlusionformer.data.records.masks import box_of, decode_masks, encode_mask
 from occlusionformer.data.records.new_folder import new_folder
 from occlusionformer.data.records.record import (
     Mask,
-    Provenance,
     Record,
     RecordInstance,
+    RecordOrigin,
     Step,
     from_plain,
     to_plain,
 )
 from occlusionformer.data.records.scenes import png, record_of_scene, scene_items, scene_of_record
-from occlusionformer.data.records.shards import Shard, ShardWriter, remove_shard, shard_path, write_shard
+from occlusionformer.data.records.shards import RecordShard, ShardWriter, remove_shard, shard_path, write_shard
 from occlusionformer.data.records.source import (
     RecordSource,
     decode_image,
@@ -62,13 +62,13 @@ __all__ = [
     "Join",
     "Making",
     "Mask",
-    "Provenance",
     "Record",
     "RecordFolder",
     "RecordInstance",
+    "RecordOrigin",
+    "RecordShard",
     "RecordSource",
     "RecordWriter",
-    "Shard",
     "ShardWriter",
     "Splitting",
     "Step",

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from occlusionformer.data.records.record import Record
-from occlusionformer.data.records.shards import SHARD_NAME, Item, Shard, ShardWriter, shard_path
+from occlusionformer.data.records.shards import SHARD_NAME, Item, RecordShard, ShardWriter, shard_path
 
 RECORDS_PER_SHARD = 1000
 IMAGE_BYTES_PER_SHARD = 512 * 2**20
@@ -30,15 +30,15 @@ class RecordFolder:
     def __init__(self, folder: str | Path, split: str | None = None) -> None:
         self.folder = Path(folder)
         found = shard_files(self.folder)
-        self.splits = tuple(dict.fromkeys(Shard(path).split for path in found))
+        self.splits = tuple(dict.fromkeys(RecordShard(path).split for path in found))
         if not found:
             raise ValueError(f"{self.folder}: expected a folder with data/SPLIT-NUMBER.parquet, got none of these")
         if split is not None and split not in self.splits:
             raise ValueError(f"{self.folder}: expected a split out of {', '.join(self.splits)}, got {split!r}")
         self.split = split
         # What a shard has read it keeps, so that those here are copied before a pass through all of them.
-        self.shards = tuple(shard for shard in map(Shard, found) if split in (None, shard.split))
-        self._opened: OrderedDict[int, Shard] = OrderedDict()
+        self.shards = tuple(shard for shard in map(RecordShard, found) if split in (None, shard.split))
+        self._opened: OrderedDict[int, RecordShard] = OrderedDict()
 
     def __reduce__(self) -> tuple[type[RecordFolder], tuple[Path, str | None]]:
         return RecordFolder, (self.folder, self.split)
@@ -48,7 +48,7 @@ class RecordFolder:
 
     def __iter__(self) -> Iterator[Record]:
         for shard in self.shards:
-            yield from Shard(shard.path).records()
+            yield from RecordShard(shard.path).records()
 
     def __getitem__(self, index: int) -> Record:
         shard, place = self.find(index)
@@ -57,7 +57,7 @@ class RecordFolder:
     def items(self) -> Iterator[Item]:
         """Records with their pictures."""
         for shard in self.shards:
-            yield from Shard(shard.path).items()
+            yield from RecordShard(shard.path).items()
 
     def item(self, index: int) -> Item:
         """One record with its picture."""
@@ -65,16 +65,16 @@ class RecordFolder:
         record = shard.record(place)
         return record, shard.image(record)
 
-    def find(self, index: int) -> tuple[Shard, int]:
+    def find(self, index: int) -> tuple[RecordShard, int]:
         """The shard of a record, and its place there."""
         if not 0 <= index < len(self):
             raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
         number = bisect.bisect_right(self._ends, index)
         return self._open(number), index - (self._ends[number - 1] if number else 0)
 
-    def _open(self, number: int) -> Shard:
+    def _open(self, number: int) -> RecordShard:
         """A shard that keeps what it read last, and is forgotten when others are read."""
-        shard = self._opened.pop(number) if number in self._opened else Shard(self.shards[number].path)
+        shard = self._opened.pop(number) if number in self._opened else RecordShard(self.shards[number].path)
         self._opened[number] = shard
         if len(self._opened) > OPEN_SHARDS:
             self._opened.popitem(last=False)
@@ -82,7 +82,7 @@ class RecordFolder:
 
     @cached_property
     def _ends(self) -> list[int]:
-        return list(accumulate(len(Shard(shard.path)) for shard in self.shards))
+        return list(accumulate(len(RecordShard(shard.path)) for shard in self.shards))
 
 
 def shard_files(folder: Path) -> list[Path]:

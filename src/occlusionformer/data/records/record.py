@@ -87,7 +87,7 @@ class Step:
 
 @with_config(DOCUMENTED)
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Provenance:
+class RecordOrigin:
     """Where a record comes from."""
 
     dataset: str
@@ -124,7 +124,7 @@ class Record:
     """Its name in the tar beside the shard; given by whoever writes the shard."""
     image_sha256: str | None = None
     """Of the bytes in the tar, in hexadecimal."""
-    provenance: Provenance
+    provenance: RecordOrigin
     extra: str = "{}"
     """JSON object of what its data set says beyond this."""
 
@@ -151,7 +151,7 @@ def record_of_part(record: Record, places: Sequence[int]) -> Record:
     return replace(record, instances=tuple(record.instances[place] for place in places), **matrices)
 
 
-def normalised(box: Box, width: int, height: int) -> Box:
+def as_fractions(box: Box, width: int, height: int) -> Box:
     """As fractions of a picture's sides, cut to the picture."""
     x1, y1, x2, y2 = (
         min(max(edge / side, 0.0), 1.0) for edge, side in zip(box, (width, height, width, height), strict=True)
@@ -163,7 +163,7 @@ def to_plain(value: Any) -> Any:
     """A record or a part of it as dicts, lists, text and numbers; masks in COCO's form."""
     if isinstance(value, Mask):
         return value.coco()
-    if isinstance(value, Record | RecordInstance | Provenance | Step):
+    if isinstance(value, Record | RecordInstance | RecordOrigin | Step):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     return [to_plain(item) for item in value] if isinstance(value, tuple) else value
 
@@ -173,7 +173,7 @@ def from_plain(value: dict[str, Any]) -> Record:
     parts = dict(value)
     provenance = dict(parts["provenance"])
     provenance["steps"] = tuple(Step(**step) for step in provenance["steps"])
-    parts["provenance"] = Provenance(**provenance)
+    parts["provenance"] = RecordOrigin(**provenance)
     parts["instances"] = tuple(map(_instance, parts["instances"]))
     for name in ("order", "order_confidence", "depth", "depth_confidence"):
         if parts[name] is not None:

@@ -19,10 +19,10 @@ from occlusionformer.data.records.record import (
     OCCLUDES,
     UNKNOWN,
     Matrix,
-    Provenance,
     Record,
     RecordInstance,
-    normalised,
+    RecordOrigin,
+    as_fractions,
 )
 from occlusionformer.data.records.shards import Item
 from occlusionformer.data.scenes import Scene, SceneDataset, SceneInstance
@@ -37,7 +37,7 @@ ZLIB_LEVEL = 1
 def scene_items(scenes: SceneDataset) -> Iterator[Item]:
     """Records of all scenes of a series with their pictures as PNG."""
     spec = json.dumps(asdict(scenes.spec), sort_keys=True)
-    provenance = Provenance(
+    provenance = RecordOrigin(
         dataset="layered scenes",
         source=f"occlusionformer {__version__}, seed {scenes.seed}, {spec}",
         license="CC BY-SA 4.0",
@@ -48,7 +48,7 @@ def scene_items(scenes: SceneDataset) -> Iterator[Item]:
         yield record, png(scene.image)
 
 
-def record_of_scene(scene: Scene, *, image_id: str, provenance: Provenance) -> Record:
+def record_of_scene(scene: Scene, *, image_id: str, provenance: RecordOrigin) -> Record:
     """Exact masks, boxes, order and depth. `order` relates what overlaps, `depth` everything."""
     height, width = scene.image.shape[:2]
     order, depth = _matrices(scene)
@@ -127,7 +127,7 @@ def _scene_instance(instance: RecordInstance, record: Record) -> SceneInstance:
     return SceneInstance(
         name=instance.category or instance.caption,
         caption=instance.caption,
-        box=normalised(instance.amodal_box or box_of(instance.amodal_mask), record.width, record.height),
+        box=as_fractions(instance.amodal_box or box_of(instance.amodal_mask), record.width, record.height),
         amodal=amodal_HW,
         visible=visible_HW,
     )

@@ -187,7 +187,7 @@ def _parquet(tables: Sequence[Any], tar: Tar | None) -> memoryview:
     return memoryview(stream.getvalue())
 
 
-class Shard:
+class RecordShard:
     """A shard to read from. No file stays open between calls; may be sent to worker processes."""
 
     def __init__(self, path: str | Path) -> None:
@@ -197,8 +197,8 @@ class Shard:
         self.tar_path = self.path.with_suffix(".tar")
         self._last_group: tuple[int, Any] | None = None
 
-    def __reduce__(self) -> tuple[type[Shard], tuple[Path]]:
-        return Shard, (self.path,)
+    def __reduce__(self) -> tuple[type[RecordShard], tuple[Path]]:
+        return RecordShard, (self.path,)
 
     def __len__(self) -> int:
         return int(self.metadata.num_rows)

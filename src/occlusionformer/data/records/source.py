@@ -20,10 +20,10 @@ from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import (
     OCCLUDES,
     Mask,
-    Provenance,
     Record,
     RecordInstance,
-    normalised,
+    RecordOrigin,
+    as_fractions,
     record_of_part,
 )
 from occlusionformer.data.records.record import Box as PixelBox
@@ -153,7 +153,7 @@ def sample_of_record(record: Record, image_HWC: np.ndarray, *, masks: MaskKind =
     )
 
 
-def record_of_sample(sample: Sample, provenance: Provenance) -> Record:
+def record_of_sample(sample: Sample, provenance: RecordOrigin) -> Record:
     """Boxes in pixels; the boxes of a sample are amodal."""
     height, width = sample.image.shape[:2]
     masks = [None] * len(sample.captions) if sample.visible is None else [*map(encode_mask, sample.visible)]
@@ -196,7 +196,7 @@ def layout_of_record(record: Record) -> Layout:
                 id=instance.id,
                 caption=instance.caption or NOT_DESCRIBED,
                 category=instance.category,
-                box=Box(*normalised(_known_box(record, place, "amodal"), record.width, record.height)),
+                box=Box(*as_fractions(_known_box(record, place, "amodal"), record.width, record.height)),
                 region=_region(instance.visible_mask),
             )
             for place, instance in enumerate(record.instances)
@@ -230,7 +230,7 @@ def _known_box(record: Record, place: int, kind: MaskKind) -> PixelBox:
 
 
 def _box(record: Record, place: int, kind: MaskKind) -> PixelBox:
-    return normalised(_known_box(record, place, kind), record.width, record.height)
+    return as_fractions(_known_box(record, place, kind), record.width, record.height)
 
 
 def masks_of(record: Record, kind: MaskKind) -> list[Mask | None]:

@@ -14,7 +14,7 @@ from occlusionformer.data.records.card import write_descriptions
 from occlusionformer.data.records.checking import check_record
 from occlusionformer.data.records.folder import RECORDS_PER_SHARD, RecordFolder, RecordWriter
 from occlusionformer.data.records.new_folder import new_folder
-from occlusionformer.data.records.record import Record, normalised
+from occlusionformer.data.records.record import Record, as_fractions
 from occlusionformer.layout import Box, overlap, write_atomic
 from occlusionformer.layout.problems import MOST_PROBLEMS, shown
 
@@ -94,7 +94,7 @@ def _check(record: Record, source: str | Path) -> None:
 def difficulty(record: Record) -> float:
     """Sum over all pairs of boxes of intersection over union."""
     boxes = [instance.amodal_box or instance.visible_box for instance in record.instances]
-    inside = [normalised(box, record.width, record.height) for box in boxes if box is not None]
+    inside = [as_fractions(box, record.width, record.height) for box in boxes if box is not None]
     return overlap([Box(*box) for box in inside]).total_iou
 
 

@@ -16,7 +16,7 @@ from occlusionformer.data.records.columns import hidden_instances
 from occlusionformer.data.records.folder import RecordFolder
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import OCCLUDES
-from occlusionformer.data.records.shards import Shard
+from occlusionformer.data.records.shards import RecordShard
 
 VERSION = 1
 SIZE_BINS = 10
@@ -43,7 +43,7 @@ def statistics_of(folder: str | Path) -> dict[str, Any]:
     counts: dict[str, _Count] = {}
     for shard in RecordFolder(folder).shards:
         try:
-            _add(counts.setdefault(shard.split, _Count()), Shard(shard.path))
+            _add(counts.setdefault(shard.split, _Count()), RecordShard(shard.path))
         except ValueError as error:
             text = str(error)
             raise ValueError(text if text.startswith(str(shard.path)) else f"{shard.path}: {text}") from None
@@ -52,7 +52,7 @@ def statistics_of(folder: str | Path) -> dict[str, Any]:
     return {"version": VERSION, **totals, "splits": splits}
 
 
-def _add(count: _Count, shard: Shard) -> None:
+def _add(count: _Count, shard: RecordShard) -> None:
     compute = from_extra("pyarrow.compute")
     names = [*COLUMNS, *(f"instances.{name}" for name in INSTANCE_COLUMNS)]
     table = shard.columns(names).combine_chunks()

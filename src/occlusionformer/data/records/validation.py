@@ -15,7 +15,7 @@ from occlusionformer.data.records.folder import shard_files
 from occlusionformer.data.records.nulls import null_problems
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Record, from_plain
-from occlusionformer.data.records.shards import SHARD_NAME, Shard, image_name
+from occlusionformer.data.records.shards import SHARD_NAME, RecordShard, image_name
 from occlusionformer.data.records.source import decode_image
 from occlusionformer.layout.problems import Problem, shown
 
@@ -61,7 +61,7 @@ class FolderCheck:
         yield from self._gaps(files)
         num_records: int | None = 0
         for path in files:
-            shard = Shard(path)
+            shard = RecordShard(path)
             found = list(self._columns(shard))
             yield from found
             if found:
@@ -99,7 +99,7 @@ class FolderCheck:
                 path = self.folder / "data" / f"{split}-{number:05d}.parquet"
                 yield self._at(path, f"expected this shard before {split}-{max(found):05d}.parquet, got none")
 
-    def _columns(self, shard: Shard) -> Iterator[Violation]:
+    def _columns(self, shard: RecordShard) -> Iterator[Violation]:
         """Columns that users added are passed over here as they are in reading."""
         try:
             problems = shard.column_problems
@@ -110,7 +110,7 @@ class FolderCheck:
         for problem in problems:
             yield self._at(shard.path, problem.text, *problem.path)
 
-    def _tar(self, shard: Shard) -> Iterator[Violation]:
+    def _tar(self, shard: RecordShard) -> Iterator[Violation]:
         if shard.tar is None:
             if shard.tar_path.exists():
                 yield self._at(shard.tar_path, "expected no tar beside a shard without pictures")
@@ -132,7 +132,7 @@ class FolderCheck:
         for name in sorted(members - named):
             yield self._at(shard.tar_path, "expected only pictures that a record names", name)
 
-    def _records(self, shard: Shard) -> Iterator[Violation]:
+    def _records(self, shard: RecordShard) -> Iterator[Violation]:
         row = 0
         file = shard.path.relative_to(self.folder).as_posix()
         for group in range(shard.num_groups):
@@ -148,7 +148,7 @@ class FolderCheck:
                     yield Violation(file, (row, value["image_id"] or ""), problem)
                 row += 1
 
-    def _record_problems(self, value: dict[str, Any], shard: Shard, place: tuple[str, int]) -> list[Problem]:
+    def _record_problems(self, value: dict[str, Any], shard: RecordShard, place: tuple[str, int]) -> list[Problem]:
         if nulls := null_problems(value):
             return nulls
         record = from_plain(value)
@@ -185,7 +185,7 @@ def usual_requirements(folder: str | Path) -> tuple[str, ...]:
     compute = from_extra("pyarrow.compute")
     for path in shard_files(Path(folder)):
         try:
-            captions = Shard(path).columns(["instances.caption"])["instances"].combine_chunks()
+            captions = RecordShard(path).columns(["instances.caption"])["instances"].combine_chunks()
             lengths = compute.utf8_length(compute.list_flatten(captions).field("caption"))
         except (ValueError, OSError, KeyError):
             return ("captions",)
@@ -201,7 +201,7 @@ def check_folder(
     return FolderCheck(Path(folder), frozenset(require), look_at_images).violations()
 
 
-def _image_problems(record: Record, shard: Shard, *, look: bool) -> list[Problem]:
+def _image_problems(record: Record, shard: RecordShard, *, look: bool) -> list[Problem]:
     if record.image_file is None:
         return []
     if shard.tar is None:

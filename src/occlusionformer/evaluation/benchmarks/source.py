@@ -13,7 +13,7 @@ from occlusionformer.evaluation.benchmark import BenchmarkItem
 from occlusionformer.layout import LayoutError
 from occlusionformer.layout.document import Document
 from occlusionformer.layout.problems import shown
-from occlusionformer.pictures import is_hidden
+from occlusionformer.pictures import is_dot_file
 
 _KEY = re.compile(r"[\w-][\w.-]*", re.ASCII)
 """Keys are used as file names."""
@@ -77,7 +77,7 @@ def files_in(folder: Path, patterns: Iterable[str]) -> list[Path]:
     """The files of the first pattern that matches any, sorted. Raises BenchmarkError when no pattern matches."""
     tried = list(patterns)
     for pattern in tried:
-        if found := sorted(path for path in folder.glob(pattern) if path.is_file() and not is_hidden(path)):
+        if found := sorted(path for path in folder.glob(pattern) if path.is_file() and not is_dot_file(path)):
             return found
     raise BenchmarkError([f"{folder}: expected files {' or '.join(tried)}, found none"])
 

@@ -16,7 +16,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from occlusionformer.data.engine.models.protocol import View
+from occlusionformer.data.engine.models.protocol import MaskedPicture
 from occlusionformer.evaluation.benchmark import QuestionKind
 from occlusionformer.evaluation.judgement import (
     Identity,
@@ -130,7 +130,7 @@ class InstaOrderer:
         self._judge = judge
         self.revision = f"{judge.identity['model']}@{judge.identity['revision']}"
 
-    def probabilities(self, view: View, pairs_P2: np.ndarray) -> np.ndarray:
+    def probabilities(self, view: MaskedPicture, pairs_P2: np.ndarray) -> np.ndarray:
         return self._judge.probabilities(view.image, view.masks, pairs_P2)
 
 

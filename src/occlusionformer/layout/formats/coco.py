@@ -71,7 +71,7 @@ def image_names(document: object) -> list[str]:
     return [_name(row) for row in rows]
 
 
-def listed(names: Sequence[str]) -> str:
+def listed_images(names: Sequence[str]) -> str:
     """Names of images, the first few."""
     more = len(names) - MOST_CHOICES
     return ", ".join(names[:MOST_CHOICES]) + (f" and {more} more" if more > 0 else "")
@@ -87,7 +87,7 @@ def _chosen(images: Mapping[Key, Row], asked: str) -> Key:
     ]
     found = by_id or by_file
     if len(found) != 1:
-        names = listed([_name(row) for _, row in images.values()])
+        names = listed_images([_name(row) for _, row in images.values()])
         what = f"one of {names}" if not found else f"the id of one image, out of {names}"
         raise LayoutError([Problem(("image",), f"expected {what}, got {shown(asked)}")])
     return found[0]

@@ -10,7 +10,7 @@ from occlusionformer.data.engine.contacts import Masks, PixelBox, join, mask_box
 from occlusionformer.data.engine.models.crops import Window, crop, uncrop
 from occlusionformer.data.engine.models.hulls import filled_hull
 from occlusionformer.data.engine.models.patches import PatchConfig
-from occlusionformer.data.engine.models.protocol import View
+from occlusionformer.data.engine.models.protocol import MaskedPicture
 from occlusionformer.data.engine.models.weights import TrainedNetwork, trained, weights_revision
 
 CHANNELS = 7
@@ -78,7 +78,7 @@ class CompletionNetwork:
     def revision(self) -> str:
         return self.network.revision
 
-    def complete(self, view: View, instances: Sequence[int]) -> np.ndarray:
+    def complete(self, view: MaskedPicture, instances: Sequence[int]) -> np.ndarray:
         assert view.in_front is not None
         height, width = view.image.shape[:2]
         seen = []

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from occlusionformer.data.engine.models.protocol import View
+from occlusionformer.data.engine.models.protocol import MaskedPicture
 
 WEIGHTS = "nvidia/DAM-3B"
 QUERY = "<image>\nDescribe the masked region in one short phrase."
@@ -78,7 +78,7 @@ class DescribeAnything:
         self.model = model
         self.revision = revision
 
-    def captions(self, view: View) -> list[str]:
+    def captions(self, view: MaskedPicture) -> list[str]:
         picture = Image.fromarray(view.image)
         return [self._described(picture, mask_HW) for mask_HW in view.masks]
 

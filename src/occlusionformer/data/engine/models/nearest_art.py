@@ -20,7 +20,7 @@ from PIL import Image
 
 from occlusionformer.data.artwork import ArtObject, Artwork, packaged_art
 from occlusionformer.data.engine.contacts import PixelBox, mask_box
-from occlusionformer.data.engine.models.protocol import View
+from occlusionformer.data.engine.models.protocol import MaskedPicture
 from occlusionformer.data.placement import OPAQUE
 from occlusionformer.data.words import with_article
 
@@ -90,15 +90,15 @@ class NearestArt:
     def revision(self) -> str:
         return revision_of(None)
 
-    def captions(self, view: View) -> list[str]:
+    def captions(self, view: MaskedPicture) -> list[str]:
         """The name of the nearest object for every instance."""
         return [with_article(match.name) for match in self._matches(view, range(len(view.ids)))]
 
-    def complete(self, view: View, instances: Sequence[int]) -> np.ndarray:
+    def complete(self, view: MaskedPicture, instances: Sequence[int]) -> np.ndarray:
         """The nearest objects' own shapes."""
         return np.stack([match.amodal for match in self._matches(view, instances)])
 
-    def probabilities(self, view: View, pairs_P2: np.ndarray) -> np.ndarray:
+    def probabilities(self, view: MaskedPicture, pairs_P2: np.ndarray) -> np.ndarray:
         """Who of two goes on under the other, by pixels."""
         places = np.unique(pairs_P2).tolist()
         masks = {place: match.amodal for place, match in zip(places, self._matches(view, places), strict=True)}
@@ -108,7 +108,7 @@ class NearestArt:
             chances.append((over / (over + under + DOUBT), under / (over + under + DOUBT)))
         return np.array(chances)
 
-    def _matches(self, view: View, instances: Sequence[int]) -> list[ArtMatch]:
+    def _matches(self, view: MaskedPicture, instances: Sequence[int]) -> list[ArtMatch]:
         return [self.find(view.image, view.masks[place], view.hiding(place)) for place in instances]
 
     def find(self, image_HWC: np.ndarray, visible_HW: np.ndarray, hiding_HW: np.ndarray) -> ArtMatch:

@@ -8,7 +8,7 @@ from occlusionformer.data.engine.contacts import Masks, join, mask_box
 from occlusionformer.data.engine.models.crops import Window, crop
 from occlusionformer.data.engine.models.hulls import filled_hull
 from occlusionformer.data.engine.models.patches import PatchConfig
-from occlusionformer.data.engine.models.protocol import View
+from occlusionformer.data.engine.models.protocol import MaskedPicture
 from occlusionformer.data.engine.models.weights import TrainedNetwork, trained, weights_revision
 
 CHANNELS = 8
@@ -50,7 +50,7 @@ class PairNetwork:
     def revision(self) -> str:
         return self.network.revision
 
-    def probabilities(self, view: View, pairs_P2: np.ndarray) -> np.ndarray:
+    def probabilities(self, view: MaskedPicture, pairs_P2: np.ndarray) -> np.ndarray:
         side = self.network.config.side
         pairs = [(int(first), int(second)) for first, second in pairs_P2]
         there = [pair_window(view.image, view.masks, pair, side=side) for pair in pairs]

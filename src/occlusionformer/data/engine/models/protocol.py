@@ -13,7 +13,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class View:
+class MaskedPicture:
     """A picture and the masks on it."""
 
     key: str
@@ -63,7 +63,7 @@ class Captioner(Protocol):
     @property
     def revision(self) -> str: ...
 
-    def captions(self, view: View) -> list[str]:
+    def captions(self, view: MaskedPicture) -> list[str]:
         """A phrase for every instance."""
         ...
 
@@ -75,7 +75,7 @@ class Orderer(Protocol):
     @property
     def revision(self) -> str: ...
 
-    def probabilities(self, view: View, pairs_P2: np.ndarray) -> np.ndarray:
+    def probabilities(self, view: MaskedPicture, pairs_P2: np.ndarray) -> np.ndarray:
         """(P, 2): that the first hides part of the second, that the second hides part of the first."""
         ...
 
@@ -87,6 +87,6 @@ class Completer(Protocol):
     @property
     def revision(self) -> str: ...
 
-    def complete(self, view: View, instances: Sequence[int]) -> np.ndarray:
+    def complete(self, view: MaskedPicture, instances: Sequence[int]) -> np.ndarray:
         """The whole masks of some instances, as the model sees them: (instances, H, W) bool."""
         ...

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from occlusionformer.data.engine.models.protocol import View
+from occlusionformer.data.engine.models.protocol import MaskedPicture
 from occlusionformer.data.json_files import JsonFileError, read_json_lines
 from occlusionformer.data.records import Mask, decode_masks
 from occlusionformer.layout.problems import MOST_PROBLEMS, shown
@@ -59,16 +59,16 @@ class RecordedAnswers:
         if problems:
             raise JsonFileError("\n".join(problems))
 
-    def captions(self, view: View) -> list[str]:
+    def captions(self, view: MaskedPicture) -> list[str]:
         known = self._of(view, "captions")
         return [self._one(known, view, place, "caption") for place in range(len(view.ids))]
 
-    def probabilities(self, view: View, pairs_P2: np.ndarray) -> np.ndarray:
+    def probabilities(self, view: MaskedPicture, pairs_P2: np.ndarray) -> np.ndarray:
         chances = {(front, behind): chance for front, behind, chance in self._of(view, "order")}
         named = [(view.ids[first], view.ids[second]) for first, second in pairs_P2]
         return np.array([[chances.get(pair, 0.0), chances.get(pair[::-1], 0.0)] for pair in named], dtype=np.float64)
 
-    def complete(self, view: View, instances: Sequence[int]) -> np.ndarray:
+    def complete(self, view: MaskedPicture, instances: Sequence[int]) -> np.ndarray:
         known = self._of(view, "amodal")
         size = list(view.image.shape[:2])
         masks = []
@@ -80,13 +80,13 @@ class RecordedAnswers:
             masks.append(Mask(height=size[0], width=size[1], counts=mask["counts"]))
         return decode_masks(masks)
 
-    def _of(self, view: View, kind: str) -> Any:
+    def _of(self, view: MaskedPicture, kind: str) -> Any:
         try:
             return self.answers[view.key][kind]
         except KeyError:
             raise ValueError(f"expected recorded {kind} of {view.key}, got none") from None
 
-    def _one(self, known: dict[str, Any], view: View, place: int, what: str) -> Any:
+    def _one(self, known: dict[str, Any], view: MaskedPicture, place: int, what: str) -> Any:
         try:
             return known[view.ids[place]]
         except KeyError:

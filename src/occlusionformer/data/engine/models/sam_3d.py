@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from occlusionformer.data.engine.models.camera import Mesh, Pinhole, fit_camera, silhouette
-from occlusionformer.data.engine.models.protocol import View
+from occlusionformer.data.engine.models.protocol import MaskedPicture
 
 SEED = 42
 """That of the published demonstration."""
@@ -60,7 +60,7 @@ class SolidCompleter:
         self.inference = inference
         self.revision = revision
 
-    def complete(self, view: View, instances: Sequence[int]) -> np.ndarray:
+    def complete(self, view: MaskedPicture, instances: Sequence[int]) -> np.ndarray:
         height, width = view.image.shape[:2]
         masks = []
         for place in instances:

@@ -28,7 +28,7 @@ from occlusionformer.layout.limits import COLLECTIONS
 from occlusionformer.layout.problems import Problem, shown
 from occlusionformer.layout.schema import Pixels
 from occlusionformer.layout.text import parse_json, text_of
-from occlusionformer.pictures import find_picture, is_hidden
+from occlusionformer.pictures import find_picture, is_dot_file
 
 
 class SacapSettings(Document):
@@ -41,7 +41,7 @@ def read(settings: SacapSettings, folder: Path) -> LoadedItems:
     images = folder / settings.images
     if not images.is_dir():
         raise BenchmarkError([f"source.images: expected a folder, got {str(images)!r}"])
-    found = {path.stem: path for path in sorted(images.rglob("*.json")) if not is_hidden(path)}
+    found = {path.stem: path for path in sorted(images.rglob("*.json")) if not is_dot_file(path)}
     loaded = LoadedItems(files=files_in(folder, settings.files))
     for row in rows(loaded.files, ("imagename", "caption", "segments_info")):
         with loaded.row(row.place):
