@@ -9,7 +9,6 @@ from torch import Tensor
 
 from occlusionformer.generation.vocabulary import KnownObject, Vocabulary
 
-
 ReadTexts = Callable[[list[str]], Tensor]
 """Gives one vector (D) for each of N texts, as the image model is given them: (N, D)."""
 
