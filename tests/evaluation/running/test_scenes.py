@@ -48,6 +48,8 @@ def test_true_pictures_score_one_and_exchanged_ones_do_not(tmp_path: Path):
     assert runs["true"].value("miou") > 0.95
     assert runs["true"].value("occ_f1") > 0.95
     assert runs["turned"].value("occ_f1") < 0.5
+    assert "; not seen: " in (tmp_path / "turned-run" / "report.html").read_text()
+    assert "; not seen: " not in (tmp_path / "true-run" / "report.html").read_text()
     assert runs["true"].value("completeness") > 0.98
     assert runs["true"].value("background") < 0.005
     assert runs["true"].value("sharpness") == pytest.approx(1, abs=0.1)
