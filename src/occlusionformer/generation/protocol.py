@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from occlusionformer.generation.request import GenerationRequest
 from occlusionformer.generation.result import GeneratedImage
+from occlusionformer.generation.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,3 +85,11 @@ class PreviewingGenerator(Generator, Protocol):
     ) -> list[GeneratedImage]:
         """As `generate`; the pictures are the same to the last bit."""
         ...
+
+
+@runtime_checkable
+class NamingGenerator(Generator, Protocol):
+    """Draws layouts, and knows by name what it can draw."""
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...

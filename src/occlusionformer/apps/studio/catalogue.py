@@ -8,7 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from occlusionformer.generation import GenerationDefaults, Generator, PreviewingGenerator, load_generator
+from occlusionformer.generation import (
+    GenerationDefaults,
+    Generator,
+    NamingGenerator,
+    PreviewingGenerator,
+    load_generator,
+)
+from occlusionformer.generation.vocabulary import Vocabulary
 
 
 class ModelFailedError(RuntimeError):
@@ -56,6 +63,12 @@ class Catalogue:
         with self._lock:
             generator = self._generators.get(name)
         return generator.defaults if isinstance(generator, PreviewingGenerator) else None
+
+    def vocabulary(self, name: str) -> Vocabulary | None:
+        """None while the model is not loaded, and for models that do not know what they can draw."""
+        with self._lock:
+            generator = self._generators.get(name)
+        return generator.vocabulary if isinstance(generator, NamingGenerator) else None
 
     def generator(self, name: str) -> Generator:
         """The model, loaded if necessary. Raises ModelFailedError, also on every call after a failure."""

@@ -58,6 +58,7 @@ class Handlers:
             ("models", self.models, "Models", "Models, and limits."),
             ("examples", self.examples, "Examples", "Layouts to start from."),
             ("formats", self.formats, "Formats", "Layout formats."),
+            ("vocabularies", self.vocabularies, "Vocabularies", "The words that models know."),
         ):
             get(f"/api/{path}", summary=summary, responses=_done(told))(answer)
         get("/api/layout.schema.json", summary="Schema of a layout.", responses={200: {"description": "Done."}})(
@@ -110,6 +111,9 @@ class Handlers:
             for form in FORMATS.values()
         ]
         return json_response({"formats": found})
+
+    async def vocabularies(self) -> Response:
+        return json_response(self.service.vocabularies(), headers=NEVER_STORED)
 
     async def schema(self) -> Response:
         return json_response(Layout.model_json_schema())

@@ -157,6 +157,31 @@ class Formats(BaseModel):
     formats: list[Format]
 
 
+class NamedObject(BaseModel):
+    """An object that a model can draw, with other words for it."""
+
+    name: str
+    category: str
+    synonyms: list[str]
+    adjectives: list[str]
+    recolourable: bool
+
+
+class ModelVocabulary(BaseModel):
+    """What a model knows by name; captions speak of something else after one of `links`."""
+
+    model: str
+    objects: list[NamedObject]
+    colours: list[str]
+    links: list[str]
+
+
+class Vocabularies(BaseModel):
+    """Of the models that are loaded and have one."""
+
+    vocabularies: list[ModelVocabulary]
+
+
 class Validity(BaseModel):
     """Whether a layout is right, and what follows from its order: pairs of instances, the one in front first."""
 
@@ -176,6 +201,6 @@ class Converted(BaseModel):
 
 ANSWERS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (model, "serialization")
-    for model in (Refusal, Health, Models, Examples, Formats, Validity, Converted, State, Result)
+    for model in (Refusal, Health, Models, Examples, Formats, Vocabularies, Validity, Converted, State, Result)
 ]
 """All responses, as arguments of pydantic's `models_json_schema`."""

@@ -12,6 +12,7 @@ from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.apps.studio.responses import result_json, state_json
 from occlusionformer.apps.studio.schemas import ConvertBody, GenerateBody, ValidateBody, job_request
 from occlusionformer.apps.studio.shares import Turns
+from occlusionformer.generation.vocabulary import LINKS
 
 
 class Service:
@@ -27,6 +28,12 @@ class Service:
     def models(self) -> dict[str, Any]:
         catalogue = self.queue.catalogue
         return {"default": catalogue.default, "models": catalogue.as_json(), "limits": self.limits.as_json()}
+
+    def vocabularies(self) -> dict[str, Any]:
+        catalogue = self.queue.catalogue
+        found = {name: catalogue.vocabulary(name) for name in catalogue.names}
+        told = [{"model": name, **known.as_json(), "links": sorted(LINKS)} for name, known in found.items() if known]
+        return {"vocabularies": told}
 
     async def validate(self, body: ValidateBody, client: str) -> dict[str, Any]:
         async with self.turns.turn(client):

@@ -30,6 +30,7 @@ const post = (path, body) =>
 export const models = () => get("api/models");
 export const health = () => get("api/health");
 export const formats = () => get("api/formats");
+export const vocabularies = () => get("api/vocabularies");
 export const examples = () => get("api/examples");
 export const convert = (request) => post("api/convert", request);
 export const generate = (request) => post("api/generate", request);

@@ -2,11 +2,13 @@
 
 import { by } from "./dom.js";
 import { find } from "./document.js";
+import { completeIn } from "./vocabulary.js";
 
 export class CaptionEditor {
   constructor(stage, store, commands) {
     Object.assign(this, { stage, store, commands, id: null });
     this.field = by("caption-editor");
+    completeIn(this.field, by("caption-words"), () => store.view.vocabulary);
     this.field.addEventListener("blur", () => this.close(true, false));
     this.field.addEventListener("keydown", (event) => {
       event.stopPropagation();
@@ -42,7 +44,7 @@ export class CaptionEditor {
     this.id = null;
     this.field.hidden = true;
     if (keep && find(this.store.doc, id))
-      this.commands.edit(id, { caption: this.field.value.replaceAll("\n", " ").trim() });
+      this.commands.edit(id, { caption: this.field.value.trim() });
     if (refocus) this.stage.focus(id);
   }
 }

@@ -4,6 +4,7 @@ import { by, h, iconButton, setText, setValue } from "./dom.js";
 import { find, label } from "./document.js";
 import { edges, relationOf } from "./order.js";
 import { overlap } from "./geometry.js";
+import { completeIn } from "./vocabulary.js";
 
 const RELATIONS = [
   ["front", "In front", "is in front of"],
@@ -30,6 +31,7 @@ export class Inspector {
     caption.addEventListener("input", () =>
       this.commands.edit(this.#id, { caption: caption.value }, `caption ${this.#id}`),
     );
+    completeIn(caption, by("caption-words"), () => this.store.view.vocabulary);
     caption.addEventListener("keydown", (event) => event.key === "Enter" && (event.preventDefault(), caption.blur()));
     category.addEventListener("input", () => {
       this.commands.edit(this.#id, { category: category.value.trim() ? category.value : null }, `category ${this.#id}`);
@@ -60,6 +62,7 @@ export class Inspector {
     if (this.shown !== instance.id) document.activeElement?.closest?.("#inspector") && document.activeElement.blur();
     this.shown = instance.id;
     setValue(caption, instance.caption);
+    by("caption-unknown").hidden = !this.store.view.vocabulary.isUnknown(instance.caption);
     setValue(category, instance.category ?? "");
     opacity.value = Math.round(instance.opacity * 100);
     setText(by("box-opacity-value"), `${Math.round(instance.opacity * 100)} %`);

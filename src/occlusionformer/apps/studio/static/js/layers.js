@@ -2,6 +2,7 @@
 
 import { by, h, icon, iconButton } from "./dom.js";
 import { inLayers } from "./document.js";
+import { completeIn } from "./vocabulary.js";
 
 export class Layers {
   constructor(store, commands) {
@@ -32,7 +33,9 @@ export class Layers {
     const { id, hue, hidden, locked } = instance;
     const { order } = this.store.doc;
     const selected = view.selected === id;
-    const states = { selected, gone: hidden, looped: view.loop?.ids.includes(id), free: order.free.includes(id) };
+    const unknown = view.vocabulary.isUnknown(instance.caption);
+    const looped = view.loop?.ids.includes(id);
+    const states = { selected, gone: hidden, looped, free: order.free.includes(id), unknown };
     const classes = Object.keys(states).filter((name) => states[name]);
     const shown = instance.caption.trim() || "no caption";
     const name = h(
@@ -43,8 +46,8 @@ export class Layers {
         "data-role": "name",
         "data-testid": "layer-name",
         "aria-current": selected ? "true" : null,
-        title: "Select; double-click or F2 to edit the caption",
-        "aria-label": `${shown}, layer ${place + 1}`,
+        title: `${unknown ? "The model knows no object by these words. " : ""}Select; double-click or F2 to edit the caption`,
+        "aria-label": `${shown}, layer ${place + 1}${unknown ? ", unknown to the model" : ""}`,
         onclick: () => this.commands.select(id),
         ondblclick: () => this.edit(id),
       },
@@ -97,6 +100,7 @@ export class Layers {
       "aria-label": "Caption",
       value: instance.caption,
     });
+    completeIn(field, by("caption-words"), () => this.store.view.vocabulary);
     const close = (keep) => {
       if (this.editing !== id) return;
       this.editing = null;

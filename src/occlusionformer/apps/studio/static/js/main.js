@@ -22,10 +22,13 @@ import { Stage } from "./stage.js";
 import { Store } from "./store.js";
 import { Transfer } from "./transfer.js";
 import { Viewer } from "./viewer.js";
+import { Vocabulary } from "./vocabulary.js";
 import { zip } from "./archive.js";
 
 const saved = kept();
+const everything = new Vocabulary();
 const view = { selected: null, tool: "select", grid: false, snap: true, loop: null, ...saved?.view };
+view.vocabulary = everything;
 const store = new Store(saved?.doc ?? newDocument(128, 128), view);
 const commands = commandsOn(store);
 const history = new History();
@@ -149,6 +152,7 @@ function listenToButtons() {
     const id = event.target.closest("g.box")?.dataset.id;
     if (id && id !== store.view.selected && !event.target.matches(":active")) commands.select(id);
   });
+  by("model").addEventListener("change", () => chooseVocabulary().catch(() => {}));
   by("prompt").addEventListener("input", () => commands.editDocument({ prompt: by("prompt").value }, "prompt"));
   by("canvas").addEventListener("change", (event) => chooseCanvas(event.target.value));
   by("canvas-form").addEventListener("submit", () =>
@@ -216,6 +220,20 @@ store.subscribe(({ doc: changed }) => {
   settings.draw();
 });
 
+const vocabularies = new Map();
+
+// The words of the chosen model, asked for once it is loaded.
+async function chooseVocabulary() {
+  const { name, defaults } = settings.model;
+  if (defaults && !vocabularies.has(name)) {
+    vocabularies.set(name, everything);
+    const told = await api.vocabularies();
+    for (const each of told.vocabularies) vocabularies.set(each.model, new Vocabulary(each));
+  }
+  const vocabulary = vocabularies.get(settings.model.name) ?? everything;
+  if (vocabulary !== store.view.vocabulary) store.look({ vocabulary });
+}
+
 async function watchServer() {
   const { status, model, queue } = await api.health().catch(() => ({ status: "unreachable" }));
   const waiting = queue?.waiting ? ` · ${queue.waiting} waiting` : "";
@@ -228,6 +246,7 @@ async function watchServer() {
   setText(by("server"), told[status]);
   by("server").dataset.status = status;
   if (status === "ready" && !settings.model.defaults) settings.offer(await api.models());
+  if (status === "ready") await chooseVocabulary().catch(() => {});
   setTimeout(watchServer, status === "ready" ? 10_000 : 1000);
 }
 
