@@ -48,3 +48,20 @@ def test_a_size_between_two_tokens_is_refused(run: Command, folder: Path):
     done = run("bench", "scenes", "--limit", "1", "--size", "100", "--out", "out")
     assert (done.code, done.err) == (2, "size: expected a multiple of 16, got 100; the nearest is 96\n")
     assert not (folder / "out").exists()
+
+
+def test_a_seed_that_leaves_no_room_for_the_layouts_is_refused(run: Command, folder: Path):
+    done = run("eval", "scenes-regular", "--judges", "art", "--limit", "2", "--seed", 2**63 - 1, "--out", "out")
+    expected = f"seed: expected at most {2**63 - 1 - 201} for the items of this benchmark, got {2**63 - 1}\n"
+    assert (done.code, done.err) == (2, expected)
+    assert not (folder / "out").exists()
+
+
+def test_an_interrupted_command_says_where_it_goes_on(run: Command, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    from occlusionformer.evaluation.running import drawing
+    from tests.evaluation.scenes.artist import Artist
+
+    monkeypatch.setattr(drawing, "load_generator", lambda name: Artist((), stops_after=0))
+    done = run("bench", "scenes", "--split", "simple", "--limit", "1", "--out", "out")
+    expected = "interrupted: what was done is kept in out; the same command goes on from there\n"
+    assert (done.code, done.err) == (130, expected)
