@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -16,6 +15,7 @@ import httpx
 import pytest
 
 from tests.apps.studio.fake import fruit
+from tests.clock import seconds_of
 
 SLOWEST_PICTURE = 4.0
 SLOWEST_FIRST_PICTURE = 10.0
@@ -114,12 +114,6 @@ def draw(client: httpx.Client, layout: dict) -> dict:
     result = client.get(f"/api/jobs/{job}/result").json()
     assert result["images"][0]["weights"]["rows"] == 8
     return result
-
-
-def seconds_of(pid: int) -> float:
-    """That a process has computed so far, in all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def children_of(pid: int) -> list[int]:
