@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from occlusionformer.methods.figures import mean_size
 from occlusionformer.methods.published_weights import adapter_tensors, block_indices, fill, required
 from occlusionformer.methods.slots import Slots, fourier_features, pack_slots, sequence_problems
 from occlusionformer.model.attention import attention, rotate_batch, rotation
@@ -261,12 +262,7 @@ class CreatiLayout(Method):
 
     def figures(self) -> dict[str, float]:
         """Mean size of the zero-initialised output layers, which says whether the adapter acts."""
-        sizes = [
-            parameter.detach().float().norm()
-            for name, parameter in self.named_parameters()
-            if name.endswith("bbox_forward.weight")
-        ]
-        return {"output_norm": float(torch.stack(sizes).mean()) if sizes else 0.0}
+        return {"output_norm": mean_size(self, "bbox_forward.weight")}
 
 
 class CreatiLayoutState(ForwardState):

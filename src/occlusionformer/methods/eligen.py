@@ -22,19 +22,13 @@ from torch import Tensor, nn
 
 from occlusionformer.layout import Layout
 from occlusionformer.methods.eligen_weights import read_lora
+from occlusionformer.methods.figures import mean_size
 from occlusionformer.methods.published_weights import fill
-from occlusionformer.methods.slots import Slots, fill_slots, sequence_problems
+from occlusionformer.methods.segments import SegmentMethod, put_before_prompt
+from occlusionformer.methods.slots import Slots, fill_slots
 from occlusionformer.model.backbones.flux import DUAL_PATHS, SINGLE_PATHS, DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Linear, Streams, call
-from occlusionformer.model.method import (
-    ForwardState,
-    InstanceTexts,
-    Method,
-    Packer,
-    PreparedLayouts,
-    StepInputs,
-    TextNeeds,
-)
+from occlusionformer.model.method import ForwardState, Packer, PreparedLayouts, StepInputs
 from occlusionformer.tensors.grid import TokenGrid
 from occlusionformer.tensors.packing import layout_geometry
 from occlusionformer.tensors.sampling import region_at
@@ -82,7 +76,7 @@ class EligenCondition:
         return EligenCondition(slots=self.slots.to(device, dtype), covers_BKL=self.covers_BKL.to(device))
 
 
-class Eligen(Method):
+class Eligen(SegmentMethod):
     """Regional attention and a LoRA over a Flux backbone, which itself stays as it is.
 
     rank: of the delta on every linear layer of every block; 0 leaves it out. rasteriser "published": a token belongs
@@ -92,7 +86,6 @@ class Eligen(Method):
     """
 
     name = "eligen"
-    texts = TextNeeds(sequence_tokens="prompt")
 
     @register_to_config
     def __init__(
@@ -140,10 +133,6 @@ class Eligen(Method):
     def packer(self) -> Packer:
         return partial(pack_segments, rasteriser=self.config.rasteriser)
 
-    def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
-        """texts.sequence_NSE holds each caption as the global prompt is encoded, with as many tokens or fewer."""
-        return sequence_problems(texts, count, 1)
-
     def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
         """The longer text sequence, its ids, and the mask."""
         condition, text_NGE = prepared.condition, prepared.texts.sequence_NSE
@@ -152,14 +141,11 @@ class Eligen(Method):
         state = EligenState(self, self._delta_factor(prepared, inputs))
         if inputs.side == "uncond":
             return state
-        segments_BKGE = condition.slots.spread(text_NGE, text_NGE.new_zeros(()))
+        extra = put_before_prompt(state, condition.slots, text_NGE, inputs)
         prompt = inputs.encoder_hidden_states
-        state.encoder_hidden_states = torch.cat([segments_BKGE.flatten(1, 2).to(prompt.dtype), prompt], 1)
-        extra = segments_BKGE.shape[1] * segments_BKGE.shape[2]
-        state.text_ids = torch.cat([inputs.text_ids.new_zeros(extra, 3), inputs.text_ids])
-        allowed_B1JJ = allowed(
-            condition, prompt.shape[1], inputs.image_ids.shape[0], segment_tokens=segments_BKGE.shape[2]
-        )[:, None]
+        allowed_B1JJ = allowed(condition, prompt.shape[1], inputs.image_ids.shape[0], segment_tokens=text_NGE.shape[1])[
+            :, None
+        ]
         if prepared.strength == 1:
             state.attention_mask = allowed_B1JJ
         else:
@@ -172,8 +158,7 @@ class Eligen(Method):
 
     def figures(self) -> dict[str, float]:
         """Mean size of the deltas' zero-initialised halves."""
-        norms = [p.detach().float().norm() for name, p in self.named_parameters() if name.endswith("up.weight")]
-        return {"lora_norm": float(torch.stack(norms).mean()) if norms else 0.0}
+        return {"lora_norm": mean_size(self, "up.weight")}
 
 
 class EligenState(ForwardState):

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from occlusionformer.methods.figures import mean_size
 from occlusionformer.methods.slots import Slots, fourier_features, pack_slots
 from occlusionformer.model.attention import attention, rotate_batch, rotation
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
@@ -200,12 +201,7 @@ class Gligen(Method):
 
     def figures(self) -> dict[str, float]:
         """Mean opening of the attention gates: 0 at first."""
-        gates = [
-            parameter.detach().float().tanh().abs()
-            for name, parameter in self.named_parameters()
-            if name.endswith("alpha_attn")
-        ]
-        return {"gate": float(torch.stack(gates).mean()) if gates else 0.0}
+        return {"gate": mean_size(self, "alpha_attn", lambda gate: gate.tanh().abs())}
 
 
 class GligenState(ForwardState):

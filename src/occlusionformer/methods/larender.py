@@ -26,18 +26,11 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from occlusionformer.layout import Layout
-from occlusionformer.methods.slots import Slots, fill_slots, sequence_problems
+from occlusionformer.methods.segments import SegmentMethod, put_before_prompt
+from occlusionformer.methods.slots import Slots, fill_slots
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Attention, Streams
-from occlusionformer.model.method import (
-    ForwardState,
-    InstanceTexts,
-    Method,
-    Packer,
-    PreparedLayouts,
-    StepInputs,
-    TextNeeds,
-)
+from occlusionformer.model.method import ForwardState, Packer, PreparedLayouts, StepInputs
 from occlusionformer.tensors.grid import TokenGrid
 from occlusionformer.tensors.packing import layout_geometry
 from occlusionformer.tensors.planes import Schedule, contributions, densities, normalised, stretched
@@ -68,7 +61,7 @@ class LaRenderCondition:
         )
 
 
-class LaRender(Method):
+class LaRender(SegmentMethod):
     """Volume rendering of attention outputs, training-free.
 
     alpha: opacity of an opaque instance at the last step, below 1. schedule: how densities change with time; step and
@@ -78,7 +71,6 @@ class LaRender(Method):
     """
 
     name = "larender"
-    texts = TextNeeds(sequence_tokens="prompt")
 
     @register_to_config
     def __init__(
@@ -106,28 +98,19 @@ class LaRender(Method):
     def packer(self) -> Packer:
         return partial(pack_planes, alpha=self.config.alpha)
 
-    def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
-        """texts.sequence_NSE holds each caption as the global prompt is encoded, with as many tokens."""
-        return sequence_problems(texts, count, 1)
-
     def open(self, prepared: PreparedLayouts, inputs: StepInputs) -> ForwardState:
         """The longer text sequence and the densities of this noise level."""
         condition, text_NGE = prepared.condition, prepared.texts.sequence_NSE
         assert isinstance(condition, LaRenderCondition)
         assert text_NGE is not None
-        prompt = inputs.encoder_hidden_states
-        segments_BKGE = condition.slots.spread(text_NGE, text_NGE.new_zeros(()))
-        if segments_BKGE.shape[2] != prompt.shape[1]:
-            raise ValueError(
-                f"text sequences: expected {prompt.shape[1]} tokens as the prompt has, got {segments_BKGE.shape[2]}"
-            )
+        tokens = inputs.encoder_hidden_states.shape[1]
+        if text_NGE.shape[1] != tokens:
+            raise ValueError(f"text sequences: expected {tokens} tokens as the prompt has, got {text_NGE.shape[1]}")
         steps = self.config.steps
         progress_B1 = (1 - inputs.timestep_B.to(condition.alpha_BQ) + 1 / steps)[:, None]
         sigma_BQ = densities(condition.alpha_BQ, self.config.schedule, progress=progress_B1, steps=steps)
-        state = LaRenderState(self, prepared, sigma_BQ, prompt_tokens=prompt.shape[1])
-        state.encoder_hidden_states = torch.cat([segments_BKGE.flatten(1, 2).to(prompt.dtype), prompt], 1)
-        extra = state.encoder_hidden_states.shape[1] - prompt.shape[1]
-        state.text_ids = torch.cat([inputs.text_ids.new_zeros(extra, 3), inputs.text_ids])
+        state = LaRenderState(self, prepared, sigma_BQ, prompt_tokens=tokens)
+        put_before_prompt(state, condition.slots, text_NGE, inputs)
         return state
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from accelerate.hooks import add_hook_to_module
 from diffusers.hooks import HookRegistry
@@ -21,50 +21,54 @@ LAYOUT = "layout"
 """The entry of joint_attention_kwargs: PreparedLayouts for the transformer, one forward's ForwardState for a block."""
 
 
-class LayoutFluxTransformerBlock(FluxTransformerBlock):
+class GivesWay(nn.Module):
+    """A stock block's forward, to come before it among the bases: a layout method's state, where one comes, runs it.
+
+    index: among its kind; position: among all blocks.
+    """
+
+    index, position = 0, 0
+    view: type[DualBlock] | type[SingleBlock]
+    kind: Literal["dual", "single"]
+    """The state's method that runs a view of this kind."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        temb: Tensor,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+        joint_attention_kwargs: dict[str, Any] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """As the stock block; returns (text, image)."""
+        state, extra = taken(joint_attention_kwargs)
+        if state is None:
+            stock: tuple[Tensor, Tensor] = super().forward(
+                hidden_states, encoder_hidden_states, temb, image_rotary_emb, extra
+            )
+            return stock
+        streams = Streams(
+            text_BSD=encoder_hidden_states,
+            image_BLD=hidden_states,
+            temb_BD=temb,
+            rotary=image_rotary_emb,
+            extra=extra or {},
+        )
+        view = self.view(self.index, self, position=self.position, forward=super().forward)
+        after = getattr(state, self.kind)(self.index, view, streams)
+        return after.text_BSD, after.image_BLD
+
+
+class LayoutFluxTransformerBlock(GivesWay, FluxTransformerBlock):
     """A dual-stream block that gives way to a layout method."""
 
-    index, position = 0, 0
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        temb: Tensor,
-        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
-        joint_attention_kwargs: dict[str, Any] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """As the stock block; returns (text, image)."""
-        state, extra = taken(joint_attention_kwargs)
-        if state is None:
-            return super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, extra)
-        view = DualBlock(self.index, self, position=self.position, forward=super().forward)
-        streams = _streams(hidden_states, encoder_hidden_states, temb, image_rotary_emb, extra)
-        after = state.dual(self.index, view, streams)
-        return after.text_BSD, after.image_BLD
+    view, kind = DualBlock, "dual"
 
 
-class LayoutFluxSingleTransformerBlock(FluxSingleTransformerBlock):
+class LayoutFluxSingleTransformerBlock(GivesWay, FluxSingleTransformerBlock):
     """A single-stream block that gives way to a layout method."""
 
-    index, position = 0, 0
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        temb: Tensor,
-        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
-        joint_attention_kwargs: dict[str, Any] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """As the stock block; returns (text, image)."""
-        state, extra = taken(joint_attention_kwargs)
-        if state is None:
-            return super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, extra)
-        view = SingleBlock(self.index, self, position=self.position, forward=super().forward)
-        streams = _streams(hidden_states, encoder_hidden_states, temb, image_rotary_emb, extra)
-        after = state.single(self.index, view, streams)
-        return after.text_BSD, after.image_BLD
+    view, kind = SingleBlock, "single"
 
 
 TWINS = {
@@ -85,14 +89,6 @@ def taken(joint_attention_kwargs: dict[str, Any] | None) -> tuple[Any, dict[str,
     if joint_attention_kwargs is None:
         return None, None
     return joint_attention_kwargs.get(LAYOUT), {k: v for k, v in joint_attention_kwargs.items() if k != LAYOUT}
-
-
-def _streams(
-    hidden_states: Tensor, encoder_hidden_states: Tensor, temb: Tensor, rotary: Any, extra: dict[str, Any] | None
-) -> Streams:
-    return Streams(
-        text_BSD=encoder_hidden_states, image_BLD=hidden_states, temb_BD=temb, rotary=rotary, extra=extra or {}
-    )
 
 
 def twin(name: str, block: nn.Module, *, index: int, position: int) -> nn.Module:
