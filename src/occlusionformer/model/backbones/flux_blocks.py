@@ -47,11 +47,12 @@ class GivesWay(nn.Module):
                 hidden_states, encoder_hidden_states, temb, image_rotary_emb, extra
             )
             return stock
+        rotary: Any = image_rotary_emb  # the transformer always gives one
         streams = Streams(
             text_BSD=encoder_hidden_states,
             image_BLD=hidden_states,
             temb_BD=temb,
-            rotary=image_rotary_emb,
+            rotary=rotary,
             extra=extra or {},
         )
         view = self.view(self.index, self, position=self.position, forward=super().forward)
