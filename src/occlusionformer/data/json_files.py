@@ -1,4 +1,4 @@
-"""JSON files of other programs: packed or not, one value at a time, and no value larger than anything real."""
+"""Reads JSON files of other programs, plain or gzip, one value at a time, with a limit on the size of a value."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
 
 
 def parse_json(content: bytes, name: str) -> Any:
-    """The value of a text, which messages call `name`. Raises JsonFileError."""
+    """Parse a JSON text; messages call it `name`. Raises JsonFileError."""
     try:
         value = layout_text.parse_json(layout_text.text_of(content, RECORDS), RECORDS)
         names, numbers = unfit_parts(value, RECORDS)

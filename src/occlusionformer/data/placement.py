@@ -1,4 +1,4 @@
-"""Where the objects of a scene go: sizes, positions and how much each hides of the ones behind.
+"""Places the objects of a scene: sizes, positions, and how much each may hide of those behind.
 
 Arrays: H rows, W columns, C colour channels.
 """
@@ -99,7 +99,7 @@ def arrange(objects: Sequence[ArtObject], rules: Arrangement, rng: np.random.Gen
 
 
 def visible_masks(placed: Sequence[PlacedObject]) -> list[np.ndarray]:
-    """What is left of each amodal mask once those in front of it are taken away."""
+    """Visible masks: each amodal mask without the masks in front of it."""
     if not placed:
         return []
     free_HW = np.ones_like(placed[0].mask)

@@ -1,4 +1,4 @@
-"""What a model is trained and measured on: a picture, its instances, and who is in front of whom.
+"""Samples for training and evaluation: a picture, its instances and their occlusion order.
 
 Arrays: H rows, W columns, C colour channels, N instances.
 """
@@ -21,7 +21,7 @@ NOT_DESCRIBED = "-"
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sample:
-    """One picture with its layout. ValueError lists everything that does not fit together."""
+    """One picture with its layout. Raises ValueError that lists all inconsistencies."""
 
     image: np.ndarray
     """(H, W, C) uint8."""
@@ -60,7 +60,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleShape:
-    """What decides which samples can be trained on together."""
+    """Canvas and number of instances: samples of equal shape can share a batch."""
 
     width: int
     height: int

@@ -99,7 +99,7 @@ class SceneInstance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """A picture and everything that is known about how it was made."""
+    """A picture with exact masks, boxes, captions and order of its objects."""
 
     image: np.ndarray
     """(H, W, C) uint8, composited back to front."""
@@ -146,7 +146,7 @@ def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene
 
 
 class Drawing(Protocol):
-    """What decides which objects a scene has; see SceneSpec."""
+    """The settings that choose a scene's objects; see SceneSpec."""
 
     @property
     def min_instances(self) -> int: ...

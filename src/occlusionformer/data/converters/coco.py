@@ -17,12 +17,12 @@ from occlusionformer.layout.problems import Problem
 from occlusionformer.layout.region import LONGEST_SIDE
 
 MOST_TOLD = 100
-"""Problems of a table of images or categories that are listed."""
+"""Most problems listed for a table of images or categories."""
 
 
 @dataclass(frozen=True)
 class CocoImage:
-    """What a file says of a picture."""
+    """One entry of the file's `images`: id, size in pixels, path, and the prompt if it has one."""
 
     id: int
     width: int
@@ -32,7 +32,7 @@ class CocoImage:
 
 
 def read_images(path: Path) -> dict[int, CocoImage]:
-    """By id. Raises ValueError with everything wrong with them, 100 problems at most."""
+    """Read the table `images`: entries by id. Raises ValueError that lists every problem, at most 100."""
     images: dict[int, CocoImage] = {}
     problems: list[str] = []
     with JsonStream(path) as stream:
@@ -77,7 +77,7 @@ def read_categories(path: Path) -> dict[int, str]:
 
 
 def annotations_by(path: Path, name: str) -> Grouped:
-    """Annotations by the number in one of their fields."""
+    """Group annotations by the number in one of their fields, on disk."""
     return Grouped(_annotations(path), "annotations", name)
 
 
@@ -134,7 +134,7 @@ def _annotations(path: Path) -> Iterator[object]:
 
 
 def _side(row: Fields, name: str) -> int:
-    """Of a picture, in pixels."""
+    """Width or height of a picture in pixels; a number out of range is a problem."""
     faults = len(row.problems)
     side = row.number(name)
     if len(row.problems) == faults and not 1 <= side <= LONGEST_SIDE:

@@ -41,7 +41,7 @@ HELD |= {"segmentation", "bbox", "id", "image_id", "category_id", "caption", "oc
 def read_coco_amodal(
     path: str | Path, *, dataset: str = "COCO-style amodal", license: str = "", repairs: Repairs | None = None
 ) -> Iterator[Record | BadRecordError]:
-    """Pictures in the order of `images`; those without annotations are left out.
+    """Read records in the order of the file's `images`; images without annotations are left out.
 
     Annotations of images that are not there come first, as errors. With `repairs`, what leaving out an annotation or
     a polygon puts right is put right and told there.
@@ -58,14 +58,14 @@ def read_coco_amodal(
 
 @dataclass(frozen=True)
 class _Reader:
-    """Makes records of the pictures of one file."""
+    """Builds the records of one file."""
 
     categories: dict[int, str]
     provenance: RecordOrigin
     repairs: Repairs | None
 
     def record(self, image: CocoImage, values: Sequence[tuple[int, Any]]) -> Record | BadRecordError:
-        """Of the annotations of a picture, each with its place in the file."""
+        """The record of one picture from its annotations, each given with its index in the file."""
         whole = Fields({}, repairs=None if self.repairs is None else [])
         rows = [whole.at("annotations", place, value=value) for place, value in values]
         instances = [self._instance(row, image) for row in rows]
@@ -109,7 +109,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Shape:
-    """The shape of an annotation, and the field that it is in; neither where there is none."""
+    """A shape of an annotation and the field it was read from; both None if the annotation has none."""
 
     name: str | None = None
     mask: Mask | None = None
@@ -132,7 +132,7 @@ def _shape(row: Fields, names: Sequence[str], image: CocoImage) -> _Shape:
 
 
 def _box(row: Fields, names: Sequence[str], shape: _Shape) -> Box | None:
-    """The box given, or that of the mask; none of an empty mask."""
+    """The given box, else the box of the mask; None for an empty mask."""
     name = next((name for name in names if name in row), None)
     if shape.is_empty:
         given = row.value.get(name) if name is not None else None
@@ -145,7 +145,7 @@ def _box(row: Fields, names: Sequence[str], shape: _Shape) -> Box | None:
 
 
 def _report_what_is_nowhere(row: Fields, visible: _Shape, amodal: _Shape, amodal_boxes: Sequence[str]) -> None:
-    """An instance without any shape, and one that is hidden and nobody knows where."""
+    """Report an instance without any shape, and a hidden instance without an amodal shape."""
     fields = (*VISIBLE_MASKS, *AMODAL_MASKS, "segmentation", *VISIBLE_BOXES, *AMODAL_BOXES, "bbox")
     if all(row.value.get(name) in (None, []) for name in fields):
         row.report("expected a box or a mask", row.value)

@@ -89,7 +89,7 @@ def _record(
 
 
 def _instance(region: Fields, place: int, image: CocoImage) -> RecordInstance:
-    """A region without `visible_mask` is not hidden."""
+    """One region as an instance; without `visible_mask` all of it is visible."""
     amodal = region.mask("segmentation", image.height, image.width)
     visible = region.mask("visible_mask", image.height, image.width) or amodal
     visible_box = amodal_box = None
@@ -113,7 +113,7 @@ def _instance(region: Fields, place: int, image: CocoImage) -> RecordInstance:
 
 
 def _box_with_outline(mask: Mask, shape: Any) -> Box:
-    """Around the corners of polygons, which may lie outside the picture, where they agree with the mask inside it."""
+    """The box around the polygons' corners, which may lie outside the picture; inside it, it agrees with the mask."""
     inside = box_of(mask)
     rings = shape if isinstance(shape, list) and isinstance(shape[0], list) else [shape]
     rings = [ring for ring in rings if isinstance(ring, list) and len(ring) > 1]

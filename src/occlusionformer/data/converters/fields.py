@@ -1,6 +1,6 @@
-"""Fields of foreign JSON, taken one by one; what is wrong with them is collected rather than raised.
+"""Reads fields of other programs' JSON one at a time; problems are collected, not raised.
 
-Where `repairs` is a list, faults that leaving something out puts right are put right and told there.
+If `repairs` is a list, parts with faults are left out where that is enough, and each repair is noted in it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from occlusionformer.layout.problems import Path, Problem, shown
 ABSENT = object()
 
 LARGEST_NUMBER = 2**63 - 1
-"""Of a whole number: files that are sorted by ids keep them in 64 bits."""
+"""Greatest whole number: files sorted by id keep ids in 64 bits."""
 
 FARTHEST = 1e9
-"""Pixels from the picture of an edge of a box, so that its size is no rounding error."""
+"""Greatest distance in pixels of a box's edge from the picture; beyond it, its size would be lost to rounding."""
 
 
 @dataclass
 class Fields:
-    """An object of a foreign file, found at `path`."""
+    """A JSON object of a file and its path in that file."""
 
     value: Any
     path: Path = ()
@@ -44,7 +44,7 @@ class Fields:
         self.problems.append(self._problem(text, value, names))
 
     def leave_out(self, text: str, value: object, *names: str | int) -> None:
-        """Report a part that can be left out; where faults are repaired, say that it is."""
+        """Report a faulty part that can be left out; with `repairs`, note that it is left out."""
         if self.repairs is None:
             self.report(text, value, *names)
         else:
@@ -55,11 +55,11 @@ class Fields:
         return Problem((*self.path, *names), f"{text}, got {got}")
 
     def at(self, *names: str | int, value: Any) -> Fields:
-        """A part of this object, whose problems are collected with its own."""
+        """A nested object; its problems are collected with those of this one."""
         return Fields(value, (*self.path, *names), self.problems, self.repairs)
 
     def number(self, name: str) -> int:
-        """A whole number; 0 where there is none."""
+        """A whole number; 0 if the field is missing or wrong."""
         value = self.value.get(name, ABSENT)
         if type(value) is int and abs(value) <= LARGEST_NUMBER:
             return value
@@ -67,7 +67,7 @@ class Fields:
         return 0
 
     def text(self, name: str) -> str:
-        """Text; none where there is none."""
+        """A string; empty if the field is missing or wrong."""
         value = self.value.get(name, ABSENT)
         if isinstance(value, str):
             return value
@@ -75,7 +75,7 @@ class Fields:
         return ""
 
     def rows(self, name: str) -> list[Fields]:
-        """The objects of a list; none where there is no list."""
+        """The objects of a list; empty if the field is missing or wrong."""
         value = self.value.get(name, ABSENT)
         if not isinstance(value, list):
             self.report("expected a list of objects", value, name)
@@ -83,7 +83,7 @@ class Fields:
         return [self.at(name, place, value=item) for place, item in enumerate(value)]
 
     def box(self, name: str, *, has_corners: bool = False) -> Box | None:
-        """Corners of a box [x, y, width, height], or of one that has them; None where it is not there."""
+        """A box [x, y, width, height], or corners, as x1, y1, x2, y2 in pixels; None if it is missing."""
         value = self.value.get(name)
         if value is None:
             return None
@@ -104,7 +104,7 @@ class Fields:
         return first, second, third, fourth
 
     def mask(self, name: str, height: int, width: int) -> Mask | None:
-        """A mask of polygons or run lengths; None where it is not there, or wrong."""
+        """A mask from polygons or run lengths; None if it is missing or wrong."""
         value = self.value.get(name)
         if value is None:
             return None
@@ -120,11 +120,11 @@ class Fields:
                 self.repairs += (problem.under((*self.path, name)) for problem in found)
 
     def kept(self, without: Container[str]) -> str:
-        """The fields that no record has a place for, as JSON."""
+        """Fields that a record has no field for, as a JSON text."""
         return self.json({name: value for name, value in self.value.items() if name not in without})
 
     def json(self, value: Mapping[str, Any]) -> str:
-        """An object as JSON; `{}` where it has what JSON cannot hold."""
+        """An object as a JSON text; `{}` if it has values that JSON cannot hold."""
         try:
             text: str = from_extra("orjson").dumps(value).decode()
         except TypeError as error:

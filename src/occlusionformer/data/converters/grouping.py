@@ -1,4 +1,4 @@
-"""Rows of a large file by the picture they belong to: kept on disk, since files are not sorted by it."""
+"""Groups the rows of a large file by picture, in a temporary file, since the file is not sorted by picture."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ class Grouped:
             raise
 
     def of(self, number: int) -> list[Any]:
-        """The rows of a number; none for one that has none."""
+        """The rows with this number; empty if there are none."""
         return [row for _, row in self.places_of(number)]
 
     def places_of(self, number: int) -> list[tuple[int, Any]]:
-        """The same, each with its place in the list."""
+        """The rows with this number, each with its index in the list."""
         found = self._table.execute("SELECT place, value FROM rows WHERE number = ? ORDER BY place", (number,))
         return [(place, self._loads(value)) for place, value in found]
 
     def others(self, known: Container[int]) -> Iterator[tuple[int, Problem]]:
-        """Numbers that are not known, in their order, each with a problem of the row that has it."""
+        """Numbers outside `known` in ascending order, each with a problem that names a row that has it."""
         for place, number in self._table.execute("SELECT place, number FROM rows ORDER BY number, place"):
             if number not in known:
                 path = (self._list_name, place, self._field)
                 yield number, Problem(path, f"expected the id of an image of this file, got {number}")
 
     def faults(self) -> Iterator[Problem]:
-        """What is wrong with rows that have no number, or hold what cannot be kept."""
+        """Problems of rows without a number, and of rows that could not be stored."""
         for place, field, text in self._table.execute("SELECT place, field, text FROM faults ORDER BY place"):
             yield Problem((self._list_name, place, *([field] if field else [])), text)
 

@@ -49,7 +49,7 @@ HELD = frozenset({"id", "image_id", "category_id", "caption", "bbox", "segmentat
 
 @dataclass
 class _Judgements:
-    """A matrix being filled, with what is sure of it."""
+    """A matrix of relations as it is filled, with the confidence of each entry."""
 
     entries: list[list[int]]
     confidences: list[list[float]]
@@ -68,7 +68,7 @@ class _Judgements:
 
 @dataclass(frozen=True)
 class _Coco:
-    """The annotations that the orders are about."""
+    """The COCO annotations that the orders refer to."""
 
     images: dict[int, CocoImage]
     categories: dict[int, str]

@@ -1,4 +1,4 @@
-"""Where a JSON value ends, found without reading what is in it; each byte is looked at once."""
+"""Finds the end of a JSON value without parsing it; every byte is looked at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 FEW = 128
-"""Brackets and texts looked at one by one; values with more are looked at in windows."""
+"""Brackets and strings examined one by one; longer values are examined in windows."""
 
 FIRST_WINDOW, LARGEST_WINDOW = 2**12, 2**18
-"""Bytes looked at together: twice as many each time."""
+"""Bytes in the first window; each next window is twice as long."""
 
 QUOTE, BACKSLASH = 0x22, 0x5C
 
@@ -21,14 +21,14 @@ _BRACKET_OR_TEXT = re.compile(rb'"[^"\\]*"|["{}\[\]]')
 come back to; or one that is not whole yet."""
 
 DEPTHS = {0x7B: 1, 0x5B: 1, 0x7D: -1, 0x5D: -1}
-"""What a bracket outside of texts adds to the depth."""
+"""Change of depth at each bracket outside of strings."""
 
 STEPS = np.array([DEPTHS.get(byte, 0) for byte in range(256)], dtype=np.int8)
 
 
 @dataclass
 class ValueEnd:
-    """The end of one value, looked for in a buffer that may grow and lose what is before the value."""
+    """Searches for the end of one value in a buffer that may grow and drop bytes before the value."""
 
     first: bytes
     """The value's first byte."""
@@ -42,7 +42,7 @@ class ValueEnd:
     _window: int = FIRST_WINDOW
 
     def find(self, buffer: bytes, start: int) -> int | None:
-        """The place behind the value that starts there; None where more of the file is needed.
+        """The index after the value that starts at `start`; None if more of the file is needed.
 
         Plain words end where something else starts, or with the buffer.
         """
@@ -62,7 +62,7 @@ class ValueEnd:
         return self._done > 0 and self._depth == 0 and not self._in_text
 
     def _look_one_by_one(self, buffer: bytes, start: int) -> None:
-        """Pass some brackets and texts; what is not whole is not passed."""
+        """Advance over some brackets and strings; stop before an incomplete one."""
         depth = self._depth
         for looked, found in enumerate(_BRACKET_OR_TEXT.finditer(buffer, start + self._done), self._looked + 1):
             place, end = found.span()
@@ -75,7 +75,7 @@ class ValueEnd:
         self._depth = depth
 
     def _look_at_window(self, bytes_W: np.ndarray) -> None:
-        """Pass the window, or as much of it as belongs to the value."""
+        """Advance over the window, or over the part of it that belongs to the value."""
         is_quote_W = (bytes_W == QUOTE) & ~self._escaped(bytes_W)
         in_text_W = np.bitwise_xor.accumulate(is_quote_W.view(np.uint8)) ^ np.uint8(self._in_text)
         depth_W = self._depth + np.cumsum(STEPS[bytes_W] * (in_text_W == 0), dtype=np.int32)
@@ -86,7 +86,7 @@ class ValueEnd:
         self._depth, self._in_text = int(depth_W[last]), bool(in_text_W[last])
 
     def _escaped(self, bytes_W: np.ndarray) -> np.ndarray:
-        """(W,) bool: behind an odd number of backslashes."""
+        """(W,) bool: whether a byte follows an odd number of backslashes."""
         is_backslash_W = bytes_W == BACKSLASH
         escaped_W = np.zeros(len(bytes_W), dtype=bool)
         escaped_W[0] = self._is_escaped

@@ -1,4 +1,4 @@
-"""JSON files larger than the memory: members of the outermost object or list, one after another."""
+"""Reads JSON files larger than memory: members of the outermost object or list, one at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Member(NamedTuple):
 
 
 class JsonStream:
-    """A file, packed by gzip or not, to read members from, in a block.
+    """A JSON file, plain or gzip; used as a context manager.
 
     Raises JsonFileError with file and byte of what is not JSON, and of values longer than LONGEST_VALUE.
     """
@@ -56,7 +56,7 @@ class JsonStream:
         self._opened.__exit__(kind, error, trace)
 
     def members(self) -> Iterator[Member]:
-        """All members; one is in memory at a time.
+        """Iterate over all members; one is in memory at a time.
 
         The end of an object is guessed from what follows it. A guess that parses is right, since no JSON object
         starts with a shorter one.
@@ -71,7 +71,7 @@ class JsonStream:
             raise self._error("expected the end of the file")
 
     def elements(self, name: str) -> Iterator[Any]:
-        """The elements of the list that the outermost object has under `name`; other members are passed over."""
+        """Iterate over the list under `name` in the outermost object; other members are skipped."""
         found = False
         for key in self.names():
             if key == name and self._peek() == b"[":
@@ -81,7 +81,7 @@ class JsonStream:
             raise JsonFileError(f"{self.path}: expected an object with the list {name!r}, got one without")
 
     def names(self) -> Iterator[str]:
-        """Names of the outermost object; values that nobody has read are passed over."""
+        """Iterate over the names of the outermost object; values that are not read are skipped."""
         if self._peek() != b"{":
             raise self._error("expected an object")
         for key in self._keys():
@@ -91,7 +91,7 @@ class JsonStream:
                 self._pass_value()
 
     def _pass_value(self) -> None:
-        """Member by member, so that only these have to be of a size to be held."""
+        """Skip a value member by member, so that only one member has to fit into memory."""
         if self._peek() == b"[":
             for _ in self._elements():
                 self._value()
@@ -113,7 +113,7 @@ class JsonStream:
                 key = following
 
     def _keys(self) -> Iterator[str]:
-        """Names of the object that starts here; whoever asks for the next has read the value of the last."""
+        """Names of the object that starts here; the caller reads each value before asking for the next name."""
         self._position += 1
         while self._peek() != b"}":
             key = self._value() if self._peek() == b'"' else None
@@ -126,7 +126,7 @@ class JsonStream:
         self._position += 1
 
     def _elements(self) -> Iterator[None]:
-        """One turn for each element of the list that starts here; whoever asks for the next has read the last."""
+        """Yields once for each element of the list that starts here; the caller reads it before going on."""
         self._position += 1
         while self._peek() != b"]":
             yield
@@ -143,7 +143,7 @@ class JsonStream:
             raise self._error(f"expected a comma or {closing.decode()}")
 
     def _guessed_object(self) -> tuple[Any, str | None]:
-        """The object that starts here; and the name of the next member if that is an object and has been reached."""
+        """The object that starts here, and the next member's name if that was reached and is an object as well."""
         for number, guess in enumerate(_END_OF_MEMBER.finditer(self._buffer, self._position)):
             try:
                 value = self._loads(memoryview(self._buffer)[self._position : guess.start() + 1])
@@ -168,7 +168,7 @@ class JsonStream:
         return value
 
     def _end_of_value(self) -> int:
-        """Where the value ends that starts here; what it takes of the file is read."""
+        """The end of the value that starts here; reads as much of the file as that needs."""
         ending = ValueEnd(self._buffer[self._position : self._position + 1])
         while True:
             end = ending.find(self._buffer, self._position)
@@ -182,7 +182,7 @@ class JsonStream:
                 raise self._error("the value that starts here is cut off")
 
     def _peek(self) -> bytes:
-        """The next byte that is no space; none at the end of the file."""
+        """The next byte that is not whitespace; empty at the end of the file."""
         while True:
             space = _SPACE.match(self._buffer, self._position)
             assert space is not None
@@ -193,7 +193,7 @@ class JsonStream:
                 return b""
 
     def _read_on(self) -> bool:
-        """More of the file: as much again as is left, so that a long value is not looked at too often."""
+        """Read more of the file: as much as the buffer holds, so that long values are rarely rescanned."""
         rest = self._buffer[self._position :]
         piece = self._file.read(max(CHUNK, len(rest)))
         if self._passed == 0 and not self._buffer:

@@ -1,4 +1,4 @@
-"""Who hides whom, read off visible and amodal masks.
+"""Derives the occlusion order from visible and amodal masks.
 
 Arrays: R runs.
 """

@@ -23,7 +23,7 @@ from occlusionformer.pictures import is_dot_file
 
 SIDE = 1024
 ROWS_AT_A_TIME = 16
-"""Pictures are about a megabyte each."""
+"""Rows read at once: pictures are about a megabyte each."""
 
 
 def read_overlaybench(path: str | Path, *, repairs: Repairs | None = None) -> Iterator[Item | BadRecordError]:
@@ -87,7 +87,7 @@ def _item(row: dict[str, Any], file: Path, place: int, repairs: Repairs | None) 
 
 
 def _text(value: object) -> str:
-    """Of an annotation; the column may hold anything."""
+    """A field of an annotation as text; the column may hold any type."""
     if isinstance(value, str):
         return value
     raise LayoutError([f"expected a Python literal as text, got {shown(value)}"])

@@ -1,4 +1,4 @@
-"""A record of another data set that cannot be taken: where it is, and everything wrong with it."""
+"""The error for a record of another data set that cannot be converted, with all its problems."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from occlusionformer.layout.problems import Path, Problem
 
 
 class BadRecordError(ValueError):
-    """Given by converters in place of the record, so that the rest of the file can still be read.
+    """Yielded by converters in place of a record, so that the rest of the file can still be read.
 
-    `record` is None for what belongs to no record.
+    `record` is its id; None for problems that belong to no record.
     """
 
     def __init__(self, file: str, record: str | int | None, problems: Iterable[Problem]) -> None:
@@ -24,7 +24,7 @@ class BadRecordError(ValueError):
 
     @property
     def problems(self) -> list[str]:
-        """One line for each."""
+        """The problems as lines of text."""
         return [problem_line(self.file, self.record, problem) for problem in self.details]
 
 

@@ -118,7 +118,7 @@ def write_sa_z(records: Iterable[Record], path: str | Path, *, lossy: bool = Fal
 
 
 def beyond_sa_z(record: Record) -> list[str]:
-    """What the published file has no place for."""
+    """Problems: values of a record that the published file cannot hold."""
     lost = [
         f"{name}: SA-Z cannot hold it"
         for name in ("order_confidence", "depth", "depth_confidence")
@@ -133,7 +133,7 @@ def beyond_sa_z(record: Record) -> list[str]:
 
 
 def _without_bad_rows(value: Any, problems: Sequence[Problem]) -> dict[str, Any] | None:
-    """A record without the rows that cannot be read; None where that is not enough, or nothing would be left."""
+    """A record without its unreadable rows; None if that does not help, or no row would be left."""
     bad = {
         problem.path[1] for problem in problems if problem.path[:1] == ("mask_annotation",) and len(problem.path) > 1
     }
@@ -147,11 +147,11 @@ def _without_bad_rows(value: Any, problems: Sequence[Problem]) -> dict[str, Any]
 
 
 class _UnfitError(Exception):
-    """A record is not as it should be; what exactly is looked for only then."""
+    """A record does not fit; what exactly is wrong is determined afterwards, by `sa_z_problems`."""
 
 
 class _Reader:
-    """Reads records of one file: quickly while they are right."""
+    """Reads the records of one file; the fast path, which only tells whether a record fits."""
 
     def __init__(self, provenance: RecordOrigin, dumps: Any) -> None:
         self._provenance = provenance
@@ -230,7 +230,7 @@ class _Reader:
 
 
 def _size(value: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> tuple[int, int]:
-    """Height and width: of the masks, or beside them for records without."""
+    """Height and width in pixels: of the masks, or the record's own fields if it has none."""
     mask = next((row["segmentation"] for row in rows if "segmentation" in row), None)
     height, width = (value["height"], value["width"]) if mask is None else mask["size"]
     if type(height) is not int or type(width) is not int:
@@ -239,7 +239,7 @@ def _size(value: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> tuple[int,
 
 
 def _box(bbox: list[float], kept: dict[str, Any]) -> Box:
-    """Corners; the field itself is kept where rounding, or whole numbers, could not be undone."""
+    """Corners of a box; the original numbers are kept in `extra` where they could not be restored."""
     x, y, width, height = bbox
     x2, y2 = x + width, y + height
     if not (type(x) is type(y) is type(width) is type(height) is float and x2 - x == width and y2 - y == height):
@@ -280,6 +280,6 @@ def _annotation(instance: RecordInstance, loads: Any) -> dict[str, Any]:
 
 
 def _number_if_one(identifier: str) -> str | int:
-    """Ids are numbers in the file wherever they can be."""
+    """An id as a number if it can be one: the published file has numbers."""
     is_number = identifier.isascii() and identifier.isdigit() and (identifier[0] != "0" or identifier == "0")
     return int(identifier) if is_number and len(identifier) <= LONGEST_NUMBER else identifier

@@ -1,4 +1,4 @@
-"""Everything wrong with a record of an SA-Z file, in the names of that file."""
+"""All problems of a record of an SA-Z file, in terms of that file's fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ABSENT = object()
 
 
 def row_problems(value: object) -> list[Problem]:
-    """At least one for every record that the reader cannot take."""
+    """Problems of a record; at least one for every record that the reader refuses."""
     if not isinstance(value, Mapping):
         return [Problem((), f"expected an object, got {shown(value)}")]
     problems = _kind_problems(value, {"prompt": str}, ())
@@ -31,7 +31,7 @@ def row_problems(value: object) -> list[Problem]:
 
 
 def _depth_problems(value: Mapping[str, Any]) -> list[Problem]:
-    """Of what can be read but not be written again."""
+    """Problems of values nested deeper than JSON can be written; they can be read, but not written back."""
     try:
         from_extra("orjson").dumps(value)
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Shapes of foreign files, polygons and run lengths: checked against their picture before native code sees them.
+"""Reads polygons and run lengths of other data sets; checks them before pycocotools' native code runs on them.
 
 A polygon may reach over the edges of its picture, as outlines of things that are cut off do, but not farther than
 the picture is wide or high.
@@ -34,7 +34,7 @@ Ring = list[float]
 
 
 class ShapeError(ValueError):
-    """What is wrong with a shape, with paths inside it."""
+    """A shape with faults; lists each with its path in the shape."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -111,7 +111,7 @@ class ShapeReader:
         return mask
 
     def _ring(self, ring: Any, path: Path) -> Ring | None:
-        """None for one that is left out."""
+        """One polygon as corner coordinates; None if it is left out."""
         if not isinstance(ring, list) or not set(map(type, ring)) <= {int, float}:
             self._leave_out(path, f"expected numbers x1, y1, x2, y2, x3, y3, ..., got {shown(ring)}")
             return None
@@ -158,7 +158,7 @@ class ShapeReader:
 
 
 def _floats(numbers: Ring) -> np.ndarray:
-    """Whole numbers that are larger than any float are infinite."""
+    """Numbers as floats; integers beyond the range of floats become infinite."""
     return np.array([number if number != number or abs(number) < 1e300 else math.inf for number in numbers], np.float64)
 
 
@@ -167,7 +167,7 @@ def _shown(value: Mapping[str, Any], name: str) -> str:
 
 
 def _outline(ring: Ring) -> float:
-    """Steps along the longer axis, which is what drawing takes."""
+    """Length of a polygon's outline in pixels along the longer axis of each edge: the cost of drawing it."""
     xs, ys = np.array(ring[::2]), np.array(ring[1::2])
     return float(np.maximum(np.abs(xs - np.roll(xs, 1)), np.abs(ys - np.roll(ys, 1))).sum())
 

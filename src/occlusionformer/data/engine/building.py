@@ -1,4 +1,4 @@
-"""From a plan to a data set: finds what is missing, has it made, and says when all of it is there."""
+"""Builds the data set of a plan: finds missing shards, has them made, writes the manifest at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from occlusionformer.layout.problems import LayoutError
 
 @dataclass
 class Pace:
-    """How fast it goes and how long it will take. Pictures are counted."""
+    """Progress of a build in pictures, and an estimate of the seconds left."""
 
     total: int
     """Pictures that this run has to do."""
@@ -54,14 +54,14 @@ OnShard = Callable[[Pace], None]
 
 
 class Executor(Protocol):
-    """Has shards made, wherever and in whatever order, and gives their receipts as they come."""
+    """Interface: makes shards, in any place and order, and yields their receipts as they are done."""
 
     def run(self, job: ShardTask, numbers: Sequence[int]) -> Iterator[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """What a run did."""
+    """The outcome of a run."""
 
     manifest: dict[str, Any]
     pace: Pace
@@ -70,11 +70,10 @@ class Build:
 
 
 def build(plan: BuildPlan, *, base: Path, out: Path, executor: Executor, on_shard: OnShard | None = None) -> Build:
-    """Make what is missing of a plan's data set.
+    """Make the missing shards of a plan's data set.
 
-    Raises LayoutError for a source without pictures, where `out` holds another plan's data and where another run is at
-    work there. A run that fails before
-    its first shard is done leaves nothing behind.
+    Raises LayoutError for a source without pictures, and if `out` holds another plan's data or is in use by another
+    run. A run that fails before its first shard is done leaves nothing behind.
     """
     revisions = model_revisions(plan)
     job = ShardTask(plan=plan, base=base.absolute(), out=out.absolute(), hash=plan.hash(revisions))
@@ -112,7 +111,7 @@ def model_revisions(plan: BuildPlan) -> dict[str, str]:
 
 
 def _claim(job: ShardTask, revisions: dict[str, str]) -> None:
-    """Say whose the folder is, or refuse it."""
+    """Record in the folder which plan it belongs to; refuse it if it belongs to another."""
     path = job.out / "engine" / "plan.json"
     if path.exists():
         _check_claim(job)
@@ -122,7 +121,7 @@ def _claim(job: ShardTask, revisions: dict[str, str]) -> None:
 
 
 def _check_claim(job: ShardTask) -> None:
-    """Raises LayoutError where the folder is that of something else."""
+    """Raise LayoutError if the folder belongs to another plan, or its plan.json is damaged."""
     path = job.out / "engine" / "plan.json"
     if not path.exists():
         return
@@ -135,7 +134,7 @@ def _check_claim(job: ShardTask) -> None:
 
 
 def _sweep(job: ShardTask) -> None:
-    """Take away what a killed run left half written."""
+    """Remove half-written files of a killed run."""
     for folder in (job.data(0).parent, job.receipt(0).parent, job.dead(0).parent, job.out / "engine"):
         for path in folder.glob(".*.tmp"):
             path.unlink(missing_ok=True)
@@ -143,7 +142,7 @@ def _sweep(job: ShardTask) -> None:
 
 @contextlib.contextmanager
 def _taken_back_when_nothing_is_done(job: ShardTask) -> Iterator[None]:
-    """Remove what a failed run made, of a folder that was not there or was empty, while no shard is finished."""
+    """Remove what a failed run made in a new or empty folder, if no shard was finished."""
     if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
         yield
         return
@@ -164,7 +163,7 @@ def _taken_back_when_nothing_is_done(job: ShardTask) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Keep other runs out; the system lets go of the lock whatever ends this one."""
+    """Lock the folder against other runs; the system releases the lock however this one ends."""
     with path.open("a") as file:
         if os.name == "posix":
             import fcntl
@@ -177,7 +176,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def data_set_hash(out: Path) -> str:
-    """Of every file of a finished data set, read anew; equal to what its manifest says."""
+    """A hash of every file of a finished data set, read again; equals the one in its manifest."""
     manifest = json.loads((out / "engine" / "manifest.json").read_text(encoding="utf-8"))
     names = [name for receipt in manifest["shards"] for name in receipt["files"]]
     return digest(json.dumps({name: digest((out / name).read_bytes()) for name in names}, sort_keys=True))

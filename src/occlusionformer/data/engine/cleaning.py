@@ -1,4 +1,4 @@
-"""Contradictions put right: scraps and doubles go, the order agrees with the masks and can be painted.
+"""Cleans records: drops tiny and duplicate instances, makes the order acyclic and consistent with the masks.
 
 Arrays: H rows, W columns, N instances.
 """
@@ -19,13 +19,13 @@ from occlusionformer.data.records import Record, Step
 from occlusionformer.layout import ZOrder
 
 REVISION = "1"
-"""Of the rules below."""
+"""Version of the rules below."""
 IMPLIED = 0.5
 """Confidence of a relation that nobody judged but that follows from two others."""
 
 
 class CleanStage:
-    """Runs without a model."""
+    """The cleaning stage; uses no model."""
 
     def __init__(self, plan: CleanPlan) -> None:
         self.plan = plan
@@ -46,7 +46,7 @@ class CleanStage:
         return kept.with_step(record, self.step)
 
     def _scraps(self, item: Item) -> dict[int, str]:
-        """Instances too small to be seen."""
+        """Instances too small to be seen, by the plan's limits."""
         longest = max(item.known().width, item.known().height)
         found = {}
         for place, mask in enumerate(item.visible()):
@@ -56,7 +56,7 @@ class CleanStage:
         return found
 
     def _doubles(self, item: Item) -> dict[int, str]:
-        """Of two instances with nearly the same mask, the smaller one; of equal ones, the later."""
+        """Duplicates: the smaller of two instances with nearly equal masks, or the later of equal ones."""
         masks = item.visible().reshape(len(item.known().instances), -1).astype(np.float32)
         areas = masks.sum(axis=1)
         shared = masks @ masks.T
@@ -97,7 +97,7 @@ class CleanStage:
 
 
 def unlooped(in_front: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """The order without loops: each loses its least sure relation, the first of equally sure ones."""
+    """The order without cycles: each loses its relation of least confidence, the first of equal ones."""
     kept = in_front.copy()
     while True:
         loops = ZOrder(len(kept), [(int(front), int(behind)) for front, behind in np.argwhere(kept)]).cycles()
@@ -110,7 +110,7 @@ def unlooped(in_front: np.ndarray, sure: np.ndarray) -> np.ndarray:
 
 
 def without(item: Item, unwanted: dict[int, str], stage: str) -> Item:
-    """The item without some instances, which are noted with the reason."""
+    """The item without some instances; each removal is recorded with its reason."""
     if not unwanted:
         return item
     record = item.known()

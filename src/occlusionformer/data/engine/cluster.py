@@ -1,4 +1,4 @@
-"""Runs a plan with Ray Data: stages in pools of actors, shards flowing from one pool to the next.
+"""Runs a plan on Ray Data: stages in pools of actors, shards passed from pool to pool.
 
 A row is a whole shard, so that batches are the same as in one process and every shard is written by one task.
 """
@@ -19,20 +19,20 @@ from occlusionformer.data.engine.shards import ShardTask, write_done
 from occlusionformer.data.engine.stages import make_stage
 
 MOST_BLOCKS = 2000
-"""Shards are dealt out in at most so many portions."""
+"""Greatest number of blocks that shards are distributed in."""
 OBJECT_STORE = 512 * 2**20
 """Bytes of shared memory on a machine where Ray is started from here; without a limit Ray takes a third of it."""
 SHARE = 0.8
-"""Of the processors that stages may hold; the rest reads and writes."""
+"""Share of the processors for stages; the rest reads and writes."""
 SMALL = 0.05
 """Processors that reading and writing ask for: they mostly wait for the disk."""
 SERVED = 8
-"""Actors of stages to one that reads and one that writes."""
+"""Actors of stages for each actor that reads, and for each that writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RayExecutor:
-    """Joins the cluster at `address`, or starts one on this machine. Raises RuntimeError where Ray is missing."""
+    """Joins the cluster at `address`, or starts one on this machine. Raises RuntimeError if Ray is not installed."""
 
     address: str | None = None
 
@@ -73,13 +73,13 @@ class RayExecutor:
 
 
 def groups(stages: Sequence[StageKind]) -> list[tuple[StageKind, ...]]:
-    """Stages that follow one another and ask for the same resources; they share their actors."""
+    """Groups of successive stages with the same resources; the stages of a group share actors."""
     found = groupby(stages, key=lambda plan: (plan.cpus, plan.gpus, plan.actors))
     return [tuple(plans) for _, plans in found]
 
 
 def _at_disks(rows: Any, kind: type[Any], job: ShardTask, scale: float) -> Any:
-    """Shards through actors that wait for disks more than they reckon: one for every few that reckon."""
+    """Map shards through actors that mostly wait for disks: one for every few that compute."""
     actors = sum(plans[0].actors for plans in groups(job.plan.stages))
     return rows.map_batches(
         kind,
@@ -92,7 +92,7 @@ def _at_disks(rows: Any, kind: type[Any], job: ShardTask, scale: float) -> Any:
 
 
 class _Actor:
-    """Stages that are set up where they run."""
+    """An actor that sets up its stages in its own process."""
 
     def __init__(self, plans: Sequence[StageKind]) -> None:
         self.stages = [(plan, make_stage(plan)) for plan in plans]
@@ -107,7 +107,7 @@ class _Actor:
 
 
 class _Loader:
-    """Keeps the source, as listing it may take long."""
+    """An actor that reads items; it keeps the source, as listing it may take long."""
 
     def __init__(self, job: ShardTask) -> None:
         self.job = job
@@ -118,7 +118,7 @@ class _Loader:
 
 
 class _Writer:
-    """Puts finished shards in their place."""
+    """An actor that writes finished shards."""
 
     def __init__(self, job: ShardTask) -> None:
         self.job = job
@@ -142,7 +142,7 @@ def _opened(row: Any) -> tuple[int, str, list[Item]]:
 
 
 def _scale(ray: Any, job: ShardTask) -> float:
-    """What a processor counts, so that all actors fit at once: 1 unless there are fewer than the plan would like."""
+    """Factor on the processors asked for, so that all actors fit at once; 1 if there are enough."""
     there = float(ray.cluster_resources().get("CPU", 1))
     wanted = sum(plans[0].cpus * plans[0].actors for plans in groups(job.plan.stages))
     return min(1.0, SHARE * there / wanted) if wanted else 1.0

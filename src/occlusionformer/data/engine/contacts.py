@@ -1,4 +1,4 @@
-"""Which masks of a picture meet. Arrays: N instances, H rows, W columns, P pairs."""
+"""Finds pairs of masks that touch. Arrays: N instances, H rows, W columns, P pairs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mask_box(mask_HW: np.ndarray) -> PixelBox:
 
 
 def join(first: PixelBox, second: PixelBox) -> PixelBox:
-    """The smallest box around two."""
+    """The smallest box around two boxes."""
     return (
         min(first[0], second[0]),
         min(first[1], second[1]),
@@ -32,7 +32,7 @@ def join(first: PixelBox, second: PixelBox) -> PixelBox:
 
 
 def grown(mask_HW: np.ndarray, reach: int) -> np.ndarray:
-    """A mask and all pixels at most `reach` steps away, along rows and columns or slantwise."""
+    """A mask dilated by `reach` pixels in all eight directions."""
     result = mask_HW
     for axis in (0, 1):
         source, target = np.moveaxis(result, axis, 0), np.moveaxis(result.copy(), axis, 0)

@@ -1,4 +1,4 @@
-"""What a plan will cost before it is run: hours and storage, from what one item costs and where that is known from."""
+"""Estimates a plan's cost before it runs: hours and storage, from the cost of one item and its source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAMPLED = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Amount:
-    """How much goes through the stages."""
+    """Amounts that go through the stages, and where they are known from (`basis`)."""
 
     pictures: int
     instances: int
@@ -65,13 +65,13 @@ class StageEstimate:
 
 
 def known_costs() -> tuple[Cost, ...]:
-    """The table that ships with the package."""
+    """The packaged table of costs."""
     text = (files("occlusionformer.data.engine") / "costs.json").read_text(encoding="utf-8")
     return tuple(Cost(**entry) for entry in json.loads(text))
 
 
 def amount_of(plan: BuildPlan, source: Source | None) -> Amount:
-    """What the plan expects, or what a sample of its source has. Raises ValueError where there is neither."""
+    """The amount that the plan expects, or one counted on a sample of its source. Raises ValueError without either."""
     if plan.expected is not None:
         return _expected(plan.expected)
     if source is None or len(source) == 0:
@@ -80,7 +80,7 @@ def amount_of(plan: BuildPlan, source: Source | None) -> Amount:
 
 
 def estimate(plan: BuildPlan, amount: Amount) -> list[StageEstimate]:
-    """A line for reading, for every stage, and for writing."""
+    """An estimate for reading, for every stage, and for writing."""
     shards = math.ceil(amount.pictures / plan.shard_size)
     models = sum(not isinstance(stage, CleanPlan | FilterPlan) for stage in plan.stages)
     reading = replace(amount, pictures=amount.pictures * (1 + models))
@@ -92,7 +92,7 @@ def estimate(plan: BuildPlan, amount: Amount) -> list[StageEstimate]:
 
 
 def totals(lines: Sequence[StageEstimate]) -> dict[str, Any]:
-    """Hours by device, storage and what is not known."""
+    """Totals: hours by device, storage in gigabytes, and the stages of unknown cost."""
     hours: dict[str, float] = {}
     for line in lines:
         if line.hours is not None:

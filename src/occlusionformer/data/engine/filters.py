@@ -1,4 +1,4 @@
-"""Which instances and pictures are wanted: the sanity rules for whole masks, and the number of instances."""
+"""Filters instances and pictures: plausibility of amodal masks, and the number of instances."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from occlusionformer.data.engine.plan import FilterPlan
 from occlusionformer.data.records import Step
 
 REVISION = "1"
-"""Of the rules below."""
+"""Version of the rules below."""
 
 
 class FilterStage:
-    """Runs without a model."""
+    """The filter stage; uses no model."""
 
     def __init__(self, plan: FilterPlan) -> None:
         self.plan = plan

@@ -1,4 +1,4 @@
-"""What goes through the stages: a picture, its record so far, and why it was given up, if it was.
+"""An item of a build: a picture, its record so far, and the failure if it was given up.
 
 Arrays: H rows, W columns, C channels, N instances.
 """
@@ -26,12 +26,12 @@ _LENGTHS = struct.Struct("<QQ")
 
 
 class BadItemError(ValueError):
-    """A picture or its masks that no stage can work with."""
+    """A picture or masks that no stage can use."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Why a picture is not in the data set."""
+    """Why a picture was left out of the data set: stage and reason."""
 
     stage: str
     reason: str
@@ -41,7 +41,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Removal:
-    """An instance that was taken out."""
+    """An instance that was removed, with stage and reason."""
 
     instance: str
     stage: str
@@ -50,7 +50,7 @@ class Removal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One picture on its way."""
+    """One picture of a build."""
 
     key: str
     content: bytes | None = None
@@ -62,43 +62,43 @@ class Item:
     removals: tuple[Removal, ...] = ()
 
     def failed(self, stage: str, reason: str, *, kind: str = "broken") -> Item:
-        """The same item, given up."""
+        """The item marked as failed."""
         return replace(self, failure=Failure(stage=stage, reason=reason, kind=kind))
 
     def known(self) -> Record:
-        """The record of an item that has been loaded."""
+        """The record; the item must have been loaded."""
         assert self.record is not None, f"{self.key}: a stage was run before the item was loaded"
         return self.record
 
     def file(self) -> bytes:
-        """The bytes of the picture."""
+        """The picture as an encoded file."""
         if self.content is not None:
             return self.content
         assert self.path is not None, f"{self.key}: neither content nor path"
         return file_bytes(self.path)
 
     def image(self) -> np.ndarray:
-        """(H, W, 3) uint8, upright, of the size that the record says. Raises PictureError."""
+        """The picture (H, W, 3) uint8, upright. Raises PictureError if it is unreadable or of another size."""
         picture = read_picture(self.file(), name=self.key if self.path is None else Path(self.path).name)
         if self.record is not None:
             picture.check_size(self.record.width, self.record.height)
         return picture.pixels()
 
     def visible(self) -> np.ndarray:
-        """(N, H, W) bool."""
+        """Visible masks (N, H, W) bool."""
         record = self.known()
         masks = [instance.visible_mask for instance in record.instances if instance.visible_mask is not None]
         assert len(masks) == len(record.instances), f"{self.key}: an instance without a visible mask"
         return decode_masks(masks) if masks else np.zeros((0, record.height, record.width), dtype=bool)
 
     def amodal(self) -> np.ndarray | None:
-        """(N, H, W) bool; None where not every instance has been completed."""
+        """Amodal masks (N, H, W) bool; None if some instance has none."""
         record = self.known()
         masks = [instance.amodal_mask for instance in record.instances if instance.amodal_mask is not None]
         return decode_masks(masks) if masks and len(masks) == len(record.instances) else None
 
     def in_front(self) -> np.ndarray:
-        """(N, N) bool: row in front of column."""
+        """The order (N, N) bool: row in front of column."""
         record = self.known()
         count = len(record.instances)
         order = np.array(record.order or np.zeros((count, count)), dtype=np.int8)
@@ -106,13 +106,13 @@ class Item:
         return is_front
 
     def with_step(self, record: Record, step: Step) -> Item:
-        """The item with what a stage made of its record."""
+        """The item with a stage's new record and the provenance entry of the stage."""
         provenance = replace(record.provenance, steps=(*record.provenance.steps, step))
         return replace(self, record=replace(record, provenance=provenance))
 
 
 def pack(items: Sequence[Item]) -> bytes:
-    """Items as one flat value that may travel between processes; no pickle."""
+    """Serialise items to send them between processes; without pickle."""
     parts: list[bytes] = []
     for item in items:
         text = json.dumps(_plain(item), ensure_ascii=False, separators=(",", ":")).encode()
@@ -122,7 +122,7 @@ def pack(items: Sequence[Item]) -> bytes:
 
 
 def unpack(data: bytes) -> list[Item]:
-    """What `pack` was given."""
+    """Deserialise the items of `pack`."""
     items, position = [], 0
     while position < len(data):
         text_length, content_length = _LENGTHS.unpack_from(data, position)

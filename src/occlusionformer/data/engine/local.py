@@ -1,4 +1,4 @@
-"""Runs a plan in this process, a shard after another."""
+"""Runs a plan in this process, one shard after another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from occlusionformer.data.engine.shards import ShardTask, write_done
 from occlusionformer.data.engine.stages import make_stage
 
 OnBatch = Callable[[str, int], None]
-"""Hears which stage has done how many more pictures."""
+"""Callback: name of a stage, and how many more pictures it has done."""
 
 
 @dataclass

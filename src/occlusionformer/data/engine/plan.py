@@ -1,4 +1,4 @@
-"""What is to be built: a source of pictures with masks, and the stages they go through."""
+"""The plan of a build: a source of pictures with masks, and the stages applied to them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class StagePlan(Document):
 
 
 class CaptionPlan(StagePlan):
-    """Every instance in words."""
+    """Stage: a caption for every instance."""
 
     stage: Literal["caption"] = "caption"
     model: str
@@ -76,7 +76,7 @@ class CaptionPlan(StagePlan):
 
 
 class OrderPlan(StagePlan):
-    """Who is in front, for every two instances whose masks meet."""
+    """Stage: the occlusion order of every two instances whose masks touch."""
 
     stage: Literal["order"] = "order"
     model: str
@@ -87,7 +87,7 @@ class OrderPlan(StagePlan):
 
 
 class AmodalPlan(StagePlan):
-    """Whole masks, hidden parts included."""
+    """Stage: amodal masks."""
 
     stage: Literal["amodal"] = "amodal"
     model: str
@@ -96,7 +96,7 @@ class AmodalPlan(StagePlan):
 
 
 class CleanPlan(StagePlan):
-    """What contradicts itself is put right, what is not worth keeping goes."""
+    """Stage: resolve contradictions, drop tiny and duplicate instances."""
 
     stage: Literal["clean"] = "clean"
     min_side: Share = 0.015
@@ -111,7 +111,7 @@ class CleanPlan(StagePlan):
 
 
 class FilterPlan(StagePlan):
-    """Which instances and pictures are wanted."""
+    """Stage: keep instances and pictures that meet conditions."""
 
     stage: Literal["filter"] = "filter"
     min_visible_recall: Share = 0.8
@@ -123,7 +123,7 @@ class FilterPlan(StagePlan):
 
 
 class Expected(Document):
-    """How much there will be, where it cannot be counted before a run. What is left out is taken at its most."""
+    """Expected amounts, for estimates before a run; fields left out are estimated at their maximum."""
 
     pictures: Count
     instances: Count
@@ -165,7 +165,7 @@ class BuildPlan(Document):
     """Share of a shard's pictures that may be broken; with more, the run stops, as something else is wrong."""
 
     def settings(self) -> dict[str, Any]:
-        """All that shapes the data, as JSON; not where it is made."""
+        """All settings that determine the data, as JSON; without those that say where it runs."""
         value: dict[str, Any] = self.model_dump(mode="json", exclude={"expected"})
         for stage in value["stages"]:
             for name in StagePlan.RESOURCES:
@@ -173,7 +173,7 @@ class BuildPlan(Document):
         return value
 
     def hash(self, revisions: Mapping[str, str]) -> str:
-        """Names the settings together with the models that are used."""
+        """A hash of the settings and of the models' revisions."""
         return digest(json.dumps([self.settings(), dict(revisions)], sort_keys=True))
 
 
@@ -219,7 +219,7 @@ def parse_plan(value: Any) -> BuildPlan:
 
 
 def _problems_of_rest(fields: dict[str, Any]) -> list[Problem]:
-    """What is wrong beside the source and the stages."""
+    """Problems of the plan beside its source and stages."""
     stand_in = {"source": SceneSourcePlan(seed=0, count=1), "stages": (CleanPlan(),)}
     try:
         BuildPlan.model_validate({**fields, **stand_in})
@@ -231,7 +231,7 @@ def _problems_of_rest(fields: dict[str, Any]) -> list[Problem]:
 def _chosen(
     value: Any, name: str, kinds: Mapping[str, type[Any]], path: tuple[str | int, ...], problems: list[Problem]
 ) -> Any:
-    """The part of the kind that it names; problems are collected."""
+    """The part parsed as the kind it names; problems are collected."""
     if not isinstance(value, Mapping):
         problems.append(Problem(path, f"expected an object, got {shown(value)}"))
         return None

@@ -1,4 +1,4 @@
-"""A stage over items: what breaks it is given up with the reason, the rest goes on."""
+"""Runs a stage over items: items that fail are given up with the reason, the others go on."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from occlusionformer.data.engine.sources import Source
 from occlusionformer.data.engine.stages import Stage
 
 POISON = (ValueError, ArithmeticError, LookupError, OSError, RuntimeError)
-"""What a broken picture makes a stage raise. Anything else is a fault of the program and stops the run."""
+"""Errors that a broken picture may cause. Any other error is a bug and stops the run."""
 
 LONGEST_REASON = 500
 """Characters."""
 
 
 def load_items(source: Source, indices: Sequence[int]) -> list[Item]:
-    """Items of a source, the broken ones with the reason."""
+    """Load items of a source; broken ones carry the reason."""
     return [_loaded(source, index) for index in indices]
 
 
 def run_stage(
     stage: Stage, name: str, items: Sequence[Item], *, batch_size: int, on_batch: Callable[[int], None] | None = None
 ) -> list[Item]:
-    """All items, in their order; those given up earlier pass by. `on_batch` hears how many are through."""
+    """Run a stage over all items, in order; items given up before are passed on. `on_batch` gets the number done."""
     done = list(items)
     live = [place for place, item in enumerate(items) if item.failure is None]
     for start in range(0, len(live), batch_size):
@@ -36,7 +36,7 @@ def run_stage(
 
 
 def _tried(stage: Stage, name: str, batch: Sequence[Item]) -> list[Item]:
-    """The batch at once; where that breaks, one by one."""
+    """Run the batch at once; if that fails, item by item."""
     try:
         found = stage(batch)
     except POISON as error:

@@ -1,4 +1,4 @@
-"""Shards of a build: what is in one, what is written of it, and how to tell that it is done.
+"""Shards of a build: their pictures, the files written for them, and whether they are done.
 
 A build's folder holds a data set of records and, under `engine/`, how it was made::
 
@@ -31,7 +31,7 @@ from occlusionformer.layout.problems import MOST_PROBLEMS
 
 
 class BrokenPicturesError(ValueError):
-    """So many pictures of a shard are broken that something else must be wrong; `problems` names them."""
+    """More pictures of a shard are broken than the plan allows; `problems` lists them."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -43,7 +43,7 @@ class BrokenPicturesError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class ShardTask:
-    """A plan, where it lies and where its data goes. May be sent to worker processes."""
+    """A plan with its folder and the folder of its data. Can be pickled for worker processes."""
 
     plan: BuildPlan
     base: Path
@@ -75,12 +75,12 @@ class ShardTask:
         return self.out / "engine" / "dead" / f"{self.data(number).stem}.jsonl"
 
     def files(self, number: int) -> list[Path]:
-        """Everything that is written of a shard, but for its receipt."""
+        """All files of a shard except its receipt."""
         data = self.data(number)
         return [data, data.with_suffix(".tar"), self.dead(number)]
 
     def inputs(self, number: int) -> str:
-        """Changes when the pictures of a shard do."""
+        """A hash that changes when the pictures of a shard change."""
         return shard_of(np.array(self.indices(number)), self.source)
 
     def make_folders(self) -> None:
@@ -144,7 +144,7 @@ def write_done(job: ShardTask, number: int, items: Sequence[Item], *, inputs: st
 
 
 def counts(items: Sequence[Item]) -> dict[str, int]:
-    """What happened to the pictures of a shard, and what is in it now."""
+    """Counts of a shard's pictures by outcome, and of its contents."""
     found: Counter[str] = Counter({"pictures": len(items)})
     for item in items:
         found.update(f"removed: {removal.reason}" for removal in item.removals)
@@ -160,7 +160,7 @@ def counts(items: Sequence[Item]) -> dict[str, int]:
 
 
 def remove_from(job: ShardTask, first: int) -> None:
-    """Take away shards that the source no longer has."""
+    """Remove shards from number `first` on, which the source no longer has."""
     number = first
     while job.receipt(number).exists() or job.data(number).exists():
         job.receipt(number).unlink(missing_ok=True)
@@ -170,7 +170,7 @@ def remove_from(job: ShardTask, first: int) -> None:
 
 
 def write_manifest(job: ShardTask, receipts: Sequence[dict[str, Any]], steps: dict[str, str]) -> dict[str, Any]:
-    """Write and return what the whole data set is."""
+    """Write and return the manifest of the whole data set."""
     totals: Counter[str] = Counter()
     files: dict[str, str] = {}
     for receipt in receipts:

@@ -1,4 +1,4 @@
-"""Where pictures and masks come from: items by number, broken ones with the reason."""
+"""Sources of pictures and masks: items by number, broken ones with the reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOTE_NAME = re.compile(r"(?P<name>.+)\.json(\.gz)?", re.IGNORECASE)
 """JSON files, packed or not."""
 
 MOST_MASK_PIXELS = 2**31
-"""Of all instances of a picture: stages have them in memory, a byte each."""
+"""Greatest number of mask pixels over all instances of a picture: stages hold a byte for each."""
 
 
 class Source(Protocol):
@@ -44,20 +44,20 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def key(self, index: int) -> str:
-        """Names the picture; no two are equal."""
+        """A unique name of the picture."""
         ...
 
     def print(self, index: int) -> str:
-        """Changes when the picture or its masks do; cheap, so that a rerun can ask for all."""
+        """A fingerprint that changes when the picture or its masks change; cheap to compute."""
         ...
 
     def load(self, index: int) -> Item:
-        """The item with its record. Raises BadItemError, OSError or ValueError for what is broken."""
+        """Load the item with its record. Raises BadItemError, OSError or ValueError if it is broken."""
         ...
 
 
 def make_source(plan: SourcePlan, folder: Path) -> Source:
-    """The source that a plan names; its paths start at `folder`. Raises ValueError where it has nothing."""
+    """The source that a plan names; relative paths start at `folder`. Raises ValueError for an empty source."""
     if isinstance(plan, SceneSourcePlan):
         return SceneItems(plan)
     if isinstance(plan, FolderSourcePlan):
@@ -67,7 +67,7 @@ def make_source(plan: SourcePlan, folder: Path) -> Source:
 
 @dataclass(frozen=True)
 class SceneItems:
-    """Layered scenes, stripped of all but pictures and visible masks."""
+    """Layered scenes, reduced to pictures and visible masks."""
 
     plan: SceneSourcePlan
 
@@ -117,7 +117,7 @@ class FolderItems:
 
     @cached_property
     def _notes(self) -> dict[str, Path]:
-        """The JSON files by the names of their pictures."""
+        """The JSON files, by the names of their pictures."""
         folder = self.base / (self.plan.annotations or self.plan.images)
         found: dict[str, Path] = {}
         problems = []
@@ -179,7 +179,7 @@ class FolderItems:
 
 @dataclass(frozen=True)
 class RecordItems:
-    """Records of a data set, stripped of what the stages will say."""
+    """Records of a data set, without what the stages will add."""
 
     plan: RecordSourcePlan
     base: Path
@@ -229,7 +229,7 @@ class RecordItems:
 
 
 def _right(record: Record) -> Record:
-    """The record. Raises BadItemError where it breaks the rules that `data validate` holds the result to."""
+    """The record, if it is valid by the rules of `data validate`; else raises BadItemError."""
     if problems := check_record(record):
         raise BadItemError("; ".join(map(str, problems[:MOST_PROBLEMS])))
     return record
@@ -246,14 +246,14 @@ def _known(instance: RecordInstance, place: int) -> Mask:
 
 
 def _listed(field: str, folder: Path) -> list[Path]:
-    """The files of a folder that a field of the plan names. Raises ValueError for what is none."""
+    """The files of a folder that a field of the plan names. Raises ValueError if it is no folder."""
     if not folder.is_dir():
         raise ValueError(f"source.{field}: expected a folder, got {str(folder)!r}")
     return sorted(folder.iterdir())
 
 
 def _note(path: Path) -> dict[str, Any]:
-    """An object with annotations, without NaN or infinity anywhere."""
+    """Parse a JSON object of annotations; NaN and infinity are refused."""
     value = read_json(path)
     if not isinstance(value, dict) or not isinstance(value.get("annotations"), list):
         raise BadItemError(f"{path.name}: expected an object with a list of annotations")
@@ -261,7 +261,7 @@ def _note(path: Path) -> dict[str, Any]:
 
 
 def _text(value: dict[str, Any], name: str) -> str:
-    """Text, or nothing where it is null or left out."""
+    """A string; empty if it is null or missing."""
     found = value.get(name)
     if found is not None and not isinstance(found, str):
         raise BadItemError(f"{name}: expected text, got {shown(found)}")
@@ -313,5 +313,5 @@ def _is_finite(value: Any) -> bool:
 
 
 def shard_of(indices: np.ndarray, source: Source) -> str:
-    """Changes when any picture of a shard does."""
+    """A hash that changes when any picture of a shard changes."""
     return digest("\n".join(f"{source.key(index)} {source.print(index)}" for index in indices.tolist()))

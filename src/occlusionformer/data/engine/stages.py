@@ -1,4 +1,4 @@
-"""The stages that ask a model: captions, order, whole masks.
+"""The stages that use a model: captions, order, amodal masks.
 
 A stage is set up once and then called with batches of items. It knows nothing of who runs it. What it raises for a
 batch is found out picture by picture, so it may raise for the first thing that is wrong.
@@ -26,19 +26,19 @@ from occlusionformer.data.records import Record, Step, box_of, encode_mask
 
 
 class Stage(Protocol):
-    """One step of the way."""
+    """A processing step; set up once, then called with batches of items."""
 
     def setup(self) -> None:
-        """Load what is needed; called once, where the stage is going to run."""
+        """Load the model; called once, in the process where the stage runs."""
         ...
 
     def __call__(self, batch: Sequence[Item]) -> list[Item]:
-        """The items, in their order, with what this stage adds."""
+        """The items in their order, with the fields that this stage adds."""
         ...
 
 
 def make_stage(plan: StageKind) -> Stage:
-    """The stage of a plan, not yet set up."""
+    """Make the stage of a plan, not yet set up."""
     if isinstance(plan, CaptionPlan):
         return CaptionStage(plan)
     if isinstance(plan, OrderPlan):
@@ -49,7 +49,7 @@ def make_stage(plan: StageKind) -> Stage:
 
 
 def view_of(item: Item, *, ordered: bool = False) -> MaskedPicture:
-    """What a model sees of an item."""
+    """An item's picture and masks as the input of a model."""
     record = item.known()
     image = item.image()
     masks = item.visible()
@@ -66,14 +66,14 @@ def view_of(item: Item, *, ordered: bool = False) -> MaskedPicture:
 
 
 def step_of(plan: Any, revision: str) -> Step:
-    """The note that a stage leaves in the provenance."""
+    """The provenance entry of a stage."""
     settings = plan.model_dump(mode="json", exclude=set(plan.RESOURCES))
     config = digest(json.dumps(settings, sort_keys=True))[:16]
     return Step(stage=plan.stage, model=plan.model, revision=revision, config=config)
 
 
 class CaptionStage:
-    """Every instance in words."""
+    """Adds a caption to every instance."""
 
     def __init__(self, plan: CaptionPlan) -> None:
         self.plan = plan
@@ -106,7 +106,7 @@ def shortened(caption: str, longest: int) -> str:
 
 
 class OrderStage:
-    """Who is in front, for every two instances whose masks meet."""
+    """Adds the occlusion order of every two instances whose masks touch."""
 
     def __init__(self, plan: OrderPlan) -> None:
         self.plan = plan
@@ -131,7 +131,7 @@ class OrderStage:
 
 
 def with_order(record: Record, in_front_NN: np.ndarray, chance_NN: np.ndarray) -> Record:
-    """A record with an order, and how sure each of its entries is; two that do not meet are surely apart."""
+    """A record with an order and the confidence of each entry, 1 - chance where it says "not in front"."""
     sure = np.where(in_front_NN, chance_NN, 1 - chance_NN).round(CONFIDENCE_DIGITS)
     return replace(
         record,
@@ -141,7 +141,7 @@ def with_order(record: Record, in_front_NN: np.ndarray, chance_NN: np.ndarray) -
 
 
 class AmodalStage:
-    """Whole masks. An instance that nobody is in front of is what is seen of it."""
+    """Adds amodal masks; an instance with nothing in front keeps its visible mask."""
 
     def __init__(self, plan: AmodalPlan) -> None:
         self.plan = plan
@@ -175,7 +175,7 @@ class AmodalStage:
 
 
 def _expected(model: Model, kind: Any, name: str) -> Any:
-    """Raises ValueError for a model of another kind."""
+    """The model, if it has the interface needed; else raises ValueError."""
     if not isinstance(model, kind):
         raise ValueError(f"model: expected a {kind.__name__.lower()}, got {name!r}, which is none")
     return model

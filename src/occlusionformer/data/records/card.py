@@ -1,4 +1,4 @@
-"""What lies beside the shards: the schema of a record, statistics, and a card for people and for the Hub."""
+"""Writes the files beside the shards: record schema, statistics, and a README card for readers and the Hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def record_schema() -> dict[str, Any]:
 
 
 def write_descriptions(folder: str | Path) -> dict[str, Any]:
-    """Write schema, statistics and card of a data set whose shards are there; gives the statistics."""
+    """Write schema, statistics and card of a data set with finished shards; return the statistics."""
     root = Path(folder)
     statistics = statistics_of(root)
     write_atomic(root / SCHEMA_FILE, _json(record_schema()))

@@ -1,4 +1,4 @@
-"""What is wrong with a record: every problem with its field, the value and what was expected."""
+"""Checks records: every problem with its field, the value and what was expected."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from occlusionformer.layout.problems import Path, Problem, one_of, shown
 from occlusionformer.layout.region import LONGEST_SIDE
 
 REQUIREMENTS = ("prompt", "captions", "visible", "amodal", "order", "depth", "images")
-"""What a data set may be asked to have beyond what every record has."""
+"""Optional fields that a data set may be required to have."""
 
 EDGE_SLACK = 1.0
 """Pixels a visible box may reach over the edge: hand-drawn outlines do, by fractions."""
 
 
 def check_record(record: Record, *, require: Iterable[str] = ()) -> list[Problem]:
-    """Empty for a record that is right and has what is required, out of `REQUIREMENTS`."""
+    """All problems of a record; `require` names fields out of `REQUIREMENTS` that it must have."""
     required = frozenset(require)
     if unknown := sorted(required - set(REQUIREMENTS)):
         raise ValueError(f"require: expected {one_of(REQUIREMENTS)}, got {', '.join(unknown)}")
@@ -58,7 +58,7 @@ def _head_problems(record: Record) -> list[Problem]:
 
 
 def _missing(record: Record, required: frozenset[str]) -> list[Problem]:
-    """What is required and not there."""
+    """Problems: required fields that are missing."""
     problems = []
     if "prompt" in required and not record.prompt.strip():
         problems.append(Problem(("prompt",), "expected a description, got nothing"))

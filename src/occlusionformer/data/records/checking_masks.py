@@ -1,4 +1,4 @@
-"""What is wrong with the masks of an instance, alone and beside its boxes.
+"""Checks the masks of an instance, alone and against its boxes.
 
 Arrays: R runs.
 """
@@ -22,7 +22,7 @@ LEAST_COVERED = 0.8
 
 
 def mask_problems(instance: RecordInstance, record: Record, boxes: Mapping[str, Box]) -> list[Problem]:
-    """`boxes` are those of the instance that are right in themselves.
+    """Problems of an instance's masks; `boxes` are its valid boxes.
 
     A visible mask without a set pixel says that the instance is hidden: it has no visible box then.
     """
@@ -52,7 +52,7 @@ def mask_problems(instance: RecordInstance, record: Record, boxes: Mapping[str, 
 
 
 def _readable(mask: Mask, record: Record) -> tuple[np.ndarray | None, list[Problem]]:
-    """The run lengths of a mask, or what is wrong with it."""
+    """The run lengths of a mask, or its problem."""
     size, canvas = (mask.height, mask.width), (record.height, record.width)
     if size != canvas:
         return None, [Problem(("size",), f"expected the size of the picture, {shown(canvas)}, got {shown(size)}")]
@@ -63,7 +63,7 @@ def _readable(mask: Mask, record: Record) -> tuple[np.ndarray | None, list[Probl
 
 
 def _box_beside_mask(name: str, box: Box, mask: Mask, runs_R: np.ndarray) -> list[Problem]:
-    """The box of a mask ends where the picture does."""
+    """Problem if box and mask differ; a mask's box cannot reach beyond the picture."""
     expected = box_of_runs(runs_R, mask.height)
     cut = [min(max(edge, 0.0), side) for edge, side in zip(box, (mask.width, mask.height) * 2, strict=True)]
     if all(abs(edge - other) <= BOX_SLACK for edge, other in zip(cut, expected, strict=True)):

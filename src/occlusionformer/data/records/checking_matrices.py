@@ -1,4 +1,4 @@
-"""What is wrong with the matrices of a record: their shape, their entries, and entries that contradict each other."""
+"""Checks the matrices of a record: shape, entries, and entries that contradict each other."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from occlusionformer.layout.problems import Problem, one_of, shown
 ORDER_ENTRIES = (OCCLUDES, APART, UNKNOWN)
 DEPTH_ENTRIES = (CLOSER, FARTHER, LEVEL, UNKNOWN)
 OPPOSITE = {CLOSER: FARTHER, FARTHER: CLOSER, LEVEL: LEVEL, UNKNOWN: UNKNOWN}
-"""What `depth[j][i]` is beside `depth[i][j]`."""
+"""The value of `depth[j][i]` for each value of `depth[i][j]`."""
 
 
 def matrix_problems(record: Record) -> list[Problem]:
-    """Mutual occlusion and loops are no problems: real things interlock."""
+    """Problems of a record's matrices. Mutual occlusion and cycles are allowed: real objects interlock."""
     count = len(record.instances)
     problems: list[Problem] = []
     if record.order is not None:

@@ -52,7 +52,7 @@ def schema() -> pa.Schema:
 
 
 def to_table(records: Sequence[Record]) -> pa.Table:
-    """One row a record."""
+    """Records as an Arrow table, one row each."""
     arrow: Any = from_extra("pyarrow")
     columns = schema()
     arrays = {
@@ -70,7 +70,7 @@ def from_table(table: pa.Table) -> list[Record]:
 
 
 def hidden_instances(instances: Any) -> np.ndarray:
-    """(N,) bool, of a struct array of instances: those of which nothing is seen have a visible mask and no such box."""
+    """(N,) bool, for a struct array of instances: hidden ones, which have a visible mask but no visible box."""
     is_hidden: np.ndarray = (
         from_extra("pyarrow.compute")
         .and_(instances.field("visible_mask").is_valid(), instances.field("visible_box").is_null())

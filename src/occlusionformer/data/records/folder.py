@@ -22,7 +22,7 @@ OPEN_SHARDS = 16
 
 
 class RecordFolder:
-    """A data set to read from, in the order of its shards. May be sent to worker processes.
+    """Reads a data set in the order of its shards. Can be pickled for worker processes.
 
     Raises ValueError for a folder without shards, or without the split that is asked for.
     """
@@ -55,7 +55,7 @@ class RecordFolder:
         return shard.record(place)
 
     def items(self) -> Iterator[Item]:
-        """Records with their pictures."""
+        """Iterate over records with their pictures."""
         for shard in self.shards:
             yield from RecordShard(shard.path).items()
 
@@ -66,14 +66,14 @@ class RecordFolder:
         return record, shard.image(record)
 
     def find(self, index: int) -> tuple[RecordShard, int]:
-        """The shard of a record, and its place there."""
+        """The shard of a record, and its index in that shard."""
         if not 0 <= index < len(self):
             raise IndexError(f"index: expected 0 to {len(self) - 1}, got {index}")
         number = bisect.bisect_right(self._ends, index)
         return self._open(number), index - (self._ends[number - 1] if number else 0)
 
     def _open(self, number: int) -> RecordShard:
-        """A shard that keeps what it read last, and is forgotten when others are read."""
+        """Open a shard; a few most recently used ones stay open, each with the row group read last."""
         shard = self._opened.pop(number) if number in self._opened else RecordShard(self.shards[number].path)
         self._opened[number] = shard
         if len(self._opened) > OPEN_SHARDS:
@@ -108,7 +108,7 @@ class RecordWriter:
         shard_path(self.folder, split, 0).parent.mkdir(parents=True, exist_ok=True)
 
     def add(self, record: Record, image: bytes | None = None) -> None:
-        """The next record."""
+        """Write the next record."""
         if record.image_id in self._ids:
             raise ValueError(f"image_id: expected an id of its own, got {record.image_id!r} again")
         self._ids.add(record.image_id)

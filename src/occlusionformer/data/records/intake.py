@@ -1,4 +1,4 @@
-"""What is let into a data set: the rules of `data validate`, for every record and picture before it is written."""
+"""Applies the rules of `data validate` to every record and picture before it is written."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class RefusedRecordError(ValueError):
 
 @dataclass(frozen=True)
 class Intake:
-    """`require` is what `check_record` takes. With `repairs`, what can be put right is put right and told there."""
+    """Checks records; `require` as in `check_record`. With `repairs`, faults are repaired where possible and noted."""
 
     require: Sequence[str] = ("captions",)
     repairs: Repairs | None = None
 
     def admit(self, record: Record, image: bytes | None = None) -> Record:
-        """The record, or what is left of it: at least one instance. Raises RefusedRecordError with everything wrong."""
+        """The record, after repairs, with at least one instance. Raises RefusedRecordError that lists all problems."""
         problems = check_record(record, require=self.require)
         if problems and self.repairs is not None:
             mended, repairs = self._mended(record, problems)
@@ -46,7 +46,7 @@ class Intake:
         return record
 
     def _mended(self, record: Record, problems: Sequence[Problem]) -> tuple[Record, list[Problem]]:
-        """Boxes are cut off or taken from their masks; instances that are still wrong are left out."""
+        """Repair a record: clip boxes or take them from masks; leave out instances that are still invalid."""
         repairs: list[Problem] = []
         instances = list(record.instances)
         for problem in problems:
@@ -78,7 +78,7 @@ def _mend_box(
 
 
 def _possible_box(instance: RecordInstance, name: str, record: Record) -> Box | None:
-    """That of the mask, or what lies on the picture of the one given."""
+    """The box of the mask, else the part of the given box that lies on the picture."""
     mask = getattr(instance, name.replace("box", "mask"))
     if mask is not None:
         try:

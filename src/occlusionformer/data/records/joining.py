@@ -1,4 +1,4 @@
-"""Data sets made of the same pictures, brought together by the ids of the pictures.
+"""Joins data sets of the same pictures by picture id.
 
 SA-Z, SACap-1M and SA-1B name the same picture 223750, `sa_223750.jpg` or `images/sa_000020/sa_223750.jpg`.
 """
@@ -57,7 +57,7 @@ class Join(Generic[T]):
 
     @property
     def others_without(self) -> tuple[str, ...]:
-        """Names from the other data set that no record has matched."""
+        """Names in the other data set that matched no record."""
         return tuple(name for name, _ in self._waiting.values())
 
 

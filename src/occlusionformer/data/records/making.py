@@ -1,4 +1,4 @@
-"""Making a data set: records from anywhere into a folder that appears when it is whole."""
+"""Makes a data set: writes records to a folder that appears when it is complete."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_TOLD = 100
 
 @dataclass(frozen=True)
 class Making:
-    """What was made of the records that came."""
+    """Numbers of records, shards and skipped records of a new data set, and the repairs made."""
 
     records: int
     shards: int
@@ -60,7 +60,7 @@ class DataSetMaker:
     repairs: Repairs | None = None
 
     def make(self, items: Iterable[Coming]) -> Making:
-        """Raises ValueError when nothing comes, or with what is wrong with bad ones that are not to be skipped."""
+        """Make the data set. Raises ValueError for no records, and for bad ones that are not to be skipped."""
         rejected: list[bytes] = []
         with new_folder(self.target) as folder:
             with RecordWriter(folder, self.split, records_per_shard=self.records_per_shard) as writer:
@@ -77,7 +77,7 @@ class DataSetMaker:
         return Making(writer.num_records, writer.num_shards, len(rejected), made)
 
     def _write(self, items: Iterable[Coming], writer: RecordWriter, rejected: list[bytes]) -> None:
-        """Once a record was refused, the others are only checked, to tell what is wrong with them too."""
+        """Write records; after the first refusal the rest are only checked, to report their problems as well."""
         refused: list[str] = []
         intake = Intake(self.require, self.repairs)
         for item in items:
@@ -110,7 +110,7 @@ class DataSetMaker:
             self.repairs.keep()
 
     def _last(self, rejected: list[bytes]) -> str:
-        """Why there is nothing, where all was passed over."""
+        """The end of the error for a source of which every record was skipped: the last of them."""
         return (
             f"; the last of {len(rejected)} that were passed over: {rejected[-1].decode().strip()}" if rejected else ""
         )
@@ -123,7 +123,7 @@ def _reasons(error: ValueError) -> list[str]:
 
 
 def bare_items(items: Iterable[Coming]) -> Iterator[Coming]:
-    """The same with nothing known but pictures, visible masks and their boxes: what `data build` starts from."""
+    """Items reduced to pictures, visible masks and visible boxes: the input of `data build`."""
     for item in items:
         if isinstance(item, Record):
             yield bare(item)
@@ -132,7 +132,7 @@ def bare_items(items: Iterable[Coming]) -> Iterator[Coming]:
 
 
 def bare(record: Record) -> Record:
-    """Without words, order, depth and hidden parts; of hidden instances nothing would remain, so they are left out."""
+    """A record without captions, order, depth and amodal parts; hidden instances are left out."""
     seen = [place for place, instance in enumerate(record.instances) if not is_hidden(instance)]
     return replace(
         record_of_part(record, seen),

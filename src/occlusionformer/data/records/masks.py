@@ -25,7 +25,7 @@ MOST_REMEMBERED = 50_000
 
 
 def encode_mask(mask_HW: np.ndarray) -> Mask:
-    """Of a boolean array."""
+    """The mask of a boolean array (H, W)."""
     height, width = mask_HW.shape
     return mask_from_runs(runs_of_mask(mask_HW), height, width)
 
@@ -36,7 +36,7 @@ def mask_from_runs(runs_R: np.ndarray, height: int, width: int) -> Mask:
 
 
 def decode_masks(masks: Sequence[Mask]) -> np.ndarray:
-    """(N, H, W) bool of masks of one size, of which there is at least one: a byte for every pixel.
+    """Decode masks of one size, at least one, to (N, H, W) bool: a byte per pixel.
 
     Raises ValueError for run lengths that do not fill the size.
     """
@@ -54,7 +54,7 @@ def mask_runs(mask: Mask) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _remembered_runs(counts: str, height: int, width: int) -> np.ndarray:
-    """A mask is mostly looked at several times in a row: for its box, whether it is empty, beside others."""
+    """Cached: a mask is mostly used several times in a row."""
     runs_R = checked_runs(counts, height, width)
     runs_R.setflags(write=False)
     return runs_R
@@ -66,12 +66,12 @@ def box_of(mask: Mask) -> Box:
 
 
 def resized_mask(mask: Mask, height: int, width: int) -> np.ndarray:
-    """(height, width) bool: a mask at another size, at the cost of its runs and of the pixels there."""
+    """A mask at another size, (height, width) bool; costs its runs and the new pixels."""
     return mask_of_runs(resized_runs(mask_runs(mask), (mask.height, mask.width), (height, width)), height, width)
 
 
 def is_hidden(instance: RecordInstance) -> bool:
-    """Whether it is known that nothing of an instance is seen. Raises ValueError as `mask_runs` does."""
+    """Whether an instance is known to be fully hidden. Raises ValueError as `mask_runs` does."""
     return instance.visible_mask is not None and is_empty(instance.visible_mask)
 
 

@@ -1,4 +1,4 @@
-"""Folders that appear when they are whole, made by one command at a time."""
+"""Folders that appear when they are complete, each made by one command at a time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _put_in_place(temporary: Path, final: Path, target: Path) -> None:
 
 @contextmanager
 def _alone(final: Path, target: Path) -> Iterator[None]:
-    """Keep other commands out of an empty folder; the system lets go of it whatever ends this one."""
+    """Lock an empty folder against other commands; the system releases it however this one ends."""
     if os.name != "posix":
         yield
         return

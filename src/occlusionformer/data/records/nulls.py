@@ -1,4 +1,4 @@
-"""Holes in rows of a shard: nothing where a record always has something, and masks without both sides."""
+"""Finds nulls in rows of a shard where a record needs a value, and masks without height and width."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from occlusionformer.layout.problems import Path, Problem, shown
 
 @dataclass(frozen=True)
 class _Shape:
-    """What a value is made of; nothing for plain ones."""
+    """The fields or elements of a nested value; none for plain values."""
 
     may_be_null: bool
     parts: tuple[tuple[str, _Shape], ...] = ()
@@ -26,7 +26,7 @@ SIDES = 2
 
 
 def null_problems(row: dict[str, Any]) -> list[Problem]:
-    """Of a row that has the columns of a shard. Elements of lists are never null."""
+    """Problems of a row with the columns of a shard. Elements of lists are never null."""
     return list(_holes(row, _row_shape(), ())) or list(_sizes(row))
 
 

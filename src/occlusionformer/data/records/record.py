@@ -1,4 +1,4 @@
-"""One annotated picture as it is kept on disk: what is on it, where, and who is in front of whom.
+"""One annotated picture as stored on disk: instances, boxes, masks, occlusion order and depth.
 
 Boxes are pixels of the picture: x1, y1, x2, y2 from its top left corner, the far edges not included. Masks are COCO
 run lengths of the picture's size. Matrices have a row and a column for every instance, in the order of `instances`.
@@ -14,7 +14,7 @@ from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 UNKNOWN = -1
-"""Entry of a matrix that nobody judged."""
+"""Matrix entry: not judged."""
 OCCLUDES, APART = 1, 0
 """Entries of `order`: the row's instance hides part of the column's, or does not."""
 CLOSER, FARTHER, LEVEL = 1, 0, 2
@@ -56,7 +56,7 @@ class CocoMask(TypedDict):
 @with_config(DOCUMENTED)
 @dataclass(kw_only=True, slots=True)  # freezing makes it four times as slow, and SA-Z has six million
 class RecordInstance:
-    """One thing on the picture. At least one of the two boxes is known."""
+    """One instance of a picture. At least one of the two boxes is known."""
 
     id: str
     caption: str
@@ -76,7 +76,7 @@ class RecordInstance:
 @with_config(DOCUMENTED)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """What made part of a record: `order` by one model, `caption` by another."""
+    """Provenance of part of a record: which model made its order, which its captions."""
 
     stage: str
     model: str = ""
@@ -88,7 +88,7 @@ class Step:
 @with_config(DOCUMENTED)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordOrigin:
-    """Where a record comes from."""
+    """Where a record comes from: data set, source, licence and processing steps."""
 
     dataset: str
     source: str = ""
@@ -100,7 +100,7 @@ class RecordOrigin:
 @with_config(DOCUMENTED)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """A picture and what is known about it."""
+    """A picture and its annotations."""
 
     image_id: str
     """Unique in a data set; the same in every data set made of the same pictures."""
@@ -130,7 +130,7 @@ class Record:
 
     @property
     def edges(self) -> tuple[tuple[int, int], ...]:
-        """Pairs (front, behind) of places; none where no order is known."""
+        """Pairs (front, behind) of instance indices; empty if no order is known."""
         return tuple(
             (front, behind)
             for front, row in enumerate(self.order or ())
@@ -140,7 +140,7 @@ class Record:
 
 
 def record_of_part(record: Record, places: Sequence[int]) -> Record:
-    """A record with some of its instances, in the order of `places`, and what it knows of them."""
+    """A record with the instances at `places` only, in that order, and the matching parts of its matrices."""
     if list(places) == list(range(len(record.instances))):
         return record
     matrices: dict[str, Any] = {
@@ -152,7 +152,7 @@ def record_of_part(record: Record, places: Sequence[int]) -> Record:
 
 
 def as_fractions(box: Box, width: int, height: int) -> Box:
-    """As fractions of a picture's sides, cut to the picture."""
+    """A box in pixels as fractions of the picture's sides, clipped to the picture."""
     x1, y1, x2, y2 = (
         min(max(edge / side, 0.0), 1.0) for edge, side in zip(box, (width, height, width, height), strict=True)
     )

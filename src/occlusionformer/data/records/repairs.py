@@ -1,4 +1,4 @@
-"""What was put right in records on their way into a data set: every repair is told, none is silent."""
+"""Records every repair made to records on their way into a data set; none is silent."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from occlusionformer.layout.problems import Problem, shown
 
 @dataclass
 class Repairs:
-    """Of all records that were taken. Whoever reads records notes what it mends; whoever takes them keeps the notes."""
+    """Repairs of all accepted records. Readers note repairs; they are kept once the record is accepted."""
 
     made: list[str] = field(default_factory=list)
     """One line for each, with file, record and field."""
     _of_this_record: list[str] = field(default_factory=list)
 
     def note(self, file: str, record: str | int | None, repairs: Iterable[Problem]) -> None:
-        """Repairs of a record that is still to be taken."""
+        """Note a repair of a record that is not accepted yet."""
         self._of_this_record += (problem_line(file, record, repair) for repair in repairs)
 
     def keep(self) -> None:
-        """The record was taken."""
+        """Keep the notes: the record was accepted."""
         self.made += self._of_this_record
         self._of_this_record = []
 
     def forget(self) -> None:
-        """The record was refused, whatever had been mended in it."""
+        """Drop the notes: the record was refused."""
         self._of_this_record = []
 
 

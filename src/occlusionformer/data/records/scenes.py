@@ -1,4 +1,4 @@
-"""Layered scenes as records, and records that know everything as scenes."""
+"""Converts layered scenes to records, and fully annotated records to scenes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def record_of_scene(scene: Scene, *, image_id: str, provenance: RecordOrigin) ->
 
 
 def scene_of_record(record: Record, image_HWC: np.ndarray) -> Scene:
-    """Raises ValueError for a record that lacks masks or a depth for every pair."""
+    """A record as a scene. Raises ValueError if it lacks masks, or a depth for some pair."""
     problems = [
         f"{record.image_id}: instances[{place}].{kind}: expected a mask, got null"
         for place, instance in enumerate(record.instances)
@@ -88,7 +88,7 @@ def scene_of_record(record: Record, image_HWC: np.ndarray) -> Scene:
 
 
 def png(image_HWC: np.ndarray) -> bytes:
-    """The same bytes for the same pixels."""
+    """Pixels as PNG: equal pixels give equal bytes."""
     stream = io.BytesIO()
     Image.fromarray(image_HWC).save(stream, format="PNG", compress_level=ZLIB_LEVEL)
     return stream.getvalue()

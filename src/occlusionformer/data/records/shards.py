@@ -54,14 +54,14 @@ Item = tuple[Record, bytes | None]
 
 @dataclass(frozen=True)
 class Tar:
-    """What a shard says of the tar beside it; nothing where another program has written it back."""
+    """What a shard's metadata say of its tar; None if another program rewrote the shard."""
 
     size: int | None
     sha256: str | None
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
-    """Where a shard of a data set lies; its tar has the same name with another ending."""
+    """Path of a shard of a data set; its tar has the same name with another suffix."""
     return folder / "data" / f"{split}-{number:05d}.parquet"
 
 
@@ -95,7 +95,7 @@ class ShardWriter:
         self._archive = tarfile.open(fileobj=self._tar_file, mode="w|", format=tarfile.PAX_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
 
     def add(self, record: Record, image: bytes | None = None) -> None:
-        """The next record."""
+        """Write the next record."""
         if image is not None:
             record = self._with_image(record, image)
         elif record.image_file is not None:
@@ -148,7 +148,7 @@ class ShardWriter:
         return replace(record, image_file=member.name, image_sha256=hashlib.sha256(image).hexdigest())
 
     def _to_columns(self) -> None:
-        """Columns take a tenth of the memory, and nothing of the garbage collector's time."""
+        """Convert pending records to columns, which take a tenth of the memory."""
         if self._waiting or not self._tables:
             self._tables.append(to_table(self._waiting))
             self._waiting = []
@@ -163,7 +163,7 @@ def write_shard(path: str | Path, items: Iterable[Item]) -> int:
 
 
 def remove_shard(path: str | Path) -> None:
-    """Take a shard away, its tar last."""
+    """Remove a shard, its tar last."""
     target = Path(path)
     target.unlink(missing_ok=True)
     target.with_suffix(".tar").unlink(missing_ok=True)
@@ -188,7 +188,7 @@ def _parquet(tables: Sequence[Any], tar: Tar | None) -> memoryview:
 
 
 class RecordShard:
-    """A shard to read from. No file stays open between calls; may be sent to worker processes."""
+    """Reads a shard. No file stays open between calls; can be pickled for worker processes."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -205,7 +205,7 @@ class RecordShard:
 
     @cached_property
     def metadata(self) -> Any:
-        """What the Parquet file says of itself. Raises ValueError for a file that is none."""
+        """Metadata of the Parquet file. Raises ValueError if it is no Parquet file."""
         arrow, parquet = from_extra("pyarrow"), from_extra("pyarrow.parquet")
         try:
             return parquet.read_metadata(self.path)
@@ -214,12 +214,12 @@ class RecordShard:
 
     @property
     def num_groups(self) -> int:
-        """Row groups: what is read at once."""
+        """Number of row groups, the unit of reading."""
         return int(self.metadata.num_row_groups)
 
     @cached_property
     def tar(self) -> Tar | None:
-        """What the shard says of its tar; None when it has no pictures. Raises ValueError for another kind of file."""
+        """The shard's description of its tar; None without pictures. Raises ValueError for another kind of file."""
         text = (self.metadata.metadata or {}).get(FORMAT_KEY)
         if text is None:
             return Tar(None, None) if self.tar_path.exists() else None
@@ -246,7 +246,7 @@ class RecordShard:
 
     @cached_property
     def arrow_schema(self) -> Any:
-        """Of the file, as Arrow has it."""
+        """The Arrow schema of the file."""
         return self.metadata.schema.to_arrow_schema()
 
     def columns(self, names: Sequence[str]) -> Any:
@@ -307,7 +307,7 @@ class RecordShard:
         return list(zip(logical, physical, strict=True))
 
     def records(self) -> Iterator[Record]:
-        """All of them, in order, a row group in memory at a time."""
+        """Iterate over all records in order; one row group is in memory at a time."""
         row = 0
         for number in range(self.num_groups):
             table = self.group(number)
@@ -316,7 +316,7 @@ class RecordShard:
             row += len(table)
 
     def record(self, place: int) -> Record:
-        """One of them. The last row group read is kept."""
+        """One record by its index. The row group read last is cached."""
         if not 0 <= place < len(self):
             raise IndexError(f"{self.path}: expected record 0 to {len(self) - 1}, got {place}")
         number, row = self._find(place)
@@ -342,12 +342,12 @@ class RecordShard:
             return file.read(size)
 
     def items(self) -> Iterator[Item]:
-        """Records with their pictures."""
+        """Iterate over records with their pictures."""
         return ((record, self.image(record)) for record in self.records())
 
     @cached_property
     def members(self) -> dict[str, tuple[int, int]]:
-        """Place and size of every picture in the tar. Raises ValueError for a file that is none."""
+        """Offset and size of every picture in the tar. Raises ValueError if it is no tar."""
         try:
             with tarfile.open(self.tar_path, mode="r:") as archive:
                 return {member.name: (member.offset_data, member.size) for member in archive}
@@ -360,7 +360,7 @@ class RecordShard:
         return from_extra("pyarrow.parquet").ParquetFile(self.path, metadata=self.metadata)
 
     def _find(self, place: int) -> tuple[int, int]:
-        """Row group, and row in it."""
+        """Row group of a record, and its row there."""
         for number in range(self.num_groups):
             rows = self.metadata.row_group(number).num_rows
             if place < rows:

@@ -1,4 +1,4 @@
-"""Records as what a model is trained on, and as layouts.
+"""Converts records to training samples and to layouts.
 
 Arrays: H rows, W columns, C colour channels, N instances.
 """
@@ -66,7 +66,7 @@ class RecordSource:
         return sample_of_record(record, decode_image(record, image), masks=self.masks)
 
     def shape_of(self, index: int) -> SampleShape:
-        """Canvas and number of instances, without reading masks or pictures."""
+        """Canvas and number of instances of a sample, without reading masks or pictures."""
         width, height, instances = self._shapes[index]
         return SampleShape(width=int(width), height=int(height), instances=int(instances))
 
@@ -132,7 +132,7 @@ def decode_image(record: Record, image: bytes) -> np.ndarray:
 
 
 def sample_of_record(record: Record, image_HWC: np.ndarray, *, masks: MaskKind = "amodal") -> Sample:
-    """What a model learns from it; an entry of the order that nobody judged counts as no relation.
+    """A record as a training sample; entries of the order that nobody judged count as no relation.
 
     A hidden instance has its amodal box and an empty visible mask; with `masks="visible"` it is left out.
     """
@@ -154,7 +154,7 @@ def sample_of_record(record: Record, image_HWC: np.ndarray, *, masks: MaskKind =
 
 
 def record_of_sample(sample: Sample, provenance: RecordOrigin) -> Record:
-    """Boxes in pixels; the boxes of a sample are amodal."""
+    """A sample as a record, boxes in pixels; a sample's boxes are amodal."""
     height, width = sample.image.shape[:2]
     masks = [None] * len(sample.captions) if sample.visible is None else [*map(encode_mask, sample.visible)]
     instances = tuple(
@@ -219,7 +219,7 @@ def _region(mask: Mask | None) -> RunLength | None:
 
 
 def _known_box(record: Record, place: int, kind: MaskKind) -> PixelBox:
-    """The amodal box or, where only one is known, the other."""
+    """The box of the kind asked for, or the other if only that is known."""
     instance = record.instances[place]
     amodal_first = (instance.amodal_box, instance.visible_box)
     first, second = amodal_first if kind == "amodal" else amodal_first[::-1]

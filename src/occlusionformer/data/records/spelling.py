@@ -1,4 +1,4 @@
-"""Columns as other programs write them back: more of them, in another order, the same types under other names.
+"""Reads columns as other programs rewrite them: extra columns, another order, equivalent types.
 
 pandas writes lists of nothing as null, polars writes `large_string`, `string_view` and `large_list`, the Hub's library
 whole numbers of 64 bits. All that is read as the columns of `schema`; what has no place there is passed over.
@@ -73,7 +73,7 @@ def bare_type(kind: Any) -> str:
 
 
 def _problems(found: Sequence[Any], expected: Sequence[Any], path: Path) -> Iterator[Problem]:
-    """Of the fields of a table or of a struct."""
+    """Problems of the fields of a table or struct."""
     named = {field.name: field for field in found}
     for field in expected:
         there = (*path, field.name)

@@ -1,4 +1,4 @@
-"""Which picture belongs to which split: decided by its id alone, so that it stays there however the data set grows."""
+"""Assigns pictures to splits by their id alone, so that a growing data set moves none."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def difficulty(record: Record) -> float:
 
 
 def _hardest(records: RecordFolder, count: int) -> frozenset[str]:
-    """Ties go to the lower id. Raises ValueError when there are not enough to choose from."""
+    """Ids of the hardest pictures; ties go to the lower id. Raises ValueError if there are too few pictures."""
     if not count:
         return frozenset()
     chosen = heapq.nsmallest(count, _ranked(records))

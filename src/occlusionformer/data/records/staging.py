@@ -1,4 +1,4 @@
-"""Large files written piece by piece, and put in place when they are whole."""
+"""Large files written in pieces and moved into place when complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Staged:
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append."""
+        """Append bytes."""
         self._hash.update(data)
         with self._named():
             written = self._file.write(data)
@@ -31,11 +31,11 @@ class Staged:
 
     @property
     def sha256(self) -> str:
-        """Of what has been written, in hexadecimal."""
+        """SHA-256 of the bytes written so far, in hexadecimal."""
         return self._hash.hexdigest()
 
     def seal(self) -> None:
-        """All of it to the disk."""
+        """Flush everything to the disk."""
         if not self._file.closed:
             with self._named():
                 self._file.flush()
@@ -43,7 +43,7 @@ class Staged:
                 self._file.close()
 
     def publish(self) -> None:
-        """Into its place, instead of what is there."""
+        """Move the file into its place, replacing what is there."""
         self.seal()
         os.replace(self._path, self.target)
         flush_folder(self.target.parent)
@@ -59,7 +59,7 @@ class Staged:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """The system says that a disk is full, and not which."""
+        """Add the path to errors of the system, which for a full disk name none."""
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What a data set holds, in numbers; counted from the columns, without reading masks or pictures.
+"""Statistics of a data set, counted from columns, without reading masks or pictures.
 
 Arrays: R records, N instances of all records, E entries of all matrices.
 """
@@ -39,7 +39,7 @@ class _Count:
 
 
 def statistics_of(folder: str | Path) -> dict[str, Any]:
-    """Of all splits, as JSON has it."""
+    """Statistics of all splits as JSON values."""
     counts: dict[str, _Count] = {}
     for shard in RecordFolder(folder).shards:
         try:

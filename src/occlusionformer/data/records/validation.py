@@ -1,4 +1,4 @@
-"""What is wrong with a data set on disk: every violation with its file, record and field."""
+"""Validates a data set on disk: every violation with its file, record and field."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_OURS = ("._", ".DS_Store")
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that is wrong, and where."""
+    """A violation and its place."""
 
     file: str
     """Its path in the data set."""
@@ -43,7 +43,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class FolderCheck:
-    """How to look at a data set."""
+    """Settings of a validation, and the validation itself."""
 
     folder: Path
     require: frozenset[str] = frozenset({"captions"})
@@ -53,7 +53,7 @@ class FolderCheck:
     """File and row where each image id was met first."""
 
     def violations(self) -> Iterator[Violation]:
-        """All of them, shard by shard; none for a data set that is right."""
+        """All violations, shard by shard; none for a valid data set."""
         files = shard_files(self.folder)
         if not files:
             yield self._at(self.folder / "data", "expected files SPLIT-NUMBER.parquet, got none")
@@ -76,7 +76,7 @@ class FolderCheck:
         return Violation(path.relative_to(self.folder).as_posix(), None, Problem(fields, text))
 
     def _strangers(self) -> Iterator[Violation]:
-        """Files that no shard names: left-overs, and shards under a name nobody reads."""
+        """Files that belong to no shard: left-overs, and shards under a wrong name."""
         for path in sorted((self.folder / "data").glob("*")):
             if path.name.startswith(NOT_OURS):
                 continue
@@ -178,7 +178,7 @@ class FolderCheck:
 
 
 def usual_requirements(folder: str | Path) -> tuple[str, ...]:
-    """What a data set is asked for unless somebody says something else: captions, where any instance has one.
+    """Default requirements of a data set: captions, if any instance has one.
 
     Without any it is what `data convert --bare` makes.
     """

@@ -1,4 +1,4 @@
-"""The small network that completes what is hidden: from a visible mask, its occluders and the picture around them."""
+"""A small network that predicts amodal masks from a visible mask, its occluders and the picture around them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REACH = 1.0
 
 
 def completion_window(visible_HW: np.ndarray, hiding: Sequence[np.ndarray]) -> Window:
-    """Where the whole instance lies: around its visible part and what hides it nearby."""
+    """The window of an instance: around its visible part and nearby occluders."""
     box = mask_box(visible_HW)
     reach = REACH * max(box[2] - box[0], box[3] - box[1])
     whole = box
@@ -33,7 +33,7 @@ def completion_window(visible_HW: np.ndarray, hiding: Sequence[np.ndarray]) -> W
 def completion_view(
     image_HWC: np.ndarray, masks: Masks, instance: int, *, in_front: Collection[int], side: int
 ) -> tuple[np.ndarray, Window]:
-    """What the network sees of an instance: colours, its visible mask, the masks in front, all others, its hull."""
+    """The network's input for an instance: colours, visible mask, masks in front, all other masks, convex hull."""
     occluders, others = np.zeros_like(masks[0]), np.zeros_like(masks[0])
     for place, mask in enumerate(masks):
         if place in in_front:
@@ -59,17 +59,17 @@ def _clipped(box: PixelBox, around: PixelBox, reach: float) -> PixelBox:
 
 
 def load(argument: str | None) -> CompletionNetwork:
-    """The packaged weights, or those of a file."""
+    """Load the packaged weights, or those of a file."""
     return CompletionNetwork(trained("completion", argument, PatchConfig(channels=CHANNELS, outputs=0)))
 
 
 def revision_of(argument: str | None) -> str:
-    """Of the weights' file."""
+    """Revision: the hash of the weights' file."""
     return weights_revision("completion", argument)
 
 
 class CompletionNetwork:
-    """Looks at each instance with what is in front of it."""
+    """Completes each instance on its own, given the masks in front of it."""
 
     def __init__(self, network: TrainedNetwork) -> None:
         self.network = network

@@ -1,4 +1,4 @@
-"""Square windows of a picture and its masks, as the small networks see them.
+"""Cuts square windows out of a picture and its masks, the input of the small networks.
 
 Arrays: H rows, W columns, C channels, S side of a window after scaling.
 """

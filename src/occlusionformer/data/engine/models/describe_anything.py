@@ -26,7 +26,7 @@ SEED = 0
 
 
 class Describer(Protocol):
-    """What the package's `DescribeAnythingModel` does."""
+    """Interface of the package's `DescribeAnythingModel`."""
 
     def get_description(
         self,
@@ -59,7 +59,7 @@ def load(argument: str | None) -> DescribeAnything:
 
 
 def revision_of(argument: str | None) -> str:
-    """The revision that is asked for, or the hash of a folder's configuration."""
+    """The revision named in the argument, or the hash of a folder's configuration."""
     name, _, pinned = (argument or "").partition("@")
     config = Path(name) / "config.json"
     if pinned:

@@ -35,19 +35,19 @@ COLOUR_WEIGHT = 3.0
 REFINED = 4
 """Objects that are compared at full resolution."""
 REFINED_BOXES = 2
-"""Boxes of each of them."""
+"""Candidate boxes kept for each of these objects."""
 STEPS = (4, 2, 1)
-"""Pixels that an edge moves at a time."""
+"""Steps in pixels by which edges are moved, one round each."""
 EXACT = 0.01
 """Cost below which nothing better is looked for."""
 DOUBT = 0.5
 """Pixels of overlap that are taken for chance when two instances are put in order."""
 VERSION = 1
-"""Of the way of comparing."""
+"""Version of the matching procedure."""
 
 
 def load(argument: str | None) -> NearestArt:
-    """The packaged art; there is nothing to choose."""
+    """Load the packaged art; takes no argument."""
     if argument is not None:
         raise ValueError(f"model: expected nearest-art without an argument, got {argument!r}")
     return NearestArt(packaged_art())
@@ -55,14 +55,14 @@ def load(argument: str | None) -> NearestArt:
 
 @lru_cache(maxsize=1)
 def revision_of(argument: str | None) -> str:
-    """Of the packaged art and the way of comparing."""
+    """Revision of the packaged art and of the matching procedure."""
     atlas = (files("occlusionformer.data") / "art" / "atlas.webp").read_bytes()
     return f"{VERSION}-{hashlib.sha256(atlas).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
 class ArtMatch:
-    """An object laid over a picture."""
+    """An object of the art fitted to an instance: its box in pixels, its mask, and the cost of the fit."""
 
     name: str
     box: PixelBox
@@ -75,7 +75,7 @@ class ArtMatch:
 
 
 class NearestArt:
-    """The packaged art, ready to be compared."""
+    """Template matching against the packaged art; captions, completes and orders instances."""
 
     def __init__(self, art: Artwork) -> None:
         self.art = art
@@ -99,7 +99,7 @@ class NearestArt:
         return np.stack([match.amodal for match in self._matches(view, instances)])
 
     def probabilities(self, view: MaskedPicture, pairs_P2: np.ndarray) -> np.ndarray:
-        """Who of two goes on under the other, by pixels."""
+        """Order probabilities (P, 2) from which object continues beneath the other, in pixels."""
         places = np.unique(pairs_P2).tolist()
         masks = {place: match.amodal for place, match in zip(places, self._matches(view, places), strict=True)}
         chances = []

@@ -1,4 +1,4 @@
-"""The small network that says who of two is in front: from a window around both, colours and masks."""
+"""A small network that predicts which of two instances is in front, from a window of colours and masks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHANNELS = 8
 SWAPPED = [0, 1, 2, 4, 3, 5, 7, 6]
 """Channels of the same window with the pair the other way round."""
 MARGIN = 0.1
-"""Share of the pair's longer side that is shown beyond it."""
+"""Margin around the pair, as a share of its longer side."""
 
 
 def pair_window(image_HWC: np.ndarray, masks: Masks, pair: tuple[int, int], *, side: int) -> np.ndarray:
@@ -31,17 +31,17 @@ def pair_window(image_HWC: np.ndarray, masks: Masks, pair: tuple[int, int], *, s
 
 
 def load(argument: str | None) -> PairNetwork:
-    """The packaged weights, or those of a file."""
+    """Load the packaged weights, or those of a file."""
     return PairNetwork(trained("pair", argument, PatchConfig(channels=CHANNELS, outputs=2)))
 
 
 def revision_of(argument: str | None) -> str:
-    """Of the weights' file."""
+    """Revision: the hash of the weights' file."""
     return weights_revision("pair", argument)
 
 
 class PairNetwork:
-    """Asks the network for both ways round and takes the mean, so that the order of a pair says nothing."""
+    """Evaluates each pair in both orders and averages, so that the result does not depend on the order."""
 
     def __init__(self, network: TrainedNetwork) -> None:
         self.network = network

@@ -55,7 +55,7 @@ class Layer(nn.Module):
 
 
 class PatchNetwork(nn.Module):
-    """Windows to numbers: (B, S, S, C) to (B, outputs), or to a map (B, S, S) of logits."""
+    """Maps windows (B, S, S, C) to outputs (B, outputs), or to a map (B, S, S) of logits."""
 
     def __init__(self, config: PatchConfig) -> None:
         super().__init__()

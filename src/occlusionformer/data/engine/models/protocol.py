@@ -1,4 +1,4 @@
-"""What a stage asks of a model.
+"""Interfaces of the models that stages use.
 
 Arrays: H rows, W columns, C channels, N instances, P pairs.
 """
@@ -26,7 +26,7 @@ class MaskedPicture:
     """(N, N) bool, row in front of column, as far as the order is known."""
 
     def hiding(self, instance: int) -> np.ndarray:
-        """Where the instance may go on unseen: (H, W) bool.
+        """Pixels where the instance may continue unseen: (H, W) bool.
 
         Under whatever is in front of it, itself or by way of others; under all others where no order is known.
         """
@@ -48,29 +48,29 @@ def reach(in_front_NN: np.ndarray) -> np.ndarray:
 
 
 class Model(Protocol):
-    """Anything with weights."""
+    """A model with a revision."""
 
     @property
     def revision(self) -> str:
-        """Names the weights and the way they are used; equal revisions give equal answers."""
+        """Identifies weights and settings: models of equal revision give equal results."""
         ...
 
 
 @runtime_checkable
 class Captioner(Protocol):
-    """Says what each instance is."""
+    """Describes each instance with a caption."""
 
     @property
     def revision(self) -> str: ...
 
     def captions(self, view: MaskedPicture) -> list[str]:
-        """A phrase for every instance."""
+        """A caption for every instance, in their order."""
         ...
 
 
 @runtime_checkable
 class Orderer(Protocol):
-    """Says who is in front."""
+    """Predicts which of two instances is in front."""
 
     @property
     def revision(self) -> str: ...
@@ -82,11 +82,11 @@ class Orderer(Protocol):
 
 @runtime_checkable
 class Completer(Protocol):
-    """Says how instances go on behind others."""
+    """Predicts amodal masks: how instances continue behind others."""
 
     @property
     def revision(self) -> str: ...
 
     def complete(self, view: MaskedPicture, instances: Sequence[int]) -> np.ndarray:
-        """The whole masks of some instances, as the model sees them: (instances, H, W) bool."""
+        """Predicted amodal masks of some instances: (instances, H, W) bool."""
         ...

@@ -1,4 +1,4 @@
-"""Answers that a model gave elsewhere, read from a file: how outputs of large models get into a build.
+"""Outputs of a model recorded elsewhere, read from a file, so that large models need not run in a build.
 
 One JSON object a line: `{"key": ..., "captions": {id: text}}`, `{"key": ..., "order": [[front, behind, chance], ...]}`,
 `{"key": ..., "amodal": {id: {"size": [h, w], "counts": text}}}`, or several of these in one. The file may be packed by
@@ -21,12 +21,12 @@ from occlusionformer.layout.problems import MOST_PROBLEMS, shown
 
 
 def load(argument: str | None) -> RecordedAnswers:
-    """The answers in a file. Raises ValueError with everything that is wrong with its lines."""
+    """Load recorded outputs. Raises ValueError that lists all problems with their lines."""
     return RecordedAnswers(_path(argument), revision_of(argument))
 
 
 def revision_of(argument: str | None) -> str:
-    """Of the file."""
+    """Revision: the hash of the file."""
     digest = hashlib.sha256()
     with _path(argument).open("rb") as file:
         while piece := file.read(2**20):
@@ -94,7 +94,7 @@ class RecordedAnswers:
 
 
 def _problem(value: Any) -> str:
-    """What is wrong with a line; nothing for one that is right."""
+    """The problem with a line; empty if it is valid."""
     if not isinstance(value, dict) or not isinstance(value.get("key"), str):
         return f'expected an object with a "key" that is text, got {shown(value)}'
     captions, order, amodal = value.get("captions", {}), value.get("order", []), value.get("amodal", {})

@@ -1,4 +1,4 @@
-"""Models by name: those of this package, and those that others offer."""
+"""Registry of data models: those of this package, and others by entry point."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BUILT_IN = {
 
 
 def model_names() -> list[str]:
-    """All that can be loaded, sorted."""
+    """Names of all models that can be loaded, sorted."""
     return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))})
 
 
@@ -40,7 +40,7 @@ def load_model(spec: str) -> Model:
 
 
 def model_revision(spec: str) -> str:
-    """What `load_model(spec).revision` would say. Raises ValueError for an unknown name."""
+    """The revision that `load_model(spec)` would have. Raises ValueError for an unknown name."""
     name, _, argument = spec.partition(":")
     if name in BUILT_IN:
         return str(import_module(BUILT_IN[name]).revision_of(argument or None))
@@ -50,7 +50,7 @@ def model_revision(spec: str) -> str:
 
 
 def _offered(name: str, spec: str) -> Any:
-    """The function of an entry point."""
+    """The function that an entry point names."""
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         if entry.name == name:
             return entry.load()

@@ -1,4 +1,4 @@
-"""Whole masks by way of three dimensions: SAM 3D Objects rebuilds each instance, its mesh is put back into the picture.
+"""Amodal masks from SAM 3D Objects: each instance is reconstructed as a mesh and projected into the picture.
 
 Needs the package `sam3d_objects` with its folder of checkpoints (facebook/sam-3d-objects, SAM Licence) and a GPU.
 
@@ -28,7 +28,7 @@ GLB_TO_LOCAL = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
 class Inference(Protocol):
-    """What the package's `Inference` object does."""
+    """Interface of the package's `Inference` object."""
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, *, seed: int) -> Mapping[str, Any]: ...
 
@@ -54,7 +54,7 @@ def _config(argument: str | None) -> Path:
 
 
 class SolidCompleter:
-    """Any reconstruction of the form SAM 3D Objects gives, seen through the camera of its point map."""
+    """Projects reconstructions in SAM 3D Objects' format through the camera of their point map."""
 
     def __init__(self, inference: Inference, *, revision: str) -> None:
         self.inference = inference
@@ -101,6 +101,6 @@ def rotation_matrix(quaternion: np.ndarray) -> np.ndarray:
 
 
 def _array(value: Any) -> np.ndarray:
-    """Of a tensor on any device, or of an array."""
+    """A tensor on any device, or an array, as a NumPy array."""
     plain = value.detach().float().cpu().numpy() if hasattr(value, "detach") else value
     return np.asarray(plain, dtype=np.float64)

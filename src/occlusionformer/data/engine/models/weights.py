@@ -19,11 +19,11 @@ from occlusionformer.data.engine.models.patches import PatchConfig, PatchNetwork
 from occlusionformer.tensors.files import check_tensors, read_tensors
 
 AT_ONCE = 32
-"""Windows that the network gets together."""
+"""Windows in a batch."""
 
 
 class TrainedNetwork:
-    """A network that is only asked. One thread: the sums are the same on every executor."""
+    """A network for inference. It runs in one thread, so that sums are equal on every executor."""
 
     def __init__(self, network: PatchNetwork, revision: str) -> None:
         self.network = network.eval()
@@ -41,7 +41,7 @@ class TrainedNetwork:
 
 
 def trained(kind: str, path: str | None, config: PatchConfig) -> TrainedNetwork:
-    """The packaged network of a kind, or the weights of a safetensors file. CheckpointError for what does not fit."""
+    """The packaged network of a kind, or one from a safetensors file. Raises CheckpointError if weights do not fit."""
     network = PatchNetwork(config)
     with as_file(_packaged(kind)) as packaged:
         file = packaged if path is None else Path(path)
@@ -52,7 +52,7 @@ def trained(kind: str, path: str | None, config: PatchConfig) -> TrainedNetwork:
 
 
 def weights_revision(kind: str, path: str | None) -> str:
-    """Of the file that `trained` reads."""
+    """Revision: the hash of the file that `trained` reads."""
     content = _packaged(kind).read_bytes() if path is None else Path(path).read_bytes()
     return hashlib.sha256(content).hexdigest()[:12]
 
