@@ -145,7 +145,7 @@ def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene
     )
 
 
-class Drawing(Protocol):
+class ObjectRules(Protocol):
     """The settings that choose a scene's objects; see SceneSpec."""
 
     @property
@@ -160,7 +160,7 @@ class Drawing(Protocol):
     def pairs(self) -> Part: ...
 
 
-def choose_objects(rng: np.random.Generator, *, spec: Drawing, objects: Sequence[Item]) -> list[Item]:
+def choose_objects(rng: np.random.Generator, *, spec: ObjectRules, objects: Sequence[Item]) -> list[Item]:
     """The objects of a scene from back to front, all different but for the rare duplicate."""
     span = spec.max_instances - spec.min_instances + 1
     count = spec.min_instances + min(int(span * rng.random() ** spec.few), span - 1)

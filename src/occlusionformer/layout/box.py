@@ -58,7 +58,7 @@ class Box:
         return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
 
     def intersection(self, other: Box) -> Box | None:
-        """The common part; None when there is none, and for boxes that only touch."""
+        """The common box; None if there is none or the boxes only touch."""
         x1, y1 = max(self.x1, other.x1), max(self.y1, other.y1)
         x2, y2 = min(self.x2, other.x2), min(self.y2, other.y2)
         return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
@@ -169,7 +169,7 @@ def _keep(rows: list[int], starts: Sequence[float], stops: Sequence[float]) -> N
 
 
 def _problems(edges: Sequence[object], size: tuple[float, float] = (1, 1)) -> list[str]:
-    """What is wrong with four edges on a canvas of this width and height."""
+    """Problems of four edges on a canvas of this width and height."""
     found = []
     numbers: dict[str, float] = {}
     for name, edge, limit in zip(EDGES, edges, size * 2, strict=True):

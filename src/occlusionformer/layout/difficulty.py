@@ -1,4 +1,4 @@
-"""How hard a layout is: how much its boxes overlap, and how alike the things are that do. No model in here."""
+"""Difficulty of a layout: overlap of boxes, and similarity of the captions that overlap. Needs no model."""
 
 from __future__ import annotations
 

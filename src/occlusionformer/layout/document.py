@@ -57,7 +57,7 @@ class Document(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _names_are_text(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Refuses what could not even be passed to `__init__`, and more unknown names than anybody wants to read."""
+        """Refuse names that are no text, and limit how many unknown names are listed."""
         names = value if isinstance(value, Mapping) else ()
         if wrong := [name for name in names if not isinstance(name, str)]:
             raise LayoutError(f"expected text as the name of a field, got {shown(name)}" for name in wrong)
@@ -69,11 +69,11 @@ class Document(BaseModel):
 
     @classmethod
     def problems_between(cls, fields: Mapping[str, Any]) -> Iterable[Problem]:
-        """What is wrong between the fields, as given: looked for even when single fields are wrong."""
+        """Problems between fields, as given; checked even if single fields are invalid."""
         return ()
 
     def problems_within(self) -> Iterable[Problem]:
-        """What is wrong although every field is right."""
+        """Problems that remain if every field is valid."""
         return ()
 
     @classmethod
@@ -132,6 +132,6 @@ def _slices(value: Any) -> Iterator[tuple[int | None, Any]]:
 
 
 def _shifted(problem: Problem, start: int) -> Problem:
-    """A problem of a slice as one of the whole list."""
+    """A problem of a slice, with its index in the whole list."""
     first, *rest = problem.path or ((),)
     return Problem((first + start, *rest), problem.text) if isinstance(first, int) else problem

@@ -1,4 +1,4 @@
-"""Who is in front of whom. Pure Python: no torch, no numpy."""
+"""The z-order of instances as a graph of declared relations. Pure Python: no torch, no numpy."""
 
 from __future__ import annotations
 
@@ -110,14 +110,14 @@ class ZOrder:
 
     @classmethod
     def _of(cls, num_instances: int, edges: Collection[Edge]) -> ZOrder:
-        """An order of edges that are known to be right."""
+        """An order of edges that are known to be valid."""
         order = cls(num_instances)
         object.__setattr__(order, "edges", frozenset(edges))
         return order
 
     @classmethod
     def from_occluders(cls, occluders: Sequence[Iterable[int]]) -> ZOrder:
-        """For every instance, those in front of it."""
+        """An order from, for every instance, the instances in front of it."""
         return cls(len(occluders), [(front, behind) for behind, fronts in enumerate(occluders) for front in fronts])
 
     def occluders(self, instance: int) -> frozenset[int]:

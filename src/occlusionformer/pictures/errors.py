@@ -1,10 +1,10 @@
-"""The one error that a picture file ends in."""
+"""The error for picture files."""
 
 from __future__ import annotations
 
 
 class PictureError(ValueError):
-    """A file that is no picture, or one that is not taken. The message begins with the file's name."""
+    """A file is no picture, or not an accepted one. The message begins with the file's name."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name}: {problem}")

@@ -1,4 +1,4 @@
-"""Picture files before they are decoded: is it a file, is it small enough, and of which format is it."""
+"""Checks picture files before they are decoded: existence, size and format."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LONGEST_SIGNATURE = max(map(len, FORMATS))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PictureLimits:
-    """What a picture may cost: decoding takes nine bytes a pixel, of WebP sixteen."""
+    """Limits on pictures; decoding takes nine bytes per pixel, sixteen for WebP."""
 
     pixels: int = 2**25
     """Room for 8K, 7680 x 4320."""
@@ -84,7 +84,7 @@ def opened_picture(source: str | Path | bytes, name: str, limits: PictureLimits)
 
 @contextmanager
 def decoding(name: str, form: str) -> Iterator[None]:
-    """Around Pillow's decoders, which raise whatever they happen to meet in a damaged file."""
+    """Turn the many errors that Pillow raises for damaged files into PictureError."""
     try:
         yield
     except (MemoryError, PictureError):

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, whatever the case of their endings."""
+"""Finds the picture files of a folder, ignoring the case of their suffixes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def is_dot_file(path: PurePath) -> bool:
-    """Files that begin with a dot are no data: macOS puts `._NAME` beside NAME on foreign disks."""
+    """Whether a file name begins with a dot; such files are no data: macOS puts `._NAME` beside NAME."""
     return path.name.startswith(".")
 
 
 def is_picture_name(path: PurePath) -> bool:
-    """Whether a file is a picture by its name."""
+    """Whether a file name has the suffix of a picture format."""
     return path.suffix.lower() in PICTURE_ENDINGS and not is_dot_file(path)
 
 
@@ -25,7 +25,7 @@ def pictures_in(folder: str | Path) -> dict[str, list[Path]]:
 
 
 def pictures_of(files: Iterable[Path]) -> dict[str, list[Path]]:
-    """The same of some files."""
+    """The pictures among some files, by their names without suffix."""
     found: dict[str, list[Path]] = {}
     for path in sorted(files):
         if is_picture_name(path):

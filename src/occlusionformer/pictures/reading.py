@@ -66,7 +66,7 @@ class Picture:
             raise PictureError(self.name, problem)
 
     def size_problem(self, width: int, height: int) -> str:
-        """What is wrong when this size is said of the upright picture; nothing where it is right."""
+        """The problem if the upright picture has not this size; empty if it has."""
         if self.image.size == (width, height):
             return ""
         text = f"expected {width} x {height} pixels, got {self.image.width} x {self.image.height}"

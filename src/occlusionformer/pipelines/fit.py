@@ -1,4 +1,4 @@
-"""Whether a branch belongs to a backbone, and works in the same number format."""
+"""Checks that a branch fits a backbone, and works in the same dtype."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from occlusionformer.model import Method, backbone_shape
 
 
 def check_fit(transformer: FluxTransformer2DModel, branch: Method) -> None:
-    """ValueError with everything about a branch that does not fit."""
+    """Raise ValueError that lists every mismatch of a branch and a backbone."""
     problems = branch.misfits(backbone_shape(transformer))
     if problems:
         raise ValueError("\n".join(f"branch: {problem}" for problem in problems))
 
 
 def check_dtype(branch: Method, activations: Tensor) -> None:
-    """ValueError for a branch in another number format than what it reads, except where autocast takes care of it."""
+    """Raise ValueError for a branch of another dtype than its inputs, unless autocast is on."""
     dtypes = {value.dtype for value in branch.parameters() if value.is_floating_point() and value.element_size() > 1}
     others = sorted(map(str, dtypes - {activations.dtype}))
     if others and not torch.is_autocast_enabled(activations.device.type):

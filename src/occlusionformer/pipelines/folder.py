@@ -1,4 +1,4 @@
-"""Model folders: what one may name and hold, checked before anything in it is imported, run or read by a library.
+"""Checks model folders before a library imports, runs or reads anything in them.
 
 Releases of diffusers differ in what they import for a folder: any installed module that its index names, or Python
 files beside the weights. Here only the classes listed below are taken, whatever release is installed.
@@ -98,7 +98,7 @@ def check_model_folder(folder: Path) -> None:
 
 
 def own_classes() -> dict[str, frozenset[str]]:
-    """What a folder may name beside the libraries' classes: ours, and the methods of installed packages."""
+    """Classes that a folder may name beside the libraries': ours, and the methods of installed packages."""
     return {**OWN_CLASSES, **method_places()}
 
 
@@ -157,7 +157,7 @@ def damaged_components(folder: Path) -> list[str]:
 
 
 def _without_weights(made_of: Any, folder: Path) -> nn.Module:
-    """A model as its configuration describes it."""
+    """A model built from its configuration, without weights."""
     if hasattr(made_of, "from_config"):
         model: nn.Module = made_of.from_config(made_of.load_config(folder))
     else:
@@ -166,7 +166,7 @@ def _without_weights(made_of: Any, folder: Path) -> nn.Module:
 
 
 def _tails(key: str) -> Iterator[str]:
-    """a.b.c, then b.c, then c."""
+    """Suffixes of a dotted key: a.b.c, then b.c, then c."""
     yield key
     yield from (key[at + 1 :] for at, letter in enumerate(key) if letter == ".")
 
@@ -204,7 +204,7 @@ def _setting_reasons(value: object, kind: type, least: float, most: float) -> It
 
 
 def _code_files(folder: Path) -> list[str]:
-    """Of the folder and its component folders, which is as deep as libraries look."""
+    """Code files in the folder and its component folders, which is as deep as libraries look."""
     found = [path for path in [*folder.glob("*"), *folder.glob("*/*")] if path.suffix.lower() in CODE_ENDINGS]
     return [
         f"{printable_name(path.relative_to(folder).as_posix())}: expected no code in a model folder"
@@ -214,7 +214,7 @@ def _code_files(folder: Path) -> list[str]:
 
 
 def _component_reasons(folder: Path) -> Iterator[str]:
-    """Configurations that are no JSON or ask for code; weights whose header does not fit their file; adapters."""
+    """Problems of a component: invalid configurations or ones that name code, damaged weight headers, adapters."""
     if (folder / "adapter_config.json").exists():
         yield f"{folder.name}/adapter_config.json: expected a component without adapters, which can name other models"
     weights = sorted(folder.glob("*.safetensors"))
@@ -248,5 +248,5 @@ def _config_reasons(values: object, path: str = "") -> Iterator[str]:
 
 
 def _harmless(value: object) -> bool:
-    """Empty, or the name of an attention that transformers itself has."""
+    """Whether a value is empty, or names an attention implementation of transformers itself."""
     return not value or value in ("eager", "sdpa", "flash_attention_2", "flex_attention")

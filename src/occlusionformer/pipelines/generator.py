@@ -52,7 +52,7 @@ FLUX_BATCH = 1
 
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
-    """What requests must share to be drawn together."""
+    """Settings that requests must share to be drawn in one batch."""
 
     width: int
     height: int
@@ -75,7 +75,7 @@ class _Picture:
 
 @dataclass
 class _Progress:
-    """Steps over all batches of a call, and when those of the present batch ended."""
+    """Counts steps over all batches of a call; holds the end times of the current batch's steps."""
 
     total: int
     on_step: StepCallback | None
@@ -88,7 +88,7 @@ class _Progress:
     decode: Decode | None = None
 
     def begin(self, pictures: Sequence[_Picture], decode: Decode | None) -> None:
-        """The next batch."""
+        """Start the next batch."""
         self.ended.clear()
         self.positions = tuple(picture.position for picture in pictures)
         self.latents = None
@@ -291,7 +291,7 @@ _TURNS_LOCK = threading.Lock()
 
 
 def _turn_of(pipeline: OcclusionFormerPipeline) -> Turn:
-    """The one of a pipeline, however many generators are over it."""
+    """The lock of a pipeline, shared by all generators over it."""
     with _TURNS_LOCK:
         return _TURNS.setdefault(pipeline, Turn())
 

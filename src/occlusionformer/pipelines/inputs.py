@@ -1,4 +1,4 @@
-"""The arguments of one call, made consistent: which prompt and which layout each picture has, and its size."""
+"""The arguments of one call, made consistent: prompt, layout and size of each picture."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TextInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutSettings:
-    """How strongly and how long a layout is obeyed, and what is reported about it."""
+    """Strength and duration of a layout's effect, and what is reported about it."""
 
     grounding_ratio: float
     truncated: bool
@@ -79,12 +79,12 @@ class LayoutSettings:
         return active_steps(self.grounding_ratio, steps, truncated=self.truncated) if self.strength else 0
 
     def acts(self, layouts: Layouts, steps: int) -> bool:
-        """Whether there is a layout to obey on any step."""
+        """Whether any layout acts on any step."""
         drawn = any(layout.instances for layout in layouts if layout is not None)
         return drawn and self.active_steps(steps) > 0
 
     def check(self, layouts: Layouts, steps: int, branch: Method | None) -> None:
-        """ValueError with everything that is wrong."""
+        """Raise ValueError that lists all problems."""
         problems = []
         if not math.isfinite(self.grounding_ratio) or not 0 <= self.grounding_ratio <= 1:
             problems.append(f"grounding_ratio: expected a number from 0 to 1, got {self.grounding_ratio}")

@@ -1,4 +1,4 @@
-"""Per-instance maps on their way out: from packed token tensors to one array per picture.
+"""Converts per-instance maps from packed tokens to one array per picture.
 
 Legend: N instances of the batch, K of one picture, L tokens, h x w the token grid, H x W the canvas.
 """
@@ -39,7 +39,7 @@ def foreground_probability(logits: Sequence[Tensor]) -> Tensor:
 
 
 def mean_over_blocks(maps: Sequence[Tensor]) -> Tensor:
-    """(N, L) each, result (N, L) in fp32."""
+    """Mean of maps (N, L) over blocks, in fp32."""
     return torch.stack([block.float() for block in maps]).mean(0)
 
 

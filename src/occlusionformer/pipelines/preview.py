@@ -1,4 +1,4 @@
-"""Pictures on their way: where the last denoising step points, made visible before the last noise is gone."""
+"""Previews of unfinished pictures: the clean picture predicted at the last denoising step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Decode = Callable[[Tensor], list[Image.Image]]
 
 
 def predicted_latents(pipeline: OcclusionFormerPipeline, step: int, latents: Tensor, velocity: Tensor) -> Tensor:
-    """Where the velocity of a step leads: the clean latents the model predicted, given those after the step.
+    """The clean latents predicted at a step, from its velocity and the latents after it.
 
     Steps of a flow are straight in the noise level.
     """
@@ -43,7 +43,7 @@ class Previews:
         self._colours: Tensor | None = None
 
     def decoder(self, canvas: CallCanvas) -> Decode | None:
-        """None while there is none."""
+        """The decoder for a canvas; None while there is none."""
         if not self._is_offloaded:
             return partial(self._decode, canvas)
         return None if self._colours is None else partial(self._colour, canvas)

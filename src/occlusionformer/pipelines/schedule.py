@@ -1,4 +1,4 @@
-"""When a layout acts: a share of a schedule's steps, told as a noise level."""
+"""Converts the share of steps on which a layout acts to a noise level."""
 
 from __future__ import annotations
 

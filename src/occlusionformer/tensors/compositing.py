@@ -161,7 +161,7 @@ def pair_weights(density_ND: Tensor | None, packed: PackedInstances) -> Tensor:
 
 
 def presence(packed: PackedInstances) -> Tensor | None:
-    """How much of each pixel the instances take together, 1 - prod(1 - opacity), (P,); None where all are opaque.
+    """Joint opacity of the instances at each pixel, 1 - prod(1 - opacity), (P,); None if all are opaque.
 
     Weights are normalised, so without it a single half-transparent layer would weigh as much as an opaque one.
     """

@@ -1,6 +1,6 @@
-"""Files of tensors: safetensors and PyTorch's own, read without running anything in them.
+"""Reads tensor files, safetensors and PyTorch's own, without executing anything in them.
 
-Whatever is wrong with a file is a CheckpointError that names the file, and the tensor where it is one's.
+Every fault is a CheckpointError that names the file, and the tensor if it concerns one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CheckpointError(ValueError):
 
 
 class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
-    """No file where weights were looked for."""
+    """There is no weight file at the path."""
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
@@ -61,7 +61,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_pickle(path: Path, *, map_location: str = "cpu") -> Any:
-    """What `torch.save` wrote: tensors, numbers, strings and containers of them; nothing that needs code to be made."""
+    """Load what `torch.save` wrote: tensors, numbers, strings and containers; other objects are refused."""
     _check_is_file(path)
     _check_archive(path)
     try:
@@ -86,7 +86,7 @@ def read_header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def tensors_in(path: Path, content: object) -> dict[str, Tensor]:
-    """The tensors of a dictionary out of a file, none of them sparse, nested or of a class of its own."""
+    """The tensors of a loaded dictionary; sparse, nested and subclassed ones are refused."""
     if not isinstance(content, Mapping):
         raise CheckpointError(path, [f"expected a dictionary of tensors, got {_kind(content)}"])
     problems = [
@@ -129,7 +129,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_tensors(source: str | Path, found: Mapping[str, Tensor], expected: Mapping[str, Sequence[int]]) -> None:
-    """CheckpointError unless `found` has exactly the names and shapes expected, as floats that are finite numbers."""
+    """Raise CheckpointError unless `found` has exactly the expected names and shapes, and finite floats."""
     reasons = misfits({key: value.shape for key, value in found.items()}, expected)
     for key, value in sorted(found.items()):
         if key in expected and tuple(value.shape) == tuple(expected[key]) and (reason := unfit(value)):
@@ -139,7 +139,7 @@ def check_tensors(source: str | Path, found: Mapping[str, Tensor], expected: Map
 
 
 def misfits(found: Mapping[str, Sequence[int]], expected: Mapping[str, Sequence[int]]) -> list[str]:
-    """Names that are missing or unknown, and shapes that differ, one line each."""
+    """Missing and unknown names and wrong shapes, one line each."""
     missing = [
         f"{key}: missing, expected shape {tuple(expected[key])}" for key in sorted(expected.keys() - found.keys())
     ]
@@ -156,7 +156,7 @@ def misfits(found: Mapping[str, Sequence[int]], expected: Mapping[str, Sequence[
 
 
 def unfit(value: Tensor) -> str | None:
-    """Why a tensor cannot be a weight, or None."""
+    """The reason a tensor cannot be a weight; None if it can."""
     if value.is_meta:
         return "expected numbers, got a tensor without any"
     if value.dtype not in FLOATS:
@@ -166,14 +166,14 @@ def unfit(value: Tensor) -> str | None:
 
 
 def printable_name(key: object) -> str:
-    """A name out of a file as a message may print it: short, on one line, nothing that a terminal obeys."""
+    """A name from a file, made safe for a message: short, on one line, without control characters."""
     text = key if isinstance(key, str) else repr(key)
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, as a message may print it."""
+    """The first line of an error's text, made safe for a message."""
     return printable_name(next(iter(str(error).splitlines()), "") or type(error).__name__)
 
 
@@ -197,7 +197,7 @@ def _check_is_file(path: Path) -> None:
 
 
 def _check_archive(path: Path) -> None:
-    """`torch.save` stores without compression: an archive that grows when it is read is none of its."""
+    """Refuse compressed archives: `torch.save` stores without compression, and a compressed one could be a zip bomb."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -221,7 +221,7 @@ def _no_tensor(key: object, value: object) -> str | None:
 
 
 def _pickle_reason(error: Exception) -> str:
-    """What torch met, without its advice to load the file all the same."""
+    """The reason given by torch, without its advice to load the file anyway."""
     text = str(error)
     found = re.search(r"WeightsUnpickler error:\s*(\S[^\n]*?)(\. |\n|$)", text)
     if found is not None:

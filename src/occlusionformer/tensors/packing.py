@@ -38,7 +38,7 @@ SIZE_SLACK = 0.75
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstanceGeometry:
-    """What the instances of one layout cover and who is in front of whom.
+    """Geometry of one layout: the tokens of its instances, and which is in front of which.
 
     box_K4: normalised xyxy; attends_KL: tokens an instance attends to; coverage_KL: its share (0..1) of each token
     when layers are composited; in_front_KK[i, j]: j is declared in front of i; opacity_K: 0..1;
@@ -88,7 +88,7 @@ def layout_geometry(layout: Layout, grid: TokenGrid, rasteriser: Rasteriser) -> 
 
 
 def empty_geometry(grid: TokenGrid) -> InstanceGeometry:
-    """That of a picture without instances."""
+    """The geometry of a picture without instances."""
     return InstanceGeometry(
         box_K4=torch.zeros(0, 4, dtype=torch.float64),
         attends_KL=torch.zeros(0, grid.num_tokens, dtype=torch.bool),
@@ -167,7 +167,7 @@ class PackedInstances:
 
     @property
     def populated_B(self) -> Tensor:
-        """Which samples have any instance."""
+        """(B,) bool: samples that have an instance."""
         populated = torch.zeros(self.num_samples, dtype=torch.bool, device=self.sample_N.device)
         return populated.index_fill(0, self.sample_N, True)
 
@@ -253,7 +253,7 @@ def _depth(joined: _Joined, owner_T: Tensor, pixel_T: Tensor) -> Tensor:
 
 
 def _has_cycle(in_front_NN: Tensor) -> bool:
-    """Peel off instances that have nothing in front until none is left or nothing moves."""
+    """Whether the order has a cycle, found by removing instances with nothing in front as long as there are any."""
     left = torch.arange(len(in_front_NN))
     while len(left):
         blocked = in_front_NN[left][:, left].any(1)

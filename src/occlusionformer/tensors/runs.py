@@ -66,14 +66,14 @@ def run_lengths(counts: Any) -> np.ndarray:
 
 
 def _whole(count: object) -> int:
-    """Of a number of Python or numpy."""
+    """Whether a value is a whole number of Python or NumPy."""
     if isinstance(count, int | np.integer) and not isinstance(count, bool):
         return int(count)
     raise ValueError(f"expected whole numbers, got {shown(count)}")
 
 
 def _refused(text: str) -> np.ndarray:
-    """The plain decoder's error for damaged text: it meets the first fault first."""
+    """The plain decoder's error for damaged text, which names the first fault."""
     return np.array(decompress(text), dtype=np.int64)
 
 
@@ -120,21 +120,21 @@ def compressed(runs_R: np.ndarray | Sequence[int]) -> str:
 
 
 def runs_of_mask(mask_HW: np.ndarray) -> np.ndarray:
-    """(R,) run lengths of a mask that is there pixel by pixel."""
+    """(R,) int64: run lengths of a mask (H, W)."""
     down_columns = np.asarray(mask_HW, dtype=bool).ravel(order="F")
     before = np.concatenate(([False], down_columns))[:-1]
     return np.diff(np.concatenate(([0], np.flatnonzero(down_columns != before), [down_columns.size])))
 
 
 def mask_of_runs(runs_R: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W) bool: pixel by pixel. The runs must fill the size."""
+    """The mask (H, W) bool of run lengths, which must fill the size."""
     is_set_R = np.arange(len(runs_R)) % 2 == 1
     mask_HW: np.ndarray = np.repeat(is_set_R, runs_R).reshape(width, height).T
     return mask_HW
 
 
 def num_set(runs_R: np.ndarray) -> int:
-    """Set pixels."""
+    """Number of set pixels."""
     return int(runs_R[1::2].sum())
 
 

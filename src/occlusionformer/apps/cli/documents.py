@@ -12,7 +12,7 @@ import typer
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import RefusedError, ending, problems_of
 from occlusionformer.apps.cli.output_files import folder_problems
-from occlusionformer.apps.cli.sources import ReadOptions, located
+from occlusionformer.apps.cli.sources import SourceOptions, located
 from occlusionformer.layout import Layout, LayoutError, write_atomic, write_layout, write_layouts
 
 
@@ -28,7 +28,7 @@ def validate(  # noqa: PLR0913 - a parameter for every option
     as_json: options.JsonOption = False,
 ) -> None:
     """Check layout files and list everything that is wrong with them."""
-    reading = ReadOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
+    reading = SourceOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
     with ending(as_json) as outcome:
         problems: list[str] = []
         found: list[dict[str, Any]] = []
@@ -57,7 +57,7 @@ def convert(  # noqa: PLR0913 - a parameter for every option
     as_json: options.JsonOption = False,
 ) -> None:
     """Write a layout file in another format. What would get lost is listed and refused, unless --lossy."""
-    reading = ReadOptions(from_, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
+    reading = SourceOptions(from_, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
     with ending(as_json) as outcome:
         problems = folder_problems("OUT", target)
         layouts: list[Layout] = []

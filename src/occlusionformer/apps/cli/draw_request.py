@@ -11,7 +11,7 @@ from pathlib import Path
 from occlusionformer.apps.cli.console import RefusedError, problems_of
 from occlusionformer.apps.cli.output_files import picture_problems
 from occlusionformer.apps.cli.progress import drawing_progress
-from occlusionformer.apps.cli.sources import ReadOptions, size_of
+from occlusionformer.apps.cli.sources import SourceOptions, size_of
 from occlusionformer.generation import (
     CanvasError,
     GeneratedImage,
@@ -29,7 +29,7 @@ NEAREST = "nearest"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class DrawSettings:
     """Numbers given on the command line; None takes that of the repeated picture, the layout or the model."""
 
     seed: int | None
@@ -59,7 +59,7 @@ class DrawRequest:
 
 
 def draw_request_for(
-    source: Path, output: Path, *, reading: ReadOptions, settings: Settings, model: str | None
+    source: Path, output: Path, *, reading: SourceOptions, settings: DrawSettings, model: str | None
 ) -> DrawRequest:
     """Read and check everything. Raises ValueError with all problems found."""
     problems = picture_problems("output", output)

@@ -13,9 +13,9 @@ from PIL import Image
 
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import CommandOutput, ending
-from occlusionformer.apps.cli.draw_request import Settings, draw, draw_request_for
+from occlusionformer.apps.cli.draw_request import DrawSettings, draw, draw_request_for
 from occlusionformer.apps.cli.output_files import beside, mask_path, write_together
-from occlusionformer.apps.cli.sources import ReadOptions
+from occlusionformer.apps.cli.sources import SourceOptions
 from occlusionformer.apps.drawing import draw_overlay
 from occlusionformer.generation import GeneratedImage, Provenance
 from occlusionformer.layout import Layout, write_atomic
@@ -53,8 +53,8 @@ def generate(  # noqa: PLR0913 - a parameter for every option
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw a layout. From a PNG that this command wrote, draw the same picture again."""
-    reading = ReadOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
-    settings = Settings(
+    reading = SourceOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
+    settings = DrawSettings(
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )
     with ending(as_json, quiet=quiet) as outcome:

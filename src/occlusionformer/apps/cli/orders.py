@@ -12,8 +12,8 @@ import typer
 
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import CommandOutput, ending
-from occlusionformer.apps.cli.draw_request import Settings, draw, draw_request_for
-from occlusionformer.apps.cli.sources import ReadOptions
+from occlusionformer.apps.cli.draw_request import DrawSettings, draw, draw_request_for
+from occlusionformer.apps.cli.sources import SourceOptions
 from occlusionformer.apps.drawing import Labelled, contact_sheet
 from occlusionformer.apps.variants import OrderVariant, order_variants
 from occlusionformer.generation import choose_seed
@@ -49,8 +49,8 @@ def orders(  # noqa: PLR0913 - a parameter for every option
     First the declared order; then every other order of up to three instances, or each pair of overlapping instances
     swapped in turn.
     """
-    reading = ReadOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
-    settings = Settings(
+    reading = SourceOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
+    settings = DrawSettings(
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )
     with ending(as_json, quiet=quiet) as outcome:

@@ -29,7 +29,7 @@ MOST_PIPED = 2**27
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadFile:
+class SourceContent:
     """What is in a file: layouts, and what a picture says about its own making."""
 
     layouts: list[Layout]
@@ -43,7 +43,7 @@ class ReadFile:
 
 
 @dataclass(frozen=True)
-class ReadOptions:
+class SourceOptions:
     """How files are to be read: the options of a command as they were given."""
 
     format: str
@@ -57,7 +57,7 @@ class ReadOptions:
     boxes_only: bool = False
     """Leave masks and polygons unread."""
 
-    def read(self, path: Path, *, one: bool = False) -> ReadFile:
+    def read(self, path: Path, *, one: bool = False) -> SourceContent:
         """A document, or a picture with the layout that it was drawn from; `-` is standard input.
 
         With `one`, a document of several images is refused at once, with the choice there is.
@@ -70,7 +70,7 @@ class ReadOptions:
             if start == SIGNATURE:
                 source = _source_of_picture(file, str(path))
             else:
-                source = ReadFile(layouts=self._read(file, str(path), one=one), record=None)
+                source = SourceContent(layouts=self._read(file, str(path), one=one), record=None)
         self.check_limit(source.layouts)
         return source
 
@@ -133,10 +133,10 @@ def _piped(file: BinaryIO, path: Path) -> BinaryIO:
     return BytesIO(content)
 
 
-def _source_of_picture(file: BinaryIO, name: str) -> ReadFile:
+def _source_of_picture(file: BinaryIO, name: str) -> SourceContent:
     try:
         record = provenance_in(file, name)
-        return ReadFile(layouts=[request_to_repeat(record).layout], record=record)
+        return SourceContent(layouts=[request_to_repeat(record).layout], record=record)
     except ValueError as error:
         raise RefusedError([located(name, problem) for problem in problems_of(error)]) from None
 

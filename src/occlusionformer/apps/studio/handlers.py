@@ -56,7 +56,7 @@ class Handlers:
         for path, answer, told, summary in (
             ("health", self.health, "Health", "Is the server ready?"),
             ("models", self.models, "Models", "Models, and limits."),
-            ("examples", self.examples, "Examples", "Layouts to start from."),
+            ("examples", self.examples, "ExampleLayouts", "Layouts to start from."),
             ("formats", self.formats, "Formats", "Layout formats."),
             ("vocabularies", self.vocabularies, "Vocabularies", "The words that models know."),
         ):

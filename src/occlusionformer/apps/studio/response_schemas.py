@@ -129,7 +129,7 @@ class Models(BaseModel):
     limits: dict[str, int]
 
 
-class Example(BaseModel):
+class ExampleLayout(BaseModel):
     """A layout to start from."""
 
     name: str
@@ -137,13 +137,13 @@ class Example(BaseModel):
     layout: dict[str, Any]
 
 
-class Examples(BaseModel):
+class ExampleLayouts(BaseModel):
     """All examples."""
 
-    examples: list[Example]
+    examples: list[ExampleLayout]
 
 
-class Format(BaseModel):
+class FormatOptions(BaseModel):
     """A layout format and its options."""
 
     name: str
@@ -154,7 +154,7 @@ class Format(BaseModel):
 class Formats(BaseModel):
     """All formats."""
 
-    formats: list[Format]
+    formats: list[FormatOptions]
 
 
 class NamedObject(BaseModel):
@@ -201,6 +201,6 @@ class Converted(BaseModel):
 
 ANSWERS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
     (model, "serialization")
-    for model in (Refusal, Health, Models, Examples, Formats, Vocabularies, Validity, Converted, State, Result)
+    for model in (Refusal, Health, Models, ExampleLayouts, Formats, Vocabularies, Validity, Converted, State, Result)
 ]
 """All responses, as arguments of pydantic's `models_json_schema`."""

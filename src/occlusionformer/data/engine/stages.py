@@ -19,7 +19,7 @@ from occlusionformer.data.engine.cleaning import CleanStage
 from occlusionformer.data.engine.contacts import touching_pairs
 from occlusionformer.data.engine.filters import FilterStage
 from occlusionformer.data.engine.item import CONFIDENCE_DIGITS, BadItemError, Item, digest
-from occlusionformer.data.engine.models.protocol import Captioner, Completer, MaskedPicture, Model, Orderer
+from occlusionformer.data.engine.models.protocol import Captioner, Completer, DataModel, MaskedPicture, Orderer
 from occlusionformer.data.engine.models.registry import load_model
 from occlusionformer.data.engine.plan import AmodalPlan, CaptionPlan, CleanPlan, OrderPlan, StageKind
 from occlusionformer.data.records import Record, Step, box_of, encode_mask
@@ -174,7 +174,7 @@ class AmodalStage:
         return item.with_step(record, step_of(self.plan, self.model.revision))
 
 
-def _expected(model: Model, kind: Any, name: str) -> Any:
+def _expected(model: DataModel, kind: Any, name: str) -> Any:
     """The model, if it has the interface needed; else raises ValueError."""
     if not isinstance(model, kind):
         raise ValueError(f"model: expected a {kind.__name__.lower()}, got {name!r}, which is none")

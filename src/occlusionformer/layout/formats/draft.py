@@ -1,4 +1,4 @@
-"""A layout on its way out of another format: values as they were found, and where.
+"""A layout while it is read from another format: values as found, each with its path in the document.
 
 Nothing is checked twice: values go into the layout as they are, and what the layout says about them
 is told with the paths of the document they came from.
@@ -50,15 +50,15 @@ class Draft:
     """Paths in the document by paths in the layout."""
 
     def report(self, path: Path, text: str) -> None:
-        """Raises LayoutError once more problems are found than are listed."""
+        """Note a problem. Raises LayoutError once there are more than are listed."""
         self.findings.add([Problem((*self.path, *path), text)])
 
     def note(self, path: Path, text: str) -> None:
-        """Tell the caller, as a warning, what was done about a field that can be read in more than one way."""
+        """Warn the caller how an ambiguous field was read."""
         warnings.warn(str(Problem((*self.path, *path), text)), stacklevel=2)
 
     def put(self, name: str, value: object, path: Path) -> None:
-        """A field of the layout, found at `path`."""
+        """Set a field of the layout, found at `path`."""
         self.fields[name] = value
         self.origins[name,] = path
 
@@ -77,7 +77,7 @@ class Draft:
         return present[0] if present else names[0]
 
     def add(self, path: Path, identifier: object) -> int:
-        """A new instance, found at `path`; its place."""
+        """Add an instance, found at `path`; returns its index."""
         place = len(self.instances)
         self.instances.append({"id": identifier})
         self.origins["instances", place] = path
@@ -92,7 +92,7 @@ class Draft:
             self.instances[place][name] = source[chosen]
 
     def listed(self, value: object, path: Path) -> Sequence[object]:
-        """The items of a list; anything else is reported, and has none."""
+        """The items of a list; for anything else a problem and no items."""
         if isinstance(value, list | tuple):
             return value
         self.report(path, f"expected a list, got {shown(value)}")
@@ -109,7 +109,7 @@ class Draft:
         return [item if isinstance(item, Mapping) else stand_in for item in value]
 
     def refuse_others(self, source: Fields, known: Collection[str], path: Path = ()) -> None:
-        """Report the fields that are not known."""
+        """Report unknown fields."""
         for name in source:
             if name not in known:
                 self.report((*path, name), f"unknown field; expected {one_of(known)}")
@@ -141,7 +141,7 @@ class Draft:
                 self.report(path, problem.text)
 
     def canvas(self) -> Canvas | None:
-        """Width and height, when they are right."""
+        """Width and height, if they are valid."""
         width, height = self.fields.get("width"), self.fields.get("height")
         return (width, height) if _is_side(width) and _is_side(height) else None
 

@@ -1,4 +1,4 @@
-"""What a format is: how its documents become layouts, and back."""
+"""The interface of a format: reads documents to layouts and writes them back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occlusionformer.layout.schema import CyclePolicy, Layout
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """What a document may leave to the caller."""
+    """Options of the caller for what a document does not say."""
 
     prompt: str | None = None
     width: int | None = None
@@ -24,7 +24,7 @@ class ReadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """One way to write layouts down."""
+    """A layout format."""
 
     name: str
     description: str
@@ -47,7 +47,7 @@ class Format:
     """What a layout that was read does about loops, when the caller does not say."""
 
     def check(self, options: ReadOptions) -> None:
-        """Raises LayoutError for options that mean nothing here: none is ignored."""
+        """Raise LayoutError for options that this format does not have; none is ignored."""
         given = [field.name for field in fields(options) if getattr(options, field.name) is not None]
         if wrong := [name for name in given if name not in self.options]:
             raise LayoutError(Problem((name,), f"not an option of the {self.name} format") for name in wrong)

@@ -47,7 +47,7 @@ def reach(in_front_NN: np.ndarray) -> np.ndarray:
     return reached
 
 
-class Model(Protocol):
+class DataModel(Protocol):
     """A model with a revision."""
 
     @property

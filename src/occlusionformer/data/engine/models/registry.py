@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, cast
 
-from occlusionformer.data.engine.models.protocol import Model
+from occlusionformer.data.engine.models.protocol import DataModel
 
 ENTRY_POINT_GROUP = "occlusionformer.data_models"
 """An entry point names a function (argument: str | None) -> Captioner, Orderer or Completer.
@@ -31,7 +31,7 @@ def model_names() -> list[str]:
     return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))})
 
 
-def load_model(spec: str) -> Model:
+def load_model(spec: str) -> DataModel:
     """Load "name" or "name:argument". Raises ValueError for an unknown name."""
     name, _, argument = spec.partition(":")
     if name in BUILT_IN:
