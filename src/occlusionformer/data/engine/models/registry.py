@@ -35,8 +35,8 @@ def load_model(spec: str) -> DataModel:
     """Load "name" or "name:argument". Raises ValueError for an unknown name."""
     name, _, argument = spec.partition(":")
     if name in BUILT_IN:
-        return cast("Model", import_module(BUILT_IN[name]).load(argument or None))
-    return cast("Model", _offered(name, spec)(argument or None))
+        return cast("DataModel", import_module(BUILT_IN[name]).load(argument or None))
+    return cast("DataModel", _offered(name, spec)(argument or None))
 
 
 def model_revision(spec: str) -> str:
