@@ -40,6 +40,19 @@ def test_everything_wrong_is_listed(run: Command):
     assert run("train", "nothing").code == run("train").code == 2
 
 
+def test_settings_that_no_one_reads_whole_are_told_by_name(run: Command):
+    long, digits, path = "x" * 100_000, "9" * 5000, "\x1b[2J"
+    result = run("train", "overfit", "--set", f"seed={digits}", "--set", f"{long}=1", "--set", f"{path}=1", "--show")
+    assert result.code == 2
+    expected = ", ".join(recipe("overfit").model_dump())
+    others = f"unknown setting; expected {' or '.join(expected.rsplit(', ', 1))}"
+    assert result.err.splitlines() == [
+        f"'{'x' * 60}'...: {others}",
+        f"'\\x1b[2J': {others}",
+        f"seed: expected a whole number, got '{'9' * 60}'...",
+    ]
+
+
 def test_a_run_is_made_kept_and_gone_on_with(run: Command, tmp_path: Path):
     out = tmp_path / "run"
     result = run("train", "overfit", *TINY, "--out", out, "--json")

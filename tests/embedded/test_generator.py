@@ -67,3 +67,11 @@ def test_the_weights_of_another_model_are_refused(tmp_path: Path):
     (tmp_path / BRANCH_FILE).write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"branch\.safetensors: not a safetensors file"):
         load_generator(f"embedded:{tmp_path}")
+
+
+def test_boxes_without_width_in_fp32_are_drawn():
+    boxes = (Box(0.5, 0.5, 0.5 + 1e-11, 0.5 + 1e-11), Box(0, 0, 5e-324, 1))
+    instances = tuple(Instance(id=str(place), caption="a red apple", box=box) for place, box in enumerate(boxes))
+    layout = Layout(prompt="a plain yellow background", width=128, height=128, instances=instances)
+    [result] = load_generator("embedded").generate([GenerationRequest(layout=layout, seed=1, steps=1)])
+    assert result.image.size == (128, 128)

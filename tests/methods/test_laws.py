@@ -55,6 +55,17 @@ def test_a_batch_of_different_layouts_is_each_alone(name):
         torch.testing.assert_close(whole[index : index + 1], alone, rtol=1e-9, atol=1e-9)
 
 
+THIN = Picture(boxes=((0.5, 0.5, 0.5 + 1e-11, 0.5 + 1e-11), (0.0, 0.0, 5e-324, 1.0)), occluders=((), (0,)))
+
+
+@by_method
+@torch.no_grad()
+def test_boxes_without_width_in_fp32_are_drawn(name):
+    model, built, given = transformer(torch.float32), method(name, torch.float32), arguments(1, torch.float32)
+    layout = prepared(built, [THIN], words=texts(2, torch.float32), dtype=torch.float32)
+    assert run(model, layout, given).isfinite().all()
+
+
 @by_method
 @torch.no_grad()
 def test_the_numbering_of_instances_does_not_matter(name):

@@ -265,6 +265,25 @@ def refused_problems(folder: Path) -> list[str]:
     return caught.value.problems
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "number", "most"),
+    [
+        ("transformer/config.json", "num_layers", 10**6, None),
+        ("text_encoder/config.json", "num_hidden_layers", 10**6, None),
+        ("transformer/config.json", "joint_attention_dim", 10**12, 2**24),
+        ("vae/config.json", "latent_channels", -(10**12), 2**24),
+        ("scheduler/scheduler_config.json", "num_train_timesteps", 10**10, 100_000),
+    ],
+)
+def test_sizes_that_would_fill_the_memory_are_refused(path, field, number, most, folder):
+    """Before anything is made of that size. Without a limit of their own, layers are at most the tensors stored."""
+    change(folder / path, **{field: number})
+    if most is None:
+        [weights] = (folder / path).parent.glob("*.safetensors")
+        most = len(load_file(weights))
+    assert refused_problems(folder) == [f"{folder}: {path}: {field}: expected at most {most}, got {number}"]
+
+
 def test_numbers_of_the_branch_are_looked_at(folder):
     path = folder / "branch" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(path)

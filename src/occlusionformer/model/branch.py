@@ -35,6 +35,9 @@ from occlusionformer.model.method import (
 from occlusionformer.tensors.grid import TokenGrid, layout_token_ids, published_corners
 from occlusionformer.tensors.packing import InstanceGeometry, PackedInstances, empty_geometry, layout_geometry, pack
 
+SMALLEST_SIDE = 2.0**-16
+"""Of a box where something is divided by it, a pixel of the largest canvas: in fp32 a thinner one may have no width."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BranchCondition:
@@ -189,7 +192,7 @@ def box_coordinates(packed: PackedInstances, config: BranchConfig, dtype: torch.
     token_R = packed.pixel_R % grid.num_tokens
     x = ((token_R % grid.width).to(box.dtype) + 0.5) / grid.width
     y = ((token_R // grid.width).to(box.dtype) + 0.5) / grid.height
-    wide, high = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
+    wide, high = (box[:, 2:] - box[:, :2]).clamp_min(SMALLEST_SIDE).unbind(-1)
     inside = torch.stack([(x - box[:, 0]) / wide, (y - box[:, 1]) / high, wide, high], -1)
     return fourier(inside, config).to(dtype)
 

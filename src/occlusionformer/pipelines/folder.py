@@ -65,11 +65,20 @@ NEVER_RUN = frozenset({"pipeline.py", "block.py"})
 
 CODE_ENDINGS = frozenset({".py", ".pyc", ".pyd", ".so", ".dll", ".dylib"})
 
+SIZED = ("config.json", "scheduler_config.json")
+"""Configurations whose numbers are sizes; tokenizers write 10^30 for a length without limit."""
+
 CODE_KEYS = frozenset(
     {"auto_map", "custom_pipelines", "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
      "experts_implementation", "_experts_implementation"}
 )  # fmt: skip
 """Entries of a configuration by which transformers finds code in files or on the hub."""
+
+LARGEST_NUMBER = 2**24
+"""Whole numbers of configurations, which size what is made before a weight is read."""
+
+MOST_STEPS, MOST_LAYERS = 100_000, 1000
+"""Training steps of a scheduler, which tabulates them; layers of a component that has no weights."""
 
 SETTINGS: Mapping[str, tuple[type, float, float]] = {
     "max_sequence_length": (int, 1, 512),
@@ -106,14 +115,15 @@ def check_all_loaded(folder: Path, name: str, module: nn.Module) -> None:
     """Raise CheckpointError for weights that the folder lacks or has in another shape.
 
     Libraries fill them with random numbers, log that, and go on. A key counts as the same when one ends with the other:
-    libraries add and drop prefixes while loading. Quantised components, whose shapes are others, are left out.
+    libraries add and drop prefixes while loading. Quantised components, whose shapes are others, are left out, as are
+    tensors without numbers, which some releases do not store.
     """
     files = sorted((folder / name).glob("*.safetensors"))
     if not files or getattr(module, "hf_quantizer", None) is not None:
         return
     stored = {key: shape for file in files for key, (shape, _) in read_header(file).items()}
     ends = {tail: shape for key, shape in stored.items() for tail in _tails(key)}
-    own = module.state_dict(keep_vars=True)
+    own = {key: value for key, value in module.state_dict(keep_vars=True).items() if value.numel()}
     shapes = {
         key: stored.get(key) or ends.get(key) or next((stored[tail] for tail in _tails(key) if tail in stored), None)
         for key in own
@@ -220,18 +230,25 @@ def _component_reasons(folder: Path) -> Iterator[str]:
     weights = sorted(folder.glob("*.safetensors"))
     if weights and not (folder / "config.json").is_file():  # transformers would take the defaults of the class
         yield f"{folder.name}/config.json: expected a file beside {weights[0].name}, got none"
-    for path in sorted(folder.glob("*.json")):
-        try:
-            yield from (f"{folder.name}/{path.name}: {reason}" for reason in _config_reasons(read_json(path)))
-        except CheckpointError as error:
-            yield from (f"{folder.name}/{path.name}: {reason}" for reason in error.reasons)
+    tensors, damaged = 0, []
     for path in weights:
         try:
-            read_header(path)
+            tensors += len(read_header(path))
+        except CheckpointError as error:
+            damaged += [f"{folder.name}/{path.name}: {reason}" for reason in error.reasons]
+        except SafetensorError as error:
+            damaged.append(f"{folder.name}/{path.name}: {first_line(error)}")
+    for path in sorted(folder.glob("*.json")):
+        try:
+            values = read_json(path)
         except CheckpointError as error:
             yield from (f"{folder.name}/{path.name}: {reason}" for reason in error.reasons)
-        except SafetensorError as error:
-            yield f"{folder.name}/{path.name}: {first_line(error)}"
+            continue
+        yield from (f"{folder.name}/{path.name}: {reason}" for reason in _config_reasons(values))
+        if path.name in SIZED and not damaged:
+            most_layers = tensors if weights else MOST_LAYERS
+            yield from (f"{folder.name}/{path.name}: {reason}" for reason in _size_reasons(values, most_layers))
+    yield from damaged
 
 
 def _config_reasons(values: object, path: str = "") -> Iterator[str]:
@@ -245,6 +262,19 @@ def _config_reasons(values: object, path: str = "") -> Iterator[str]:
             yield f"{printable_name(here)}: expected nothing that names code, got {printable_name(value)}"
         else:
             yield from _config_reasons(value, here)
+
+
+def _size_reasons(values: object, most_layers: int, path: str = "") -> Iterator[str]:
+    """Whole numbers that would have far more made than the weights of the component are for."""
+    if isinstance(values, list):
+        values = {f"[{place}]": value for place, value in enumerate(values)}
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _size_reasons(value, most_layers, f"{path}.{key}" if path else key)
+    elif isinstance(values, int):
+        most = most_layers if "layers" in path else MOST_STEPS if "timesteps" in path else LARGEST_NUMBER
+        if abs(values) > most:
+            yield f"{shown(path)}: expected at most {most}, got {shown(values)}"
 
 
 def _harmless(value: object) -> bool:

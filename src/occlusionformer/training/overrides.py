@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from occlusionformer.layout.problems import Problem, one_of, problems_of_validation, shown
+from occlusionformer.layout.problems import LONGEST_VALUE, Problem, one_of, problems_of_validation, shown
 from occlusionformer.training.config import RunConfig, Settings
 from occlusionformer.training.method_settings import SETTINGS_OF, defaults_of
 
@@ -44,15 +44,20 @@ def _assign(values: dict[str, Any], line: str) -> str | None:
     for parent in parents:
         group = group.get(parent) if isinstance(group, dict) else None
     if not isinstance(group, dict):
-        return f"{path}: unknown setting; expected a path that starts with {one_of(values)}"
+        return f"{_named(path)}: unknown setting; expected a path that starts with {one_of(values)}"
     if name not in group:
-        return f"{path}: unknown setting; expected {one_of(group)}"
+        return f"{_named(path)}: unknown setting; expected {one_of(group)}"
     if path == "model.method":
         return _choose_method(group, text)
     if isinstance(group[name], dict):
         return f"{path}: expected one of its settings, {one_of(f'{path}.{inner}' for inner in group[name])}"
     group[name] = _parsed(text)
     return None
+
+
+def _named(path: str) -> str:
+    """A path that need not be one, as a message may print it."""
+    return path if len(path) <= LONGEST_VALUE and path.isprintable() else shown(path)
 
 
 def _choose_method(model: dict[str, Any], text: str) -> str | None:
@@ -67,7 +72,7 @@ def _choose_method(model: dict[str, Any], text: str) -> str | None:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, more digits than Python reads, or too many levels
         return text
 
 

@@ -59,9 +59,14 @@ def _doubled(name: str) -> str:
         ("a: 2020-99-99", "expected YAML or JSON: month must be in"),
         (f"a: {'1' * 5000}", "expected YAML or JSON: Exceeds the limit"),
         ("a: b\n" * 20_000, "expected a plan of at most 64 kB"),
+        (
+            "name: a\nstages: [{stage: clean, stage: order}]",
+            r"plan\.yaml: .*every field once, got 'stage' again",
+        ),
+        ("null", r"plan\.yaml: expected an object, got null"),
         (_doubled("x"), r"name: expected text, got \[\[\[\[\.\.\."),
     ],
-    ids=["cut", "list", "levels", "date", "digits", "long", "aliases"],
+    ids=["cut", "list", "levels", "date", "digits", "long", "twice", "nothing", "aliases"],
 )
 def test_what_is_no_plan_is_refused(tmp_path: Path, text: str, message: str):
     path = tmp_path / "plan.yaml"

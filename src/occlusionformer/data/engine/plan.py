@@ -191,12 +191,30 @@ def read_plan(path: str | Path) -> BuildPlan:
         raise LayoutError([f"{path}: expected a text file: {error}"]) from None
     yaml = from_extra("yaml")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_loader(yaml))
     except RecursionError:
         raise LayoutError([f"{path}: expected YAML or JSON of fewer levels"]) from None
     except (yaml.YAMLError, ValueError) as error:  # a ValueError for dates and numbers that are none
         raise LayoutError([f"{path}: expected YAML or JSON: {' '.join(str(error).split())}"]) from None
+    if not isinstance(value, Mapping):
+        raise LayoutError([f"{path}: expected an object, got {shown(value)}"])
     return parse_plan(value)
+
+
+def _loader(yaml: Any) -> type:
+    """yaml's safe loader, for which a field that stands twice is an error instead of its last value."""
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen: set[str] = set()
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if key.value in seen:
+                    again = f"expected every field once, got {shown(key.value)} again"
+                    raise yaml.constructor.ConstructorError(None, None, again, key.start_mark)
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def parse_plan(value: Any) -> BuildPlan:
