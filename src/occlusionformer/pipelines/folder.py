@@ -274,7 +274,7 @@ def _size_reasons(values: object, most_layers: int, path: str = "") -> Iterator[
     elif isinstance(values, int):
         most = most_layers if "layers" in path else MOST_STEPS if "timesteps" in path else LARGEST_NUMBER
         if abs(values) > most:
-            yield f"{shown(path)}: expected at most {most}, got {shown(values)}"
+            yield f"{printable_name(path)}: expected at most {most}, got {printable_name(values)}"
 
 
 def _harmless(value: object) -> bool:
