@@ -51,6 +51,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["occ.pth", "lora.safetensors"])
 def test_a_cut_checkpoint_is_refused_by_name(name: str, checkpoint: Path):
     cut(checkpoint / name)
@@ -135,6 +136,7 @@ WEIGHTS = ("text_encoder/model.safetensors", "transformer/diffusion_pytorch_mode
 NOT_SAFETENSORS = "not a safetensors file: Error while deserializing header"
 
 
+@pytest.mark.slow
 def test_a_cut_model_folder_is_refused_by_name(model: Path, tmp_path: Path):
     for name in WEIGHTS:
         cut(model / name)

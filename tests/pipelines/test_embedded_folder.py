@@ -34,6 +34,7 @@ def saved(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_generate_draws_with_the_folder_what_it_draws_with_the_name(saved, tmp_path):
     command = [sys.executable, "-m", "occlusionformer.apps.cli", "generate", str(LAYOUT), "--model", str(saved)]
     done = subprocess.run([*command, "--output", "from-folder.png"], cwd=tmp_path, capture_output=True, text=True)

@@ -6,13 +6,18 @@ import pytest
 
 from tests.training.golden_losses import FIGURES, METHODS, STEPS, losses, recorded, written
 
+QUICK = "occlusionformer"
+"""Two seconds each: the others are for `make test-all`."""
+
 TOLERANCE = 5e-5
 """Relative. Two threads, and kernels for AVX2 or SSE instead of AVX-512, move no figure by more than 3e-6; a rate, a
 beta or a weight of the mask loss that is a thousandth higher moves some figure by 1e-3 to 5e-3.
 """
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow) for name in METHODS]
+)
 def test_losses_are_those_written_down(method):
     expected = recorded(method)
     found = losses(method)

@@ -38,6 +38,7 @@ def test_there_are_settings_for_every_method():
     assert sorted(SETTINGS_OF) == sorted(OURS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_a_method_trains_resumes_exactly_and_is_drawn(name, tmp_path):
     config = embedded(name)

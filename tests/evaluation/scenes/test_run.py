@@ -172,6 +172,7 @@ def test_wishes_are_checked_all_at_once():
         MeasuredModel(name="artist", weights=None, size=100)
 
 
+@pytest.mark.slow
 def test_calibration_tells_true_renders_from_reversed_ones_and_from_noise(tmp_path):
     from occlusionformer.evaluation import evaluate
 
