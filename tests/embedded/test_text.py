@@ -17,6 +17,7 @@ from occlusionformer.embedded.text import (
     packaged_text_model,
     packaged_tokenizer,
 )
+from occlusionformer.pipelines.loading import DTYPE_KEYWORD
 from tests.tables import for_each
 
 
@@ -266,7 +267,7 @@ def test_saved_equals_loaded(model, tokenizer, tmp_path):
 
 
 def test_half_precision_keeps_the_integers(tokenizer):
-    half = StaticTextModel.from_pretrained(PACKAGED, dtype=torch.bfloat16, local_files_only=True)
+    half = StaticTextModel.from_pretrained(PACKAGED, **{DTYPE_KEYWORD: torch.bfloat16}, local_files_only=True)
     full = packaged_text_model()
     assert half.dtype == torch.bfloat16
     assert torch.equal(half.table, full.table)

@@ -185,11 +185,15 @@ import torch, peft, transformers, diffusers
 from diffusers.models.autoencoders import AutoencoderTiny
 torch.compiler.reset()  # loads it
 allowed = sys.modules["torch._dynamo"].trace_rules._allowed_callable_ids
+class LaterBlock: pass
+maybe_allow_in_graph = sys.modules["diffusers.utils.torch_utils"].maybe_allow_in_graph
+maybe_allow_in_graph(LaterBlock)
 from diffusers.models.transformers.transformer_flux import FluxTransformerBlock
 tuner = peft.tuners.lora.layer.Linear(torch.nn.Linear(2, 2), "default", config=peft.LoraConfig(), r=1)
 print(json.dumps({
     "loaded before": before,
     "block known to the compiler": id(FluxTransformerBlock) in allowed(),
+    "later block known to it": id(LaterBlock) in allowed(),
     "lora layer": isinstance(tuner, lora_base.BaseTunerLayer),
     "plain layer": isinstance(torch.nn.Linear(2, 2), lora_base.BaseTunerLayer),
     "model": issubclass(transformers.CLIPTextModel, lora_base.PreTrainedModel),
@@ -201,6 +205,7 @@ print(json.dumps({
     assert json.loads(done.stdout) == {
         "loaded before": [],
         "block known to the compiler": True,
+        "later block known to it": True,
         "lora layer": True,
         "plain layer": False,
         "model": True,

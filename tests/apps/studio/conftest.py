@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -11,10 +11,23 @@ import pytest
 pytest.importorskip("gradio", reason="the studio is an extra of its own")
 
 import httpx
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from occlusionformer.apps.studio.rates import Rate, Rates
 from occlusionformer.apps.studio.server import Studio, StudioConfig, StudioServer, build_studio
 from tests.apps.studio.fake import FakeGenerator
+
+
+def paths_of(app: FastAPI) -> Sequence[tuple[str, str]]:
+    """Method and path of every route, in their order."""
+    return [
+        (method, route.path)
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        for method in sorted(route.methods or ())
+    ]
+
 
 UNLIMITED = Rates(generate=Rate(1e6, 1e6), compute=Rate(1e6, 1e6), read=Rate(1e6, 1e6))
 

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from occlusionformer.apps.studio.access import SECURITY_HEADERS
-from occlusionformer.apps.studio.application import paths_of
 from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.apps.studio.passwords import hash_password, new_token
 from occlusionformer.apps.studio.rates import Rate, Rates
 from occlusionformer.apps.studio.server import StudioConfig, UnsafeHostError, build_studio
+from tests.apps.studio.conftest import paths_of
 from tests.apps.studio.fake import fruit
 from tests.tables import for_each
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from occlusionformer.apps.studio.application import EDITOR, paths_of
+from occlusionformer.apps.studio.application import EDITOR
 from occlusionformer.layout import FORMATS, Layout, read_layout, write_layout
+from tests.apps.studio.conftest import paths_of
 from tests.apps.studio.fake import fruit
 from tests.tables import for_each
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -26,7 +26,8 @@ def drawing_progress() -> Iterator[DrawingProgress]:
     """Removed from the terminal afterwards."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with progress if console.is_terminal else nullcontext():  # even a disabled bar of older rich ends with a new line
         yield DrawingProgress(progress)
 
 
@@ -35,7 +36,8 @@ def counting_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for work in parts: called with what is being done, how much of it is, and how much there is."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with progress if console.is_terminal else nullcontext():
         task = progress.add_task("", total=None)
 
         def count(what: str, done: int, total: int) -> None:

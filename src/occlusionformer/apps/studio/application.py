@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -111,16 +111,6 @@ def studio_application(
     app.add_middleware(UnderPath, root_path=service.root_path)
     app.add_middleware(SecurityHeaders)
     return app
-
-
-def paths_of(app: FastAPI) -> Sequence[tuple[str, str]]:
-    """Method and path of every route, in their order."""
-    return [
-        (method, route.path)
-        for route in app.routes
-        if isinstance(route, APIRoute)
-        for method in sorted(route.methods or ())
-    ]
 
 
 def _lifespan(gradio: LazyApplication | None) -> Any:

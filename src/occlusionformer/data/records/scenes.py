@@ -27,9 +27,6 @@ from occlusionformer.data.records.record import (
 from occlusionformer.data.records.shards import Item
 from occlusionformer.data.scenes import Scene, SceneDataset, SceneInstance
 
-ART_LICENSE = "MIT"
-"""Of the packaged object art."""
-
 ZLIB_LEVEL = 1
 """Scenes are small, and compressing them harder takes longer than drawing them."""
 

@@ -19,6 +19,7 @@ STAND_INS: Mapping[str, tuple[str, ...]] = {
     "peft.tuners.tuners_utils": ("BaseTunerLayer",),
     "scipy.integrate": (),
     "scipy.stats": (),
+    "torch.nn.attention.flex_attention": (),
     "transformers": (
         "AutoImageProcessor",
         "CLIPImageProcessor",
@@ -60,6 +61,8 @@ def _compiler() -> dict[str, Any]:
     blocks: list[Any] = []
 
     def allow_in_graph(block: Any) -> Any:
+        if is_loaded(COMPILER):
+            return torch.compiler.allow_in_graph(block)
         if not blocks:
             when_loaded(COMPILER, lambda compiler: compiler.allow_in_graph(blocks))
         blocks.append(block)
