@@ -7,9 +7,10 @@ import functools
 import numpy as np
 import pytest
 
+from occlusionformer.evaluation.scenes.calibration import recorded_calibration
 from occlusionformer.evaluation.scenes.figures import FIGURES, Figure
 from occlusionformer.evaluation.scenes.known import DISTORTIONS, KINDS, LIGHTS, TRUE
-from occlusionformer.evaluation.scenes.layouts import bench_scenes
+from occlusionformer.evaluation.scenes.layouts import SPLITS, bench_scenes
 from occlusionformer.evaluation.scores import JudgedPicture
 from tests.evaluation.scenes.scored import figures_of, judged, picture_figures
 from tests.tables import for_each
@@ -88,3 +89,20 @@ def test_every_kind_is_painted_the_same_every_time(kind):
     assert painted[0].dtype == np.uint8
     assert painted[0].shape == scene.background.pixels.shape
     assert (painted[0] == painted[1]).all()
+
+
+def test_the_calibration_that_ships_holds_what_is_promised():
+    """On sixty layouts of every split: true pictures, other lights and turned orders; complex ones with every fault."""
+    found = recorded_calibration()
+    assert found is not None
+    assert found.layouts == 60
+    named = {(trial.split, trial.kind): trial.figures for trial in found.trials}
+    for split in SPLITS:
+        true = named[split, TRUE]
+        assert true["occ"].value >= 0.98
+        assert true["miou"].value >= 0.93
+        assert named[split, "reversed orders"]["occ"].value <= 0.05
+        for light in ("70% brightness", "130% brightness"):
+            assert named[split, light]["occ"].value >= 0.95
+    for kind, moved in MOVED.items():
+        assert distance(named["complex", TRUE][moved], named["complex", kind][moved]) > FAR, kind
