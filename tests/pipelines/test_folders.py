@@ -284,6 +284,13 @@ def test_sizes_that_would_fill_the_memory_are_refused(path, field, number, most,
     assert refused_problems(folder) == [f"{folder}: {path}: {field}: expected at most {most}, got {number}"]
 
 
+def test_numbers_that_are_none_are_refused(folder):
+    change(folder / "scheduler" / "scheduler_config.json", shift=float("nan"))
+    assert refused_problems(folder) == [
+        f"{folder}: scheduler/scheduler_config.json: shift: expected a finite number, got nan"
+    ]
+
+
 def test_numbers_of_the_branch_are_looked_at(folder):
     path = folder / "branch" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(path)

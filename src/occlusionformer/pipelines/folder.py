@@ -265,7 +265,7 @@ def _config_reasons(values: object, path: str = "") -> Iterator[str]:
 
 
 def _size_reasons(values: object, most_layers: int, path: str = "") -> Iterator[str]:
-    """Whole numbers that would have far more made than the weights of the component are for."""
+    """Whole numbers that would have far more made than the weights of the component are for; numbers that are none."""
     if isinstance(values, list):
         values = {f"[{place}]": value for place, value in enumerate(values)}
     if isinstance(values, dict):
@@ -275,6 +275,8 @@ def _size_reasons(values: object, most_layers: int, path: str = "") -> Iterator[
         most = most_layers if "layers" in path else MOST_STEPS if "timesteps" in path else LARGEST_NUMBER
         if abs(values) > most:
             yield f"{printable_name(path)}: expected at most {most}, got {printable_name(values)}"
+    elif isinstance(values, float) and not math.isfinite(values):
+        yield f"{printable_name(path)}: expected a finite number, got {values}"
 
 
 def _harmless(value: object) -> bool:
