@@ -132,7 +132,7 @@ def model(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 GENERATE = ("generate", "in.json", "--model", "./model", "-o", "out.png")
-WEIGHTS = ("text_encoder/model.safetensors", "transformer/diffusion_pytorch_model.safetensors")
+WEIGHTS = ("text_encoder/diffusion_pytorch_model.safetensors", "transformer/diffusion_pytorch_model.safetensors")
 NOT_SAFETENSORS = "not a safetensors file: Error while deserializing header"
 
 
