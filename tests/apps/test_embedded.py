@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from PIL import Image
 from occlusionformer.layout import read_layout
 from tests.apps.conftest import Command
 from tests.apps.examples import DRAWABLE, TWO_FRUITS, format_of
+from tests.cases.replay import replay
 
-MOST_MEMORY = 1.5e9
+MOST_MEMORY = 1e9
 
 
 @pytest.mark.parametrize("path", DRAWABLE, ids=lambda path: path.stem)
@@ -71,12 +71,7 @@ def test_its_card(run: Command):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory of a child in kilobytes")
 def test_the_command_needs_little_memory(tmp_path: Path):
-    command = [sys.executable, "-m", "occlusionformer.apps.cli", "generate", str(TWO_FRUITS)]
-    with (tmp_path.parent / "stderr.txt").open("w+") as errors:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        errors.seek(0)
-        assert process.returncode == 0, errors.read()
-    assert usage.ru_maxrss * 1024 < MOST_MEMORY, "of this child alone, not of the largest of all"
+    reply = replay("generate", TWO_FRUITS, folder=tmp_path)
+    assert reply.code == 0, reply.stderr
+    assert reply.memory < MOST_MEMORY
     assert os.listdir(tmp_path) == ["out.png"]

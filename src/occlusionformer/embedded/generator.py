@@ -9,7 +9,7 @@ from pathlib import Path
 from occlusionformer.embedded.build import BACKBONE_FILE, BRANCH_FILE, BRANCH_FOLDER, embedded_pipeline
 from occlusionformer.embedded.nearest import NearestObjects
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
-from occlusionformer.generation import GeneratedImage, GenerationRequest, PreviewCallback, StepCallback
+from occlusionformer.generation import GenerationRequest
 from occlusionformer.generation.vocabulary import UnknownCaptionWarning
 from occlusionformer.layout import Layout
 from occlusionformer.pipelines import OcclusionFormerPipeline, PipelineGenerator
@@ -26,17 +26,10 @@ class EmbeddedGenerator(PipelineGenerator):
         self.vocabulary = packaged_vocabulary()
         self._nearest = NearestObjects(self.vocabulary, pipeline.encode_instances)
 
-    def generate_watched(
-        self,
-        requests: Sequence[GenerationRequest],
-        *,
-        on_step: StepCallback | None,
-        on_preview: PreviewCallback | None,
-    ) -> list[GeneratedImage]:
-        """As any pipeline's. An UnknownCaptionWarning says what is drawn for captions without a known word."""
+    def _warn(self, requests: Sequence[GenerationRequest]) -> None:
+        """An UnknownCaptionWarning says what is drawn for captions without a known word."""
         for line in self.unknown_captions([request.layout for request in requests])[:MOST_WARNINGS]:
-            warnings.warn(line, UnknownCaptionWarning, stacklevel=3)
-        return super().generate_watched(requests, on_step=on_step, on_preview=on_preview)
+            warnings.warn(line, UnknownCaptionWarning, stacklevel=4)
 
     def unknown_captions(self, layouts: Sequence[Layout]) -> list[str]:
         """A line for every caption that names no object of the vocabulary, with the nearest; each caption once."""

@@ -147,6 +147,7 @@ class PipelineGenerator:
         roughly.
         """
         batches = self._batches(requests)
+        self._warn(requests)
         steps = sum(settings.steps for settings, _ in batches)
         progress = _Progress(total=steps, on_step=on_step, on_preview=on_preview)
         drawn: dict[int, GeneratedImage] = {}
@@ -155,6 +156,9 @@ class PipelineGenerator:
                 images = self._draw(settings, pictures, progress)
             drawn.update(zip((picture.position for picture in pictures), images, strict=True))
         return [drawn[position] for position in range(len(requests))]
+
+    def _warn(self, requests: Sequence[GenerationRequest]) -> None:
+        """Say what the model does not know, once all requests are checked and before any is drawn: here nothing."""
 
     @property
     def defaults(self) -> GenerationDefaults:
