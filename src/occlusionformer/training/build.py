@@ -15,7 +15,7 @@ from occlusionformer.embedded.autoencoder import SceneAutoencoder
 from occlusionformer.embedded.build import WEIGHTS
 from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.config import BACKBONE, SHIFT, STEPS, TEXT_TOKENS, TEXT_WIDTH, embedded_branch
-from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
+from occlusionformer.embedded.text import PACKAGED, packaged_text_model, packaged_tokenizer
 from occlusionformer.methods.creatilayout import CreatiLayout
 from occlusionformer.methods.eligen import Eligen
 from occlusionformer.methods.gligen import Gligen
@@ -172,22 +172,19 @@ def _small(config: RunConfig) -> OcclusionFormerPipeline:
     branch = new_method(config, backbone_shape(transformer))
     if not tiny:
         initialise(transformer, branch)
-    text, tokenizer = packaged_text_model(), packaged_tokenizer()
-    return OcclusionFormerPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
-        vae=PixelCodec(latent_channels=3, block_out_channels=(1,)) if tiny else PixelCodec(),
-        text_encoder=text,
-        tokenizer=tokenizer,
-        text_encoder_2=text,
-        tokenizer_2=tokenizer,
-        transformer=transformer,
-        branch=branch,
-        max_sequence_length=TINY_TEXT_TOKENS if tiny else TEXT_TOKENS,
-        default_steps=STEPS,
-        default_guidance=1.0,
-        default_grounding_ratio=1.0,
-        default_size=config.data.canvas,
-        captions_in_prompt=tiny,
+    codec = PixelCodec(latent_channels=3, block_out_channels=(1,)) if tiny else PixelCodec()
+    return _assembled(
+        config,
+        {
+            "vae": codec,
+            "transformer": transformer,
+            "branch": branch,
+            "max_sequence_length": TINY_TEXT_TOKENS if tiny else TEXT_TOKENS,
+            "default_steps": STEPS,
+            "captions_in_prompt": tiny,
+        },
+        PACKAGED,
+        shift=SHIFT,
     )
 
 
@@ -195,23 +192,35 @@ def _scenes(config: RunConfig) -> OcclusionFormerPipeline:
     transformer = LayoutFluxTransformer2DModel(**scene_model.BACKBONE, prediction_type="sample")
     branch = new_method(config, backbone_shape(transformer))
     initialise(transformer, branch)
-    text, tokenizer = packaged_text_model(scene_model.TEXT), packaged_tokenizer(scene_model.TEXT)
     codec = SceneAutoencoder.from_pretrained(config.model.codec or scene_model.AUTOENCODER).float()
+    return _assembled(
+        config,
+        {
+            "vae": codec,
+            "transformer": transformer,
+            "branch": branch,
+            "max_sequence_length": scene_model.TEXT_TOKENS,
+            "default_steps": scene_model.STEPS,
+            "captions_in_prompt": config.model.method.name == "none",
+        },
+        scene_model.TEXT,
+        shift=scene_model.SHIFT,
+    )
+
+
+def _assembled(config: RunConfig, parts: dict[str, Any], words: Path, *, shift: float) -> OcclusionFormerPipeline:
+    """The pipeline of a small model: its own parts and settings, and the text table in `words` as both encoders."""
+    text, tokenizer = packaged_text_model(words), packaged_tokenizer(words)
     return OcclusionFormerPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=scene_model.SHIFT),
-        vae=codec,
+        **parts,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
         text_encoder=text,
         tokenizer=tokenizer,
         text_encoder_2=text,
         tokenizer_2=tokenizer,
-        transformer=transformer,
-        branch=branch,
-        max_sequence_length=scene_model.TEXT_TOKENS,
-        default_steps=scene_model.STEPS,
         default_guidance=1.0,
         default_grounding_ratio=1.0,
         default_size=config.data.canvas,
-        captions_in_prompt=config.model.method.name == "none",
     )
 
 
