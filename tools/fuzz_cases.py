@@ -73,6 +73,7 @@ def good_documents() -> dict[str, list[Any]]:
     found["published"].append({**canvas, "caption": "b", "annos": rows})
     found["gligen"].append({**canvas, "phrases": ["a", "b"], "locations": [[0, 0, 1, 1], [0, 0, 0.5, 0.5]]})
     found["gligen"].append([{"bbox": [0, 0, 1, 1], "label": "a", "z": 1}, {"bbox": [0, 0, 1, 1], "text": "b", "z": 2}])
+    found["comfy"] += comfy_values()
     polygon = [[0, 0, 9, 0, 9, 9], [20, 20, 29, 20, 29, 29]]
     found["coco"].append(
         {
@@ -84,6 +85,21 @@ def good_documents() -> dict[str, list[Any]]:
         }
     )
     return found
+
+
+def comfy_values() -> list[Any]:
+    """What only nodes write: frames of detections, elements, layers."""
+    box = {"x": 0, "y": 0, "width": 9, "height": 9}
+    elements = [
+        {"type": "obj", "bbox": [0, 0, 500, 500], "desc": "a"},
+        {"type": "text", "bbox": [0, 0, 9, 9], "text": "b"},
+    ]
+    layer = {"x": 0, "y": 0, "w": 9, "h": 9, "z_index": 0, "opacity": 0.5, "name": "a"}
+    return [
+        [[{**box, "label": "cat", "score": 0.5}], [{**box, "metadata": {"desc": "a", "content_rect": [1, 1, 4, 4]}}]],
+        elements,
+        {"version": 1, "canvas": [64, 48], "layers": [layer, {**layer, "z_index": 3}]},
+    ]
 
 
 def spoilt(number: int, seed: int, documents: dict[str, list[Any]]) -> Try:
@@ -110,7 +126,9 @@ def spoilt(number: int, seed: int, documents: dict[str, list[Any]]) -> Try:
 def _options(form: str, random: Random) -> dict[str, Any]:
     """A policy on loops most of the time; what documents say themselves now and then."""
     values = {"cycles": random.choice(("allow", "break", "error")), "regions": False, "prompt": "a", "width": 64}
-    shares = {"cycles": 0.7, "regions": 0.3, "prompt": 0.1, "width": 0.1}
+    values |= {"height": 48, "list_order": random.choice(("back-to-front", "front-to-back", "none", "up"))}
+    shares = {"cycles": 0.7, "regions": 0.3, "prompt": 0.1, "width": 0.1, "height": 0.1, "list_order": 0.3}
+    shares |= dict.fromkeys(FORMATS[form].needs, 0.95)
     return {
         name: values[name] for name in sorted(FORMATS[form].options & set(values)) if random.random() < shares[name]
     }

@@ -18,6 +18,7 @@ HEADS = {
     "overlaybench": "{'caption': 'a', 'annotations': [",
     "coco": '{"images": [{"id": 1, "width": 64, "height": 64, "caption": "a"}], "annotations": [',
     "gligen": '{"prompt": "a", "width": 64, "height": 64, "boxes": [',
+    "comfy": '{"version": 1, "canvas": [64, 64], "layers": [',
 }
 """The beginning of a document up to its rows."""
 
@@ -82,7 +83,9 @@ def costly() -> Iterator[tuple[str, str, Callable[[], Try]]]:
 
 
 def _made(name: str, form: str, make: Callable[[], Any]) -> Callable[[], Try]:
-    options = {"cycles": "allow"} if "cycles" in FORMATS[form].options else {}
+    told = {"prompt": "a", "width": 64, "height": 64, "cycles": "allow"}
+    known = FORMATS[form].needs | (FORMATS[form].options & {"cycles"})
+    options = {name: told[name] for name in sorted(known)}
     return lambda: Try(name, form, make(), options)
 
 

@@ -136,7 +136,9 @@ def test_layouts_are_written_in_every_format(name: str, run: Command, folder: Pa
     index = json.loads((folder / "there" / "index.json").read_text())
     assert (index["format"], index["num_items"]) == (name, 3)
     for row in index["items"]:
-        layout = read_layout(folder / "there" / row["layout"], name)
+        told = {"prompt": "a", "width": row["width"], "height": row["height"]}
+        given = {field: told[field] for field in FORMATS[name].needs}
+        layout = read_layout(folder / "there" / row["layout"], name, **given)
         assert len(layout.instances) == len(row["instances"]) == 3
         for instance, told in zip(layout.instances, row["instances"], strict=True):
             edges = [e * side for e, side in zip(instance.box, (row["width"], row["height"]) * 2, strict=True)]

@@ -75,7 +75,13 @@ DOCUMENTS: dict[str, Any] = {
             {"bbox": [0, 0, 1, 0.5], "text": "a dog", "occludes": [1]},
         ],
     },
+    "comfy": [
+        {"x": 0, "y": 0, "width": 64, "height": 8, "metadata": {"desc": "a cat", "name": "cat", "z_index": 1}},
+        {"x": 1, "y": 2, "width": 9, "height": 8, "metadata": {"type": "text", "text": "a", "desc": "", "z_index": 2}},
+    ],
 }
+GIVEN = {"prompt": "things", "width": 64, "height": 48, "cycles": "allow"}
+"""What readers are told where a document does not say it."""
 
 leaves = st.one_of(
     st.none(),
@@ -113,7 +119,8 @@ def changed(value: Any, path: tuple[Any, ...], change: Any) -> Any:
 def refused(document: Any, form: str) -> bool:
     layouts, problems = [], []
     try:
-        layouts = read_layouts(document, form, **({"cycles": "allow"} if "cycles" in FORMATS[form].options else {}))
+        known = FORMATS[form].needs | (FORMATS[form].options & {"cycles"})
+        layouts = read_layouts(document, form, **{name: GIVEN[name] for name in known})
     except LayoutError as error:
         problems = error.problems
         message = str(error)

@@ -24,11 +24,14 @@ def validate(  # noqa: PLR0913 - a parameter for every option
     cycles: options.CyclesOption = None,
     image: options.ImageOption = None,
     no_regions: options.NoRegionsOption = False,
+    list_order: options.ListOrderOption = None,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
     as_json: options.JsonOption = False,
 ) -> None:
     """Check layout files and list everything that is wrong with them."""
-    reading = SourceOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
+    reading = SourceOptions(
+        format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions, list_order=list_order
+    )
     with ending(as_json) as outcome:
         problems: list[str] = []
         found: list[dict[str, Any]] = []
@@ -53,11 +56,14 @@ def convert(  # noqa: PLR0913 - a parameter for every option
     cycles: options.CyclesOption = None,
     image: options.ImageOption = None,
     no_regions: options.NoRegionsOption = False,
+    list_order: options.ListOrderOption = None,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
     as_json: options.JsonOption = False,
 ) -> None:
     """Write a layout file in another format. What would get lost is listed and refused, unless --lossy."""
-    reading = SourceOptions(from_, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
+    reading = SourceOptions(
+        from_, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions, list_order=list_order
+    )
     with ending(as_json) as outcome:
         problems = folder_problems("OUT", target)
         layouts: list[Layout] = []

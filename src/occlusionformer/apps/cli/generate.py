@@ -48,12 +48,15 @@ def generate(  # noqa: PLR0913 - a parameter for every option
     cycles: options.CyclesOption = None,
     image: options.ImageOption = None,
     no_regions: options.NoRegionsOption = False,
+    list_order: options.ListOrderOption = None,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
     quiet: options.QuietOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw a layout. From a PNG that this command wrote, draw the same picture again."""
-    reading = SourceOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
+    reading = SourceOptions(
+        format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions, list_order=list_order
+    )
     settings = DrawSettings(
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )

@@ -8,8 +8,15 @@ from typing import Annotated
 import typer
 
 from occlusionformer.layout import FORMATS
+from occlusionformer.layout.formats.listing import LIST_ORDERS
 
 FORMAT_NAMES = ", ".join(FORMATS)
+
+
+def with_option(name: str) -> str:
+    """The formats that an option means something to."""
+    return ", ".join(form.name for form in FORMATS.values() if name in form.options)
+
 
 LayoutPath = Annotated[
     Path,
@@ -19,11 +26,13 @@ LayoutPath = Annotated[
 ]
 FormatOption = Annotated[str, typer.Option("--format", help=f"Format of the layout file: {FORMAT_NAMES}.")]
 PromptOption = Annotated[
-    str | None, typer.Option(help="The prompt, for formats whose documents may have none (coco, gligen).")
+    str | None, typer.Option(help=f"The prompt, for formats whose documents may have none ({with_option('prompt')}).")
 ]
 CanvasOption = Annotated[
     str | None,
-    typer.Option(metavar="WxH", help="The canvas in pixels, for formats whose documents may have none (gligen)."),
+    typer.Option(
+        metavar="WxH", help=f"The canvas in pixels, for formats whose documents may have none ({with_option('width')})."
+    ),
 ]
 ImageOption = Annotated[
     str | None,
@@ -31,6 +40,13 @@ ImageOption = Annotated[
 ]
 NoRegionsOption = Annotated[
     bool, typer.Option("--no-regions", help="Leave masks and polygons unread: boxes alone (coco, sa-z).")
+]
+ListOrderOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(LIST_ORDERS),
+        help=f"Which end of a list of boxes is in front, where it may be either ({with_option('list_order')}).",
+    ),
 ]
 CyclesOption = Annotated[
     str | None,

@@ -40,6 +40,7 @@ def orders(  # noqa: PLR0913 - a parameter for every option
     cycles: options.CyclesOption = None,
     image: options.ImageOption = None,
     no_regions: options.NoRegionsOption = False,
+    list_order: options.ListOrderOption = None,
     max_instances: options.MaxInstancesOption = options.MAX_INSTANCES,
     quiet: options.QuietOption = False,
     as_json: options.JsonOption = False,
@@ -49,7 +50,9 @@ def orders(  # noqa: PLR0913 - a parameter for every option
     First the declared order; then every other order of up to three instances, or each pair of overlapping instances
     swapped in turn.
     """
-    reading = SourceOptions(format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions)
+    reading = SourceOptions(
+        format, prompt, canvas, cycles, most=max_instances, image=image, boxes_only=no_regions, list_order=list_order
+    )
     settings = DrawSettings(
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )

@@ -17,6 +17,7 @@ from occlusionformer.generation.png_text import SIGNATURE
 from occlusionformer.generation.provenance import provenance_in
 from occlusionformer.layout import Layout, LayoutError, read_layouts
 from occlusionformer.layout.formats.coco import image_names, listed_images
+from occlusionformer.layout.formats.format import ListOrder
 from occlusionformer.layout.limits import LAYOUTS
 from occlusionformer.layout.schema import CyclePolicy
 from occlusionformer.layout.text import parse_json, text_of
@@ -56,6 +57,8 @@ class SourceOptions:
     """The id or the file name of the only image to read."""
     boxes_only: bool = False
     """Leave masks and polygons unread."""
+    list_order: str | None = None
+    """Which end of a list of boxes is in front."""
 
     def read(self, path: Path, *, one: bool = False) -> SourceContent:
         """A document, or a picture with the layout that it was drawn from; `-` is standard input.
@@ -107,6 +110,7 @@ class SourceOptions:
                 cycles=cast("CyclePolicy | None", self.cycles),  # the layout checks it
                 regions=False if self.boxes_only else None,
                 image=self.image,
+                list_order=cast("ListOrder | None", self.list_order),  # the format checks it
             )
         except LayoutError as error:
             raise RefusedError([str(each) if each.path else f"{name}: {each}" for each in error.details]) from None

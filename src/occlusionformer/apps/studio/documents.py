@@ -75,6 +75,7 @@ def convert(body: ConvertBody, limits: StudioLimits) -> dict[str, Any]:
             cycles=options.cycles,
             regions=options.regions,
             image=options.image,
+            list_order=options.list_order,
         )
     except LayoutError as error:
         raise ApiError("invalid", problems_under(error, ("document",))) from None

@@ -14,12 +14,13 @@ from occlusionformer.generation import CanvasError, GenerationDefaults, Generati
 from occlusionformer.generation.request import MAX_SEED
 from occlusionformer.layout import FORMATS, Layout, LayoutError
 from occlusionformer.layout.document import Document
+from occlusionformer.layout.formats.format import ListOrder
 from occlusionformer.layout.problems import one_of, shown
 from occlusionformer.layout.schema import CyclePolicy
 
 Flag = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
-FormatName = Literal["native", "published", "sa-z", "overlaybench", "coco", "gligen"]
+FormatName = Literal["native", "published", "sa-z", "overlaybench", "coco", "gligen", "comfy"]
 
 MOST_GUIDANCE = 100.0
 MOST_STRENGTH = 10.0
@@ -72,6 +73,7 @@ class ConvertOptions(Document):
     cycles: CyclePolicy | None = None
     regions: Flag | None = None
     image: str | None = None
+    list_order: ListOrder | None = None
 
 
 class ConvertBody(Document):

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from occlusionformer.layout.formats.coco import COCO
-from occlusionformer.layout.formats.format import Format, ReadOptions
+from occlusionformer.layout.formats.comfy import COMFY
+from occlusionformer.layout.formats.format import Format, ListOrder, ReadOptions
 from occlusionformer.layout.formats.gligen import GLIGEN
 from occlusionformer.layout.formats.losses import losses
 from occlusionformer.layout.formats.native import NATIVE
@@ -21,7 +22,9 @@ from occlusionformer.layout.values import is_told, plain_value, unfit_parts
 
 __all__ = ["FORMATS", "Format", "Source", "read_layout", "read_layouts", "write_layout", "write_layouts"]
 
-FORMATS: Mapping[str, Format] = {form.name: form for form in (NATIVE, PUBLISHED, SA_Z, OVERLAYBENCH, COCO, GLIGEN)}
+FORMATS: Mapping[str, Format] = {
+    form.name: form for form in (NATIVE, PUBLISHED, SA_Z, OVERLAYBENCH, COCO, GLIGEN, COMFY)
+}
 
 Source = str | bytes | Path | Mapping[str, object] | Sequence[object]
 """A document: its text, its bytes, the path of its file (a str is never a path), or its value, parsed already."""
@@ -37,13 +40,15 @@ def read_layouts(  # noqa: PLR0913 - a parameter for every option of a format
     cycles: CyclePolicy | None = None,
     regions: bool | None = None,
     image: str | None = None,
+    list_order: ListOrder | None = None,
 ) -> list[Layout]:
     """All layouts of a document in one of FORMATS.
 
-    `prompt`, `width` and `height` are for documents that hold only boxes (gligen), `prompt` also for images
+    `prompt`, `width` and `height` are for documents that do not hold them (comfy, gligen), `prompt` also for images
     without a caption (coco). `cycles` is what the layouts do about loops in their order, where the document
     cannot say; `regions=False` leaves masks unread (coco, sa-z); `image` is the id or the file name of the only image
-    to read (coco). An option that means nothing to the format is refused.
+    to read (coco). `list_order` is which end of a list of boxes is in front, or that its places mean nothing (comfy).
+    An option that means nothing to the format is refused.
 
     A document beyond the limits of `layout.limits` is refused before anything is made of it. Numbers may be numpy's.
 
@@ -51,7 +56,9 @@ def read_layouts(  # noqa: PLR0913 - a parameter for every option of a format
     for a file that cannot be read.
     """
     form = _format(format)
-    options = ReadOptions(prompt=prompt, width=width, height=height, cycles=cycles, regions=regions, image=image)
+    options = ReadOptions(
+        prompt=prompt, width=width, height=height, cycles=cycles, regions=regions, image=image, list_order=list_order
+    )
     form.check(options)
     document = form.from_text(text_of(source), LAYOUTS) if isinstance(source, str | bytes | Path) else source
     unfit = unfit_parts(document, LAYOUTS)
@@ -80,10 +87,19 @@ def read_layout(  # noqa: PLR0913 - a parameter for every option of a format
     cycles: CyclePolicy | None = None,
     regions: bool | None = None,
     image: str | None = None,
+    list_order: ListOrder | None = None,
 ) -> Layout:
     """The layout of a document that holds exactly one; otherwise like `read_layouts`."""
     layouts = read_layouts(
-        source, format, prompt=prompt, width=width, height=height, cycles=cycles, regions=regions, image=image
+        source,
+        format,
+        prompt=prompt,
+        width=width,
+        height=height,
+        cycles=cycles,
+        regions=regions,
+        image=image,
+        list_order=list_order,
     )
     if len(layouts) != 1:
         raise LayoutError([f"expected a document with one layout, got {len(layouts)}"])

@@ -280,6 +280,7 @@ def _is_of(item: object, images: Mapping[Key, Row]) -> bool:
 COCO = Format(
     name="coco",
     description="COCO-style JSON: one layout an image, boxes with width and height in pixels, polygons or RLE.",
+    order="z, the higher the nearer, or occludes",
     from_text=parse_json,
     read=read,
     write_one=write_one,

@@ -46,6 +46,8 @@ class Draft:
     """Relations (front, behind) by place; None when the document declares no order."""
     depths: dict[int, float] | None = None
     """Distances by place."""
+    front_to_back: Sequence[int] | None = None
+    """A total order by place, the nearest first."""
     origins: dict[Path, Path] = field(default_factory=dict)
     """Paths in the document by paths in the layout."""
 
@@ -166,6 +168,8 @@ class Draft:
         if self.pairs is not None:
             pairs = (Pair.model_construct(front=ids[front], behind=ids[behind]) for front, behind in self.pairs)
             return Pairs.model_construct(pairs=tuple(pairs))
+        if self.front_to_back is not None:
+            return {"front_to_back": [ids[place] for place in self.front_to_back]}
         if self.depths is not None:
             return {"depths": {ids[place]: depth for place, depth in self.depths.items()}}
         return None

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from occlusionformer.layout.limits import DocumentLimits
 from occlusionformer.layout.problems import Findings, LayoutError, Path, Problem
 from occlusionformer.layout.schema import CyclePolicy, Layout
+
+ListOrder = Literal["back-to-front", "front-to-back", "none"]
+"""What the places in a list of boxes say about the order: who comes last is in front, who comes first, or nothing."""
+
+
+def as_listed(layout: Layout) -> Sequence[int]:
+    """The places of instances as they are."""
+    return range(len(layout.instances))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +29,7 @@ class ReadOptions:
     cycles: CyclePolicy | None = None
     regions: bool | None = None
     image: str | None = None
+    list_order: ListOrder | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +55,12 @@ class Format:
     """The ReadOptions that mean something here."""
     cycles: CyclePolicy = "error"
     """What a layout that was read does about loops, when the caller does not say."""
+    order: str
+    """How a document states who is in front, for a list of formats."""
+    needs: frozenset[str] = frozenset()
+    """Fields of a layout that documents of this format never hold: lost in writing, and given by who reads."""
+    places: Callable[[Layout], Sequence[int]] = as_listed
+    """The order in which instances are written, by their places in the layout: an order of its own in some formats."""
 
     def check(self, options: ReadOptions) -> None:
         """Raise LayoutError for options that this format does not have; none is ignored."""

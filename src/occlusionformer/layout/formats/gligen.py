@@ -130,6 +130,7 @@ def _fractions(value: object, canvas: Canvas) -> Box:
 GLIGEN = Format(
     name="gligen",
     description="Sidecars: a list of boxes as fractions with a label each; prompt and canvas beside them or given.",
+    order="z, the higher the nearer, or occludes",
     from_text=parse,
     read=read,
     write_one=write_one,

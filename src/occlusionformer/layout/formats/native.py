@@ -36,6 +36,7 @@ def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
 NATIVE = Format(
     name="native",
     description="Our own JSON: everything a layout can say.",
+    order="a total order, relations one by one, or depths",
     from_text=parse_json,
     read=read,
     write_one=write_one,

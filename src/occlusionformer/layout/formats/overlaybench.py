@@ -67,6 +67,7 @@ def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
 OVERLAYBENCH = Format(
     name="overlaybench",
     description="OverLayBench annotations: a Python literal with corners in pixels of 1024 x 1024; no order.",
+    order="none",
     from_text=parse_literal,
     read=read,
     write_one=write_one,

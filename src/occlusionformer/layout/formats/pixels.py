@@ -1,4 +1,4 @@
-"""Boxes in pixels: [x1, y1, x2, y2] or [x, y, width, height]."""
+"""Boxes in pixels, [x1, y1, x2, y2] or [x, y, width, height], or in steps of a grid over the canvas."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from occlusionformer.layout.problems import LayoutError, shown
 
 Canvas = tuple[int, int]
 """Width and height in pixels."""
+
+GRID: Canvas = (1000, 1000)
+"""Steps into which captions of image models divide a canvas, whatever its size."""
 
 
 def read_corners(value: object, canvas: Canvas) -> Box:
@@ -31,6 +34,19 @@ def read_corner_and_size(value: object, canvas: Canvas) -> Box:
     x, y, box_width, box_height = map(_decimal, numbers)
     width, height = canvas
     return box_from_pixels((x, y, x + box_width, y + box_height), width=width, height=height)
+
+
+def read_grid_yx(value: object, canvas: Canvas) -> Box:
+    """A box from [y1, x1, y2, x2] in steps of GRID; the canvas does not matter."""
+    y1, x1, y2, x2 = _four(value, "y1, x1, y2, x2")
+    width, height = GRID
+    return box_from_pixels((x1, y1, x2, y2), width=width, height=height)
+
+
+def grid_yx(box: Box) -> list[int]:
+    """[y1, x1, y2, x2] of a box in whole steps of GRID; a side never vanishes."""
+    x1, y1, x2, y2 = box.pixels(*GRID)
+    return [y1, x1, y2, x2]
 
 
 def corners(box: Box, canvas: Canvas) -> list[float]:

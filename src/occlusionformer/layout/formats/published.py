@@ -100,6 +100,7 @@ def _is_blank(value: object) -> bool:
 PUBLISHED = Format(
     name="published",
     description="The JSON of the published examples: annos with corners in pixels, and occludes by row number.",
+    order="occludes: the numbers, from 1, of the rows that a row is in front of",
     from_text=parse_json,
     read=read,
     write_one=write_one,

@@ -146,6 +146,7 @@ def _row(layout: Layout, instance: Instance, place: int) -> dict[str, object]:
 SA_Z = Format(
     name="sa-z",
     description="Records of the SA-Z data set: visible masks, boxes with width and height, a matrix of occlusions.",
+    order="pred_order[i][j] = 1: i is in front of j",
     from_text=parse_json,
     read=read,
     write_one=write_one,

@@ -15,7 +15,13 @@ const OPTIONS = {
   prompt: { label: "Prompt", type: "text" },
   width: { label: "Canvas width, px", type: "number" },
   height: { label: "Canvas height, px", type: "number" },
+  list_order: { label: "List goes (if it may go either way)", choices: ["back-to-front", "front-to-back", "none"] },
 };
+
+function choice(name) {
+  const choices = OPTIONS[name].choices.map((value) => h("option", { value }, value));
+  return h("select", { "data-option": name }, h("option", { value: "" }, "as the format says"), ...choices);
+}
 
 export class Transfer {
   constructor(store, commands) {
@@ -66,15 +72,20 @@ export class Transfer {
         h(
           "label",
           { class: "field grow" },
-          h("span", {}, `${OPTIONS[name].label} (if the document has none)`),
-          h("input", { type: OPTIONS[name].type, "data-option": name }),
+          ...(OPTIONS[name].choices
+            ? [h("span", {}, OPTIONS[name].label), choice(name)]
+            : [
+                h("span", {}, `${OPTIONS[name].label} (if the document has none)`),
+                h("input", { type: OPTIONS[name].type, "data-option": name }),
+              ]),
         ),
       ),
     );
   }
 
   #options() {
-    const filled = [...by("import-options").querySelectorAll("input")].filter((field) => field.value.trim());
+    const fields = by("import-options").querySelectorAll("input, select");
+    const filled = [...fields].filter((field) => field.value.trim());
     return Object.fromEntries(
       filled.map((field) => [field.dataset.option, field.type === "number" ? field.valueAsNumber : field.value]),
     );
