@@ -1,0 +1,3 @@
+"""Nodes that make layouts."""
+
+LAYOUT_NODES = []

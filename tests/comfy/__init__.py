@@ -1,0 +1,1 @@
+"""Tests of the node pack inside a real ComfyUI: `make test-comfy`."""
