@@ -55,6 +55,17 @@ def test_a_batch_of_different_layouts_is_each_alone(name):
         torch.testing.assert_close(whole[index : index + 1], alone, rtol=1e-9, atol=1e-9)
 
 
+@by_method
+@torch.no_grad()
+def test_a_noise_level_told_once_is_that_of_every_picture(name):
+    """As diffusers' modular pipelines tell it; guidance likewise."""
+    model, built, given = transformer(), method(name), arguments(2)
+    layout = prepared(built, [SCENE, PAIR], words=texts(5))
+    each = {key: value[:1].expand(2) if key in ("timestep", "guidance") else value for key, value in given.items()}
+    once = {key: value[:1] if key in ("timestep", "guidance") else value for key, value in given.items()}
+    torch.testing.assert_close(run(model, layout, once), run(model, layout, each), rtol=1e-9, atol=1e-9)
+
+
 THIN = Picture(boxes=((0.5, 0.5, 0.5 + 1e-11, 0.5 + 1e-11), (0.0, 0.0, 5e-324, 1.0)), occluders=((), (0,)))
 
 

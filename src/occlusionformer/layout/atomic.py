@@ -32,11 +32,11 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
         if isinstance(error, OSError) and error.errno is not None:
             error.filename, error.filename2 = str(path), None  # the system names the temporary file, or none
         raise
-    _flush_folder(target.parent)
+    flush_folder(target.parent)
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make the new name itself durable, where the system can open folders."""
+def flush_folder(folder: Path) -> None:
+    """Make the names in it durable, where the system can open folders."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

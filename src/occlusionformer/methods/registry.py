@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from occlusionformer.model.branch import OcclusionBranch
 from occlusionformer.model.method import Method
 from occlusionformer.tensors.files import CheckpointError, read_json
 
@@ -60,12 +61,13 @@ def method_class(name: str) -> type[Method]:
 def load_method(folder: Path) -> Method:
     """A method as `save_pretrained` or a training run wrote it: its class by the name in config.json.
 
+    A class may be that of an installed package's method, or OcclusionBranch, which published weights are read into.
     CheckpointError for a folder without one, for a class that no method here has, and for damaged weights.
     """
-    name = read_json(folder / "config.json").get("_class_name")
-    for known in OURS:
-        found = method_class(known)
-        if found.__name__ == name:
-            method: Method = found.from_pretrained(folder)
+    name = str(read_json(folder / "config.json").get("_class_name"))
+    places = {**method_places(), OcclusionBranch.__module__: frozenset({OcclusionBranch.__name__})}
+    for module, names in places.items():
+        if name in names:
+            method: Method = getattr(import_module(module), name).from_pretrained(folder)
             return method
     raise CheckpointError(folder / "config.json", [f"_class_name: expected a layout method, got {name!r}"])

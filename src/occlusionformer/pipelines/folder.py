@@ -166,6 +166,16 @@ def damaged_components(folder: Path) -> list[str]:
     return reasons
 
 
+def setting_problems(name: str, value: object) -> Iterator[str]:
+    """What is wrong with the value of a setting, one of SETTINGS; without its name."""
+    kind, least, most = SETTINGS[name]
+    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
+    if not fits or (kind is not bool and isinstance(value, bool)):
+        yield f"expected {kind.__name__}, got {printable_name(repr(value))}"
+    elif isinstance(value, int | float) and not (math.isfinite(value) and least <= value <= most):
+        yield f"expected {least:g} to {most:g}, got {printable_name(value)}"
+
+
 def _without_weights(made_of: Any, folder: Path) -> nn.Module:
     """A model built from its configuration, without weights."""
     if hasattr(made_of, "from_config"):
@@ -188,7 +198,7 @@ def _index_reasons(index: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, list | dict):
             yield from (f"{INDEX}: {printable_name(name)}: {reason}" for reason in _entry_reasons(value))
         elif name in SETTINGS:
-            yield from (f"{INDEX}: {name}: {reason}" for reason in _setting_reasons(value, *SETTINGS[name]))
+            yield from (f"{INDEX}: {name}: {reason}" for reason in setting_problems(name, value))
 
 
 def _entry_reasons(value: object) -> Iterator[str]:
@@ -203,14 +213,6 @@ def _entry_reasons(value: object) -> Iterator[str]:
         yield f"expected a library of {', '.join(known)}, got {printable_name(library)!r}"
     elif name not in known[library]:
         yield f"expected one of {', '.join(sorted(known[library]))} of {library}, got {printable_name(name)!r}"
-
-
-def _setting_reasons(value: object, kind: type, least: float, most: float) -> Iterator[str]:
-    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
-    if not fits or (kind is not bool and isinstance(value, bool)):
-        yield f"expected {kind.__name__}, got {printable_name(repr(value))}"
-    elif isinstance(value, int | float) and not (math.isfinite(value) and least <= value <= most):
-        yield f"expected {least:g} to {most:g}, got {printable_name(value)}"
 
 
 def _code_files(folder: Path) -> list[str]:

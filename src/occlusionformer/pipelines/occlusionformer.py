@@ -172,7 +172,7 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             prompt_embeds=negative_prompt_embeds,
             pooled_prompt_embeds=negative_pooled_prompt_embeds,
         ).spread(len(layouts), "negative_prompt")
-        canvas = self._canvas(layouts, height, width)
+        canvas = self.canvas(layouts, height, width)
         settings = LayoutSettings(
             grounding_ratio=_chosen(grounding_ratio, self.config.default_grounding_ratio),
             truncated=truncate_grounding,
@@ -263,7 +263,7 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         that are run. The rest as in a call of this pipeline; masks and weights are left in the result's `report`.
         """
         layouts = (layout,) if isinstance(layout, Layout) else tuple(layout)
-        canvas = self._canvas(layouts, height, width)
+        canvas = self.canvas(layouts, height, width)
         settings = LayoutSettings(
             grounding_ratio=_chosen(grounding_ratio, self.config.default_grounding_ratio),
             truncated=truncate_grounding,
@@ -320,7 +320,7 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             adopted = LayoutFluxTransformer2DModel.adopt(inner, prediction_type=prediction_type)
             self.register_modules(transformer=adopted)
 
-    def _canvas(self, layouts: Layouts, height: int | None, width: int | None) -> CallCanvas:
+    def canvas(self, layouts: Layouts, height: int | None, width: int | None) -> CallCanvas:
         return shared_canvas(
             layouts,
             height=height,

@@ -20,6 +20,7 @@ from occlusionformer.apps.cli.eval import evaluation
 from occlusionformer.apps.cli.eval_tables import compare, grid, table
 from occlusionformer.apps.cli.generate import generate
 from occlusionformer.apps.cli.orders import orders
+from occlusionformer.apps.cli.publish import publish
 from occlusionformer.apps.cli.studio import studio
 from occlusionformer.apps.cli.train import train
 from occlusionformer.apps.cli.vocabulary import vocabulary
@@ -42,7 +43,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (generate, orders, validate, convert, inspect, schema, vocabulary, train, studio):
+for command in (generate, orders, validate, convert, inspect, schema, vocabulary, train, publish, studio):
     app.command()(command)
 app.add_typer(bench)
 data.command()(build)

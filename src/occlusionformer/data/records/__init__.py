@@ -33,7 +33,6 @@ from occlusionformer.data.records.folder import RecordFolder, RecordWriter
 from occlusionformer.data.records.joining import Join, sa_1b_pictures, sa_number, sacap_rows, with_sacap
 from occlusionformer.data.records.making import DataSetMaker, Making, bare
 from occlusionformer.data.records.masks import box_of, decode_masks, encode_mask
-from occlusionformer.data.records.new_folder import new_folder
 from occlusionformer.data.records.record import (
     Mask,
     Record,
@@ -55,6 +54,7 @@ from occlusionformer.data.records.source import (
 from occlusionformer.data.records.splitting import Splitting, split_data_set
 from occlusionformer.data.records.statistics import statistics_of
 from occlusionformer.data.records.validation import Violation, check_folder
+from occlusionformer.layout.new_folder import new_folder
 
 __all__ = [
     "REQUIREMENTS",

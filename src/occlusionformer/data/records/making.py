@@ -11,12 +11,12 @@ from occlusionformer.data.records.card import write_descriptions
 from occlusionformer.data.records.folder import RECORDS_PER_SHARD, RecordWriter
 from occlusionformer.data.records.intake import Intake, RefusedRecordError
 from occlusionformer.data.records.masks import is_hidden
-from occlusionformer.data.records.new_folder import new_folder
 from occlusionformer.data.records.record import Record, record_of_part
 from occlusionformer.data.records.repairs import Repairs
 from occlusionformer.data.records.shards import Item
 from occlusionformer.data.records.source import picture_path
 from occlusionformer.layout import write_atomic
+from occlusionformer.layout.new_folder import new_folder
 from occlusionformer.pictures import file_bytes
 
 Coming = Item | Record | ValueError

@@ -26,7 +26,8 @@ from occlusionformer.data.records.nulls import has_holes, null_problems
 from occlusionformer.data.records.packages import from_extra
 from occlusionformer.data.records.record import Record
 from occlusionformer.data.records.spelling import column_problems, conformed, is_own, leaves
-from occlusionformer.data.records.staging import Staged, flush_folder
+from occlusionformer.data.records.staging import Staged
+from occlusionformer.layout.atomic import flush_folder
 from occlusionformer.layout.problems import MOST_PROBLEMS, Problem, shown
 from occlusionformer.pictures import LIMITS, PictureError
 

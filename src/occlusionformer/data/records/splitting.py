@@ -13,9 +13,9 @@ from pathlib import Path
 from occlusionformer.data.records.card import write_descriptions
 from occlusionformer.data.records.checking import check_record
 from occlusionformer.data.records.folder import RECORDS_PER_SHARD, RecordFolder, RecordWriter
-from occlusionformer.data.records.new_folder import new_folder
 from occlusionformer.data.records.record import Record, as_fractions
 from occlusionformer.layout import Box, overlap, write_atomic
+from occlusionformer.layout.new_folder import new_folder
 from occlusionformer.layout.problems import MOST_PROBLEMS, shown
 
 SPLIT_FILE = "splits.json"

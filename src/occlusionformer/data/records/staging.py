@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from occlusionformer.layout.atomic import flush_folder
+
 
 class Staged:
     """A file on its way to `target`: nobody sees it there before `publish`."""
@@ -77,13 +79,3 @@ def replaced(path: str | Path) -> Iterator[Staged]:
         staged.publish()
     finally:
         staged.discard()
-
-
-def flush_folder(folder: Path) -> None:
-    """Make names in it durable, where the system can open folders."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -212,8 +212,8 @@ class LayoutFluxTransformer2DModel(FluxTransformer2DModel, metaclass=_DropIn):
             hidden_states=call.hidden_states,
             encoder_hidden_states=call.encoder_hidden_states,
             pooled_BP=call.pooled_projections,
-            timestep_B=call.timestep,
-            guidance_B=call.guidance,
+            timestep_B=_for_every_picture(call.timestep, call),
+            guidance_B=None if call.guidance is None else _for_every_picture(call.guidance, call),
             text_ids=_flat(call.txt_ids),
             image_ids=_flat(call.img_ids),
             side=side,
@@ -299,6 +299,11 @@ def _check_fits(prepared: PreparedLayouts, call: _Call) -> None:
         prepared.report.ids_checked = True
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def _for_every_picture(number: Tensor, call: _Call) -> Tensor:
+    """(B,) of a number that a host tells once for the whole batch, as diffusers' modular pipelines do."""
+    return number.expand(call.hidden_states.shape[0])
 
 
 def _flat(ids: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from occlusionformer.data.records.staging import flush_folder
+from occlusionformer.layout.atomic import flush_folder
 
 LONGEST_NAME = 100
 """Characters of a folder's name that its hidden folder repeats."""
