@@ -31,6 +31,7 @@ PERFECT = {
     Question("segment_by_soft_mask"): [MASK] * 3,
     Question("appearance"): {
         "completeness": 1.0,
+        "colour": 1.0,
         "background": 0.0,
         "clutter": 0.0,
         "sharpness": 1.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -101,3 +102,19 @@ def test_the_backbone_recipe_reads_the_prompt_alone():
     config = recipe("scenes-backbone")
     assert (config.model.method.name, config.data.dropped_layout, config.data.world.max_instances) == ("none", 1.0, 4)
     assert replace(config.data.world, max_instances=12) == recipe("scenes").data.world
+
+
+def test_a_run_without_layouts_has_a_held_out_curve_and_no_figure_that_is_no_number(codec, tmp_path):
+    config = recipe("scenes-backbone")
+    shared = small(codec)
+    config = config.model_copy(
+        update={
+            **{name: getattr(shared, name) for name in ("steps", "batch", "execution", "saving", "logging")},
+            "model": config.model.model_copy(update={"codec": codec}),
+        }
+    )
+    Trainer(config, tmp_path / "run").run()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(value) for line in lines for value in line.values())
+    assert "half_error" in lines[-1]
+    assert "probe_error" not in lines[-1]

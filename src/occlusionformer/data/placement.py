@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -49,16 +49,38 @@ class Rectangle:
     height: int
 
 
+class Pictured(Protocol):
+    """An object that has a picture."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def picture(self) -> Image.Image:
+        """Mode RGBa: colours are premultiplied by alpha."""
+        ...
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        ...
+
+
+Shadow: TypeAlias = "tuple[tuple[slice, slice], np.ndarray]"
+"""Rows and columns, and how much (H, W, 1), 0..1, a shadow takes of the light there."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlacedObject:
     """An object at its place on the canvas."""
 
-    item: ArtObject
+    item: Pictured
     rectangle: Rectangle
     pixels: np.ndarray
     """(H, W, 4) uint8, premultiplied colour and alpha, of the rectangle alone."""
     mask: np.ndarray
     """(H, W) bool, the amodal mask on the whole canvas."""
+    shadow: Shadow | None = None
+    """What it casts on whatever is behind it."""
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -66,15 +88,17 @@ class PlacedObject:
         spot = self.rectangle
         return slice(spot.top, spot.top + spot.height), slice(spot.left, spot.left + spot.width)
 
-    def normalised_box(self, size: int) -> tuple[float, float, float, float]:
+    @property
+    def normalised_box(self) -> tuple[float, float, float, float]:
         """Tight around the amodal mask: x1, y1, x2, y2 in 0..1."""
+        height, width = self.mask.shape
         rows = np.flatnonzero(self.mask.any(axis=1))
         columns = np.flatnonzero(self.mask.any(axis=0))
         return (
-            float(columns[0] / size),
-            float(rows[0] / size),
-            float((columns[-1] + 1) / size),
-            float((rows[-1] + 1) / size),
+            float(columns[0] / width),
+            float(rows[0] / height),
+            float((columns[-1] + 1) / width),
+            float((rows[-1] + 1) / height),
         )
 
 

@@ -133,9 +133,9 @@ def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene
         prompt=background.prompt,
         instances=tuple(
             SceneInstance(
-                name=placed[depth].item.name,
-                caption=caption(placed[depth].item, rng, wordings=spec.wordings),
-                box=placed[depth].normalised_box(spec.size),
+                name=objects[depth].name,
+                caption=caption(objects[depth], rng, wordings=spec.wordings),
+                box=placed[depth].normalised_box,
                 amodal=placed[depth].mask,
                 visible=visible[depth],
             )
@@ -180,6 +180,8 @@ def composite(background_HWC: np.ndarray, placed: Sequence[PlacedObject]) -> np.
     """Put premultiplied objects over a float background, back to front; rounds once, to uint8, at the end."""
     canvas_HWC = background_HWC.copy()
     for item in placed:
+        if item.shadow is not None:
+            canvas_HWC[item.shadow[0]] *= 1 - item.shadow[1]
         rows, columns = item.window
         premultiplied_HWC = item.pixels[..., :3].astype(np.float32)
         transmitted_HW1 = 1 - item.pixels[..., 3:].astype(np.float32) / 255

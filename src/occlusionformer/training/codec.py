@@ -31,6 +31,7 @@ from occlusionformer.training.checkpoint import (
     set_aside,
 )
 from occlusionformer.training.config import CodecConfig
+from occlusionformer.training.precision import chosen_precision
 from occlusionformer.training.resuming import RunResult, find_checkpoint
 
 LATENT_SAMPLES = 40
@@ -142,7 +143,11 @@ class CodecTrainer:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * rate_at(self.step, config)
-        with torch.autocast("cpu", torch.bfloat16) if config.precision == "bf16" else nullcontext():
+        with (
+            torch.autocast("cpu", torch.bfloat16)
+            if chosen_precision(config.precision, "cpu") == "bf16"
+            else nullcontext()
+        ):
             latents = model.encoder(truth)
             noise = torch.randn(latents.shape, generator=generator)
             pixels = model.decoder(latents + config.latent_noise * noise)

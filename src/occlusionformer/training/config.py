@@ -155,7 +155,8 @@ class ExecutionConfig(Settings):
 
     accumulate: int = Field(default=1, ge=1)
     """Parts into which every process divides its share of a batch."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["auto", "no", "bf16", "fp16"] = "no"
+    """auto: bf16 on GPUs that have it and on processors with AMX or AVX-512 bf16 instructions, float32 elsewhere."""
     gradient_checkpointing: bool = False
     workers: int = Field(default=1, ge=0)
     """Processes that prepare samples, for each training process."""
@@ -235,8 +236,8 @@ class CodecConfig(Settings):
     trained: Literal["all", "decoder"] = "all"
     """The decoder alone can be trained on while others already learn the latents of its encoder."""
     ema: float = Field(default=0.999, ge=0, lt=1)
-    precision: Literal["no", "bf16"] = "no"
-    """bf16 gains where the processor has bf16 instructions; with channels last."""
+    precision: Literal["auto", "no", "bf16"] = "auto"
+    """bf16 gains where the processor has bf16 instructions, as auto finds out; with channels last."""
     save_every: int = Field(default=500, ge=1)
     report_every: int = Field(default=200, ge=1)
     probe_scenes: int = Field(default=24, ge=1)

@@ -52,12 +52,13 @@ class Probe:
     @torch.no_grad()
     def figures(self, objective: Objective) -> dict[str, float]:
         """error: mean squared error of the pictures predicted from pure noise, where an instance fills a token;
+        half_error: of those predicted at half noise, over the whole picture, which needs no layout;
         mask_iou: of masks predicted at half noise, mean over instances; order_accuracy: share of overlapping pairs
         whose overlap is nearer to the picture when predicted with its order than with every order reversed (one half:
         order means nothing); density: far from its first values, or not? The method's own figures follow.
         """
         generator = torch.Generator().manual_seed(SEED)
-        errors, ious, wins, densities = [], [], [], []
+        errors, halves, ious, wins, densities = [], [], [], [], []
         for batch, reversed_batch in zip(self.batches, self.reversed_batches, strict=True):
             clean = self.encoder.clean(batch)
             noise = torch.randn(clean.shape, generator=generator).to(clean.device)
@@ -67,9 +68,14 @@ class Probe:
             errors.append(error_BL[filled(batch).to(clean.device)])
             wins.append(order_wins(batch, error_BL, (other - clean).square().mean(-1)))
             densities.append(densities_of(objective, conditions))
+            time_B = clean.new_full((len(clean),), HALF_NOISE)
+            half = predicted_sample(objective, flow.interpolate(clean, noise, time_B), HALF_NOISE, conditions)
+            halves.append((half - clean).square().mean((1, 2)))
             ious.append(predicted_iou(objective, clean, noise, conditions, batch.mask_NL.to(clean.device)))
-        density, iou, won = torch.cat(densities), torch.cat(ious), torch.cat(wins)
-        figures: dict[str, Tensor | float] = {"probe_error": torch.cat(errors).mean(), **objective.branch.figures()}
+        error, density, iou, won = torch.cat(errors), torch.cat(densities), torch.cat(ious), torch.cat(wins)
+        figures: dict[str, Tensor | float] = {"half_error": torch.cat(halves).mean(), **objective.branch.figures()}
+        if len(error):
+            figures["probe_error"] = error.mean()
         if len(density):
             figures |= {"density_mean": density.mean(), "density_min": density.min(), "density_max": density.max()}
         if len(iou):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
+from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType, PartialState
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -41,6 +41,7 @@ from occlusionformer.training.objective import Conditions, Inputs, Objective
 from occlusionformer.training.optimizer import Average, build_optimizers, rate, set_rates
 from occlusionformer.training.overrides import SettingsError
 from occlusionformer.training.pictures import draw_samples, sheet
+from occlusionformer.training.precision import chosen_precision
 from occlusionformer.training.probe import Probe
 from occlusionformer.training.randomness import Randomness
 from occlusionformer.training.resuming import CHECKPOINTS, RunResult, find_checkpoint
@@ -344,9 +345,10 @@ def new_accelerator(config: RunConfig, folder: Path) -> Accelerator:
     problems = check_trackers(config.logging.trackers)
     if problems:
         raise SettingsError(problems)
+    on_cpu = config.execution.device == "cpu"
     return Accelerator(
-        cpu=config.execution.device == "cpu",
-        mixed_precision=config.execution.precision,
+        cpu=on_cpu,
+        mixed_precision=chosen_precision(config.execution.precision, PartialState(cpu=on_cpu).device),
         log_with=list(config.logging.trackers) or None,
         project_dir=str(folder),
         # Density has no gradient where nothing overlaps, nor have layout tokens after their last block.

@@ -62,8 +62,8 @@ def test_tells_everything_wrong_with_a_definition(tmp_path):
         "reported_with or notes",
         "metrics[0]: expected overlap, overlap_in_whole_pixels, entities, relations, clip, fid, occlusion, "
         "occlusion_of_reference, depth, depth_of_reference, attributes, attributes_by_caption, grounding, "
-        "grounding_in_declared_boxes, masks, masks_by_soft_prompt, appearance, occlusion_of_counted_pairs, obedience, "
-        "decided_pairs, identity or swaps, got 'miou'",
+        "grounding_in_declared_boxes, masks, masks_by_soft_prompt, appearance, colour, occlusion_of_counted_pairs, "
+        "obedience, decided_pairs, identity or swaps, got 'miou'",
         "name: expected some text, got ''",
         "source.format: expected a name, got null",
     ]

@@ -23,7 +23,7 @@ def read_groups(result):
 
 @pytest.fixture(autouse=True)
 def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "bench_series", lambda split: bench_scenes(split, COUNT))
+    monkeypatch.setattr(scenes, "bench_series", lambda split, world="first": bench_scenes(split, COUNT))
 
 
 def test_true_pictures_score_one_and_exchanged_ones_do_not(tmp_path: Path):
@@ -81,5 +81,5 @@ def test_it_is_a_judge_that_knows_its_own_art():
     assert isinstance(judge, Judge)
     assert judge.identity["revision"].startswith("sha256:")
     assert judge.identity["settings"]["edition"] == 2
-    with pytest.raises(ValueError, match="expected art without an argument"):
+    with pytest.raises(ValueError, match="expected art, art:first or art:second, got 'art:x'"):
         load_judge("art:x")

@@ -87,7 +87,7 @@ def test_every_kind_is_painted_the_same_every_time(kind):
     scene = bench_scenes("simple", 2)[1]
     painted = [KINDS[kind](scene, np.random.default_rng(5)) for _ in range(2)]
     assert painted[0].dtype == np.uint8
-    assert painted[0].shape == scene.background.pixels.shape
+    assert painted[0].shape == scene.background.shape
     assert (painted[0] == painted[1]).all()
 
 

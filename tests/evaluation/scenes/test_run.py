@@ -192,7 +192,7 @@ def test_calibration_tells_true_renders_from_reversed_ones_and_from_noise(tmp_pa
 def test_all_kinds_of_the_last_split_are_judged_and_true_ones_of_the_others(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(measuring, "calibration_plan", lambda items, pictures, progress: items)
-    monkeypatch.setattr(measuring, "calibration_of", lambda results: asked)
+    monkeypatch.setattr(measuring, "calibration_of", lambda results, world: asked)
     monkeypatch.setattr(
         measuring._Bench,
         "carried_out",

@@ -35,10 +35,15 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
     limit: Annotated[
         int, typer.Option(min=1, max=200, help="Layouts of every split, and pairs of the order control.")
     ] = 200,
+    world: Annotated[
+        str, typer.Option(help="Whose objects: first (128 pixels) or second (416 objects in colours, 256 pixels).")
+    ] = "first",
     steps: options.StepsOption = None,
     size: Annotated[
         int | None,
-        typer.Option(min=16, max=4096, help="Side of the pictures in pixels. [default: 128]", show_default=False),
+        typer.Option(
+            min=16, max=4096, help="Side of the pictures in pixels. [default: that of the layouts]", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for results.json, report.html and pictures; a stopped run goes on there.")
@@ -71,6 +76,7 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
             calibrate=calibrate,
             control=order_control,
             robustness=robustness,
+            world=world,  # type: ignore[arg-type]
         )
         name = DEFAULT_MODEL if model is None else model
         check_generator(name)
@@ -120,7 +126,11 @@ def _tell(outcome: CommandOutput, results: Results, folder: Path) -> None:
     if results.robustness is not None:
         lines += ["", *_columns(robustness_table(results.robustness))]
     if results.calibration is not None:
-        lines += ["", calibration_note(results.calibration), *_columns(calibration_rows(results.calibration))]
+        lines += [
+            "",
+            calibration_note(results.calibration, results.wishes.world),
+            *_columns(calibration_rows(results.calibration)),
+        ]
     value["files"] = [str(folder / RESULTS), str(folder / REPORT)]
     outcome.result(value, [*lines, "", *value["files"]])
 

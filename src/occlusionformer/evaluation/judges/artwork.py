@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
-from importlib.resources import files
 
 import numpy as np
 from PIL.Image import Image
@@ -14,7 +12,8 @@ from occlusionformer.evaluation.judgement import Identity, Json, JudgeAnswer, Ju
 from occlusionformer.evaluation.metrics.spatial import Match, greedy_match
 from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.scenes import judge as scenes
-from occlusionformer.evaluation.scenes.edition import judge_digest
+from occlusionformer.evaluation.scenes.edition import art_digest, judge_digest
+from occlusionformer.evaluation.scenes.worlds import WORLDS, WorldName
 
 NEARER, FARTHER, UNKNOWN = 1, 0, -1
 
@@ -29,8 +28,9 @@ class ArtJudge:
     needs: frozenset[QuestionKind] = frozenset()
     parallel = 1
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, world: WorldName = "first") -> None:
         self.identity = identity
+        self._world = world
         self._last: tuple[tuple[str, tuple[str, ...], str | None], scenes.Verdict] | None = None
 
     def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
@@ -41,7 +41,9 @@ class ArtJudge:
         if request.kind == "detect":
             return JudgeAnswer(answer=_by_name(names, boxes))
         if request.kind == "appearance":
-            return JudgeAnswer(answer={"completeness": seen.completeness, **asdict(seen.appearance)})
+            return JudgeAnswer(
+                answer={"completeness": seen.completeness, "colour": seen.colour, **asdict(seen.appearance)}
+            )
         given = _given(request, picture, names, boxes)
         if request.kind == "entity":
             found = {place for place, one in enumerate(seen.sightings) if one.nearest == one.name}
@@ -59,7 +61,7 @@ class ArtJudge:
         if self._last is None or self._last[0] != key:
             shown = None if background is None or background.load is None else background.load()
             try:
-                self._last = (key, scenes.judge(picture, names, shown))
+                self._last = (key, scenes.judge(picture, names, shown, self._world))
             except ValueError as error:
                 raise JudgementError("refused", str(error)) from error
         return self._last[1]
@@ -106,15 +108,14 @@ def _renumbered(order_NN: np.ndarray, given: list[int | None]) -> np.ndarray:
 
 
 def load_art(argument: str | None) -> ArtJudge:
-    """Takes no argument."""
-    if argument:
-        raise ValueError(f"art: expected no argument, got {argument!r}")
-    atlas = (files("occlusionformer.data") / "art" / "atlas.webp").read_bytes()
-    return ArtJudge(
-        {
-            "name": "art",
-            "model": "packaged objects",
-            "revision": "sha256:" + hashlib.sha256(atlas).hexdigest()[:16],
-            "settings": {"edition": scenes.EDITION, "code": judge_digest()},
-        }
-    )
+    """The argument is the world whose objects it knows: first, which is usual, or second."""
+    found = next((name for name in WORLDS if name == (argument or "first")), None)
+    if found is None:
+        raise ValueError(f"art: expected art, or art:WORLD with one of {', '.join(WORLDS)}, got {argument!r}")
+    identity: Identity = {
+        "name": "art" if found == "first" else f"art:{found}",
+        "model": "packaged objects",
+        "revision": "sha256:" + art_digest(found),
+        "settings": {"edition": scenes.EDITION, "code": judge_digest(found)},
+    }
+    return ArtJudge(identity, found)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from occlusionformer.evaluation.scenes.worlds import WorldName
 
 JUDGE_FILES = (
     "appearance",
     "blocks",
     "canvas",
+    "coloured",
     "explain",
     "fitting",
     "ground",
@@ -21,9 +27,21 @@ JUDGE_FILES = (
 )
 
 
-def judge_digest() -> str:
+def judge_digest(world: WorldName = "first") -> str:
     """Of the judge's code and of the artwork."""
-    here, art = files("occlusionformer.evaluation.scenes"), files("occlusionformer.data") / "art"
+    here = files("occlusionformer.evaluation.scenes")
     sources = [(here / f"{name}.py").read_text(encoding="utf-8").encode() for name in JUDGE_FILES]
-    sources += [(art / name).read_bytes() for name in ("atlas.webp", "objects.json")]
-    return hashlib.sha256(b"\0".join(sources)).hexdigest()[:16]
+    return hashlib.sha256(b"\0".join([*sources, *_art(world)])).hexdigest()[:16]
+
+
+def art_digest(world: WorldName) -> str:
+    """Of the artwork alone."""
+    return hashlib.sha256(b"\0".join(_art(world))).hexdigest()[:16]
+
+
+def _art(world: WorldName) -> Iterator[bytes]:
+    """The files of a world's artwork."""
+    package = "occlusionformer.data" if world == "first" else "occlusionformer.data.world"
+    for path in sorted((files(package) / "art").iterdir(), key=lambda path: path.name):
+        if path.name.endswith((".webp", ".json")):
+            yield path.read_bytes()

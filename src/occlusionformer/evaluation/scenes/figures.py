@@ -14,6 +14,7 @@ FIGURES = {
     "o_miou": "O-mIoU ↑",
     "identity": "identity ↑",
     "completeness": "completeness ↑",
+    "colour": "colour ↑",
     "background": "background ↓",
     "clutter": "clutter ↓",
     "sharpness": "sharpness → 1",

@@ -5,6 +5,8 @@ Arrays: A objects of the artwork, H rows, W columns, C colour channels.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -29,21 +31,22 @@ class Lineup:
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
         self._objects = finder.stamps.art.objects
-        self._number = {item.name: number for number, item in enumerate(self._objects)}
         self._side = min(MOST_CARD, int((CARD_PIXELS / len(self._objects)) ** 0.5))
-        shown = [finder.stamps.stamp(item.name, self._side, self._side) for item in self._objects]
-        self._colour_CAHW = np.ascontiguousarray(np.stack([one.colour for one in shown]).transpose(3, 0, 1, 2))
-        self._alpha_AHW = np.stack([one.alpha for one in shown])
+        self._colour_CAHW, self._alpha_AHW = self._cards([item.name for item in self._objects])
 
-    def nearest(self, views: Views, found: Found, asked: str) -> str:
+    def nearest(self, views: Views, found: Found, asked: str, same: Collection[str] = ()) -> str:
         """The object that explains most of the picture at a place, where those fitted elsewhere do not.
 
         All objects are compared stretched to the place; the nearest few are then fitted freely, first at half size.
+        same: names under which the art has the object asked for in other colours; they do not compete with it.
         """
-        stretched_A = self._gains(views.full, found.place)
+        stretched_A = self._gains(views.full, found.place, self._colour_CAHW, self._alpha_AHW)
         nearest, most = asked, found.gain
-        least = ALIKE * stretched_A[self._number[asked]]
-        for number in np.argsort(-stretched_A, kind="stable")[:SHORTLIST]:
+        least = ALIKE * self._gains(views.full, found.place, *self._cards([asked]))[0]
+        rivals = [
+            number for number in np.argsort(-stretched_A, kind="stable") if self._objects[number].name not in same
+        ]
+        for number in rivals[:SHORTLIST]:
             rival = self._objects[number]
             if rival.name != asked and stretched_A[number] >= least:
                 start = _inside(reduced(found.place, HALF), rival.aspect, views.half.present.shape)
@@ -55,18 +58,31 @@ class Lineup:
                         nearest, most = rival.name, fine.gain
         return nearest
 
-    def _gains(self, view: View, place: Place) -> np.ndarray:
+    def nearest_colour(self, views: Views, found: Found, colours: Mapping[str, str]) -> str:
+        """The word for the colour of an object that explains most of the picture at a place.
+
+        colours: the names of the object in all its colours, each with its word.
+        """
+        stamps = self._finder.stamps
+        return colours[max(colours, key=lambda name: views.full.gain(stamps, name, found.place))]
+
+    def _cards(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(C, A, H, W) the colours of objects as small squares, and (A, H, W) their opacity."""
+        shown = [self._finder.stamps.stamp(name, self._side, self._side) for name in names]
+        colour_CAHW = np.ascontiguousarray(np.stack([one.colour for one in shown]).transpose(3, 0, 1, 2))
+        return colour_CAHW, np.stack([one.alpha for one in shown])
+
+    def _gains(self, view: View, place: Place, colour_CAHW: np.ndarray, alpha_AHW: np.ndarray) -> np.ndarray:
         """(A,) what each object would explain, stretched to the place."""
         rows, columns = place.window
         seen_CHW = np.stack([self._square(plane_HW) for plane_HW in view.picture[:, rows, columns]])
         present_HW = self._square(view.present[rows, columns])
         covered_HW = self._square(view.covered[rows, columns].astype(np.float32)) > 0.5
-        colour_CAHW = self._colour_CAHW
         if view.limits is not None:
             colour_CAHW = np.clip(colour_CAHW, view.limits[0][..., None], view.limits[1][..., None])
         gain_AHW = present_HW - cost_of_planes(seen_CHW[:, None], colour_CAHW)
         np.maximum(gain_AHW, np.where(covered_HW, 0, -np.inf), out=gain_AHW)
-        return np.einsum("ahw,ahw->a", gain_AHW, self._alpha_AHW)
+        return np.einsum("ahw,ahw->a", gain_AHW, alpha_AHW)
 
     def _square(self, values_HW: np.ndarray) -> np.ndarray:
         picture = Image.fromarray(np.ascontiguousarray(values_HW, dtype=np.float32))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
-from occlusionformer.data.artwork import packaged_art
 from occlusionformer.evaluation.scenes.appearance import Appearance, appearance_of
 from occlusionformer.evaluation.scenes.canvas import QUARTER, Fitted
+from occlusionformer.evaluation.scenes.coloured import coloured_art
 from occlusionformer.evaluation.scenes.explain import values_of
 from occlusionformer.evaluation.scenes.fitting import Fit, fit, fit_finely, is_present
 from occlusionformer.evaluation.scenes.identity import Lineup
 from occlusionformer.evaluation.scenes.pairs import judged_order
 from occlusionformer.evaluation.scenes.search import Finder
 from occlusionformer.evaluation.scenes.templates import Art
+from occlusionformer.evaluation.scenes.worlds import WORLDS, WorldName, world
 
 EDITION = 2
 """Raised when a figure changes its meaning; results of different editions cannot be compared."""
@@ -44,6 +45,8 @@ class Sighting:
     """How much of its own size the object explains that nothing else does."""
     complete: float | None
     """How much of what should be seen of it there is seen; None if it is absent or wholly hidden."""
+    right_colour: bool | None = None
+    """Whether its colour is the nearest of all that the object may have; None if it has but one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +62,24 @@ class Verdict:
     def completeness(self) -> float | None:
         """How much of what should be seen of the objects is seen: absent ones count as 0, hidden ones not at all."""
         known = [0.0 if one.box is None else one.complete for one in self.sightings]
-        shares = [share for share in known if share is not None]
-        return sum(shares) / len(shares) if shares else None
+        return _mean([share for share in known if share is not None])
+
+    @property
+    def colour(self) -> float | None:
+        """Share of the objects that may have several colours which have the one asked for."""
+        return _mean([float(one.right_colour) for one in self.sightings if one.right_colour is not None])
 
 
 class SceneJudge:
-    """Knows what every object of some artwork looks like."""
+    """Knows what every object of some artwork looks like.
 
-    def __init__(self, art: Art) -> None:
+    colours: says under which names the art has the same object in all its colours, each with the word for it; nothing
+    where it has but one.
+    """
+
+    def __init__(self, art: Art, colours: Callable[[str], Mapping[str, str]] | None = None) -> None:
         self._finder = Finder(art)
+        self._colours = no_colours if colours is None else colours
         self._lineup = Lineup(self._finder)
 
     def judge(self, image: Image.Image, names: Sequence[str], background: Image.Image | None = None) -> Verdict:
@@ -110,12 +122,18 @@ class SceneJudge:
     ) -> Sighting:
         found = rough.objects[place]
         name = found.item.name
+        colours = self._colours(name)
+        if one is None:
+            right = False if colours else None
+            return Sighting(name=name, box=None, nearest=None, share=found.share, complete=complete, right_colour=right)
+        views = rough.views_without(place)
         return Sighting(
             name=name,
-            box=None if one is None else self._box(one, shape),
-            nearest=None if one is None else self._lineup.nearest(rough.views_without(place), found.found, name),
+            box=self._box(one, shape),
+            nearest=self._lineup.nearest(views, found.found, name, colours),
             share=found.share,
             complete=complete,
+            right_colour=self._lineup.nearest_colour(views, found.found, colours) == colours[name] if colours else None,
         )
 
     def _box(self, one: Fitted, shape: tuple[int, int]) -> tuple[float, float, float, float] | None:
@@ -133,15 +151,28 @@ class SceneJudge:
         )
 
 
-@lru_cache(maxsize=1)
-def packaged_judge() -> SceneJudge:
-    """The judge of the packaged art."""
-    return SceneJudge(packaged_art())
+def no_colours(name: str) -> Mapping[str, str]:
+    """Of objects that have one colour alone."""
+    return {}
 
 
-def judge(image: Image.Image, names: Sequence[str], background: Image.Image | None = None) -> Verdict:
-    """As `SceneJudge.judge`, of the packaged objects."""
-    return packaged_judge().judge(image, names, background)
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+@lru_cache(maxsize=len(WORLDS))
+def packaged_judge(name: WorldName = "first") -> SceneJudge:
+    """The judge of a world."""
+    if name == "first":
+        return SceneJudge(world(name).art)
+    return SceneJudge(coloured_art(), coloured_art().in_colours)
+
+
+def judge(
+    image: Image.Image, names: Sequence[str], background: Image.Image | None = None, of: WorldName = "first"
+) -> Verdict:
+    """As `SceneJudge.judge`, of the packaged objects of a world."""
+    return packaged_judge(of).judge(image, names, background)
 
 
 def _judged_size(size: tuple[int, int]) -> tuple[int, int]:

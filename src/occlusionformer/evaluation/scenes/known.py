@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageFilter
 
-from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.placement import PlacedObject, Rectangle
 from occlusionformer.data.scenes import composite
 from occlusionformer.evaluation.scenes.layouts import BenchScene
+from occlusionformer.evaluation.scenes.worlds import world
 
 Painting = Callable[[BenchScene, np.random.Generator], np.ndarray]
 
@@ -54,7 +54,7 @@ def _shuffled(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
-    return rng.integers(0, 256, scene.background.pixels.shape, dtype=np.uint8)
+    return rng.integers(0, 256, scene.background.shape, dtype=np.uint8)
 
 
 def _blotches(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
@@ -94,16 +94,16 @@ def _before_checkerboard(scene: BenchScene, rng: np.random.Generator) -> np.ndar
 
 
 def _before_noise(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
-    return _before(scene, rng.integers(0, 256, scene.background.pixels.shape))
+    return _before(scene, rng.integers(0, 256, scene.background.shape))
 
 
 def _before_another_colour(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
-    return _before(scene, np.broadcast_to(rng.integers(0, 256, 3), scene.background.pixels.shape))
+    return _before(scene, np.broadcast_to(rng.integers(0, 256, 3), scene.background.shape))
 
 
 def _before_strangers(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
     canvas_width, canvas_height = _size(scene)
-    unasked = [item for item in packaged_art().objects if item.name not in scene.names]
+    unasked = [item for item in world(scene.world).art.objects if item.name not in scene.names]
     strangers = []
     for place in rng.choice(len(unasked), STRANGERS, replace=False):
         item = unasked[place]
@@ -113,7 +113,7 @@ def _before_strangers(scene: BenchScene, rng: np.random.Generator) -> np.ndarray
         pixels_HWC = np.array(item.picture.resize((width, height), Image.Resampling.BILINEAR))
         spot = Rectangle(left, top, width, height)
         strangers.append(PlacedObject(item, spot, pixels_HWC, np.zeros((canvas_height, canvas_width), dtype=bool)))
-    return composite(scene.background.pixels, [*strangers, *(scene.placed[place] for place in scene.back_to_front)])
+    return composite(scene.background, [*strangers, *(scene.placed[place] for place in scene.back_to_front)])
 
 
 def _pierced(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
@@ -135,7 +135,7 @@ def _faint(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
 def _of_other_colours(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
     """Red becomes green, green blue, and blue red, in the objects alone."""
     turned = [replace(one, pixels=one.pixels[..., [2, 0, 1, 3]]) for one in scene.placed]
-    return composite(scene.background.pixels, [turned[place] for place in scene.back_to_front])
+    return composite(scene.background, [turned[place] for place in scene.back_to_front])
 
 
 def _faded(scene: BenchScene, opacity: Callable[[int, int], np.ndarray]) -> np.ndarray:
@@ -144,7 +144,7 @@ def _faded(scene: BenchScene, opacity: Callable[[int, int], np.ndarray]) -> np.n
         replace(one, pixels=np.rint(one.pixels * opacity(*one.pixels.shape[:2])[..., None]).astype(np.uint8))
         for one in scene.placed
     ]
-    return composite(scene.background.pixels, [faded[place] for place in scene.back_to_front])
+    return composite(scene.background, [faded[place] for place in scene.back_to_front])
 
 
 def _before(scene: BenchScene, background_HWC: np.ndarray) -> np.ndarray:
@@ -152,7 +152,7 @@ def _before(scene: BenchScene, background_HWC: np.ndarray) -> np.ndarray:
 
 
 def _size(scene: BenchScene) -> tuple[int, int]:
-    height, width = scene.background.pixels.shape[:2]
+    height, width = scene.background.shape[:2]
     return width, height
 
 

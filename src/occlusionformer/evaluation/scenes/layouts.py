@@ -12,12 +12,11 @@ from typing import Literal, get_args, overload
 
 import numpy as np
 
-from occlusionformer.data.artwork import packaged_art
-from occlusionformer.data.backgrounds import Background, make_background
-from occlusionformer.data.placement import Arrangement, PlacedObject, arrange
-from occlusionformer.data.scenes import SceneSpec, choose_objects, composite
-from occlusionformer.data.words import caption
+from occlusionformer.data.placement import PlacedObject
+from occlusionformer.data.scenes import composite
 from occlusionformer.evaluation.metrics.matrices import UNKNOWN
+from occlusionformer.evaluation.scenes.worlds import CANVAS, WORLDS, Wish, WorldName
+from occlusionformer.evaluation.scenes.worlds import world as world_named
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout
 from occlusionformer.layout.difficulty import overlap
 
@@ -31,10 +30,6 @@ TIERS: dict[Split, tuple[float, float]] = {"simple": (0.0, 0.2), "regular": (0.2
 """Least and greatest sum of the intersections over union of all pairs: the OverLayScore of captions all alike."""
 INSTANCES: dict[Split, tuple[int, int]] = {"simple": (1, 6), "regular": (2, 9), "complex": (3, 12)}
 """Fewest and most in a layout."""
-SMALLEST = 0.25
-"""Least length of an object's longer side, as a share of the canvas."""
-CROWDED, SMALLEST_OF_CROWDS = 12, 0.2
-"""Above so many instances objects have to be smaller to find room."""
 HELD_OUT_EVERY = 3
 """Every third layout is of a pair of objects, and in words, that training never shows."""
 APART_EVERY = 4
@@ -67,8 +62,10 @@ class BenchScene:
     held_out: bool
     layout: Layout
     placed: tuple[PlacedObject, ...]
-    background: Background
+    background: np.ndarray
+    """(H, W, C) float32 in 0..255."""
     back_to_front: tuple[int, ...]
+    world: WorldName = "first"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,7 +79,7 @@ class BenchScene:
     def render(self, back_to_front: Sequence[int] | None = None) -> np.ndarray:
         """(H, W, C) uint8: the true picture, or that of another order."""
         order = self.back_to_front if back_to_front is None else back_to_front
-        return composite(self.background.pixels, [self.placed[place] for place in order])
+        return composite(self.background, [self.placed[place] for place in order])
 
     def backdrop(self) -> np.ndarray:
         """(H, W, C) uint8: the background alone."""
@@ -92,9 +89,9 @@ class BenchScene:
 class BenchSeries(Sequence[BenchScene]):
     """The layouts of a split; each is made when it, or a later one, is first asked for."""
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Split, world: WorldName = "first") -> None:
         self._made: list[BenchScene] = []
-        self._coming = _series(split)
+        self._coming = _series(split, world)
 
     def __len__(self) -> int:
         return LAYOUTS
@@ -112,86 +109,73 @@ class BenchSeries(Sequence[BenchScene]):
         return self._made[wanted]
 
 
-@lru_cache(maxsize=len(SPLITS))
-def bench_series(split: Split) -> Sequence[BenchScene]:
+@lru_cache(maxsize=len(SPLITS) * len(WORLDS))
+def bench_series(split: Split, world: WorldName = "first") -> Sequence[BenchScene]:
     """All layouts of a split."""
-    return BenchSeries(split)
+    return BenchSeries(split, world)
 
 
-def bench_scenes(split: Split, limit: int = LAYOUTS) -> tuple[BenchScene, ...]:
+def bench_scenes(split: Split, limit: int = LAYOUTS, world: WorldName = "first") -> tuple[BenchScene, ...]:
     """The first layouts of a split."""
-    return tuple(bench_series(split)[:limit])
+    return tuple(bench_series(split, world)[:limit])
 
 
-def _series(split: Split) -> Iterator[BenchScene]:
+def _series(split: Split, world: WorldName) -> Iterator[BenchScene]:
     least, most = TIERS[split]
     found = 0
     index = 0
     while found < LAYOUTS:
         held_out = found % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
         may_be_apart = split == "simple" and found % APART_EVERY == 0
-        scene = draw_scene(index, split=split, held_out=held_out, key=f"{split}-{found:03d}")
+        scene = draw_scene(index, split=split, held_out=held_out, key=f"{split}-{found:03d}", world=world)
         if least <= overlap(scene.layout.boxes).total_iou < most and (may_be_apart or scene.truth.pairs):
             found += 1
             yield scene
         index += 1
 
 
-def draw_scene(index: int, *, split: Split, held_out: bool, key: str, instances: int | None = None) -> BenchScene:
-    """Scene number `index` of a split's series; of those with so many `instances`, if given."""
-    part: Literal["training", "held-out"] = "held-out" if held_out else "training"
+def draw_scene(
+    index: int,
+    *,
+    split: Split,
+    held_out: bool,
+    key: str,
+    instances: int | None = None,
+    world: WorldName = "first",
+    canvas: tuple[int, int] | None = None,
+) -> BenchScene:
+    """Scene number `index` of a split's series; of those with so many `instances`, and on that canvas, if given."""
     fewest, most = INSTANCES[split] if instances is None else (instances, instances)
-    spec = SceneSpec(
-        min_instances=fewest,
-        max_instances=most,
-        few=1.5,
-        largest=0.65,
-        crowding=1.3,
-        stretch=1.2,
-        min_visible=0.25,
-        duplicates=0.04,
-        pairs=part,
-        wordings=part,
-        smallest=SMALLEST if most <= CROWDED else SMALLEST_OF_CROWDS,
-    )
+    wish = Wish(fewest=fewest, most=most, held_out=held_out, canvas=CANVAS[world] if canvas is None else canvas)
     rng = np.random.default_rng([SEED, SPLITS.index(split), held_out, instances or 0, index])
-    objects = choose_objects(rng, spec=spec, objects=packaged_art().objects)
-    background = make_background(spec.size, rng)
-    rules = Arrangement(
-        size=spec.size,
-        shortest=spec.smallest * spec.size,
-        longest=min(spec.largest, spec.crowding / len(objects) ** 0.5) * spec.size,
-        stretch=spec.stretch,
-        min_visible=spec.min_visible,
-        keep_apart=False,
-    )
-    drawn = arrange(objects, rules, rng)
-    depth = rng.permutation(len(drawn))
-    placed = tuple(drawn[place] for place in depth)
+    drawn = world_named(world).draw(wish, rng)
+    depth = rng.permutation(len(drawn.placed))
+    placed = tuple(drawn.placed[place] for place in depth)
     back_to_front = tuple(int(place) for place in np.argsort(depth))
-    captions = [caption(one.item, rng, wordings=part) for one in placed]
+    captions = [drawn.caption(int(place), rng) for place in depth]
     return BenchScene(
         key=key,
         split=split,
         held_out=held_out,
-        layout=_layout(background.prompt, placed, captions, back_to_front),
+        layout=_layout(drawn.prompt, placed, captions, back_to_front),
         placed=placed,
-        background=background,
+        background=drawn.background,
         back_to_front=back_to_front,
+        world=world,
     )
 
 
 def _layout(
     prompt: str, placed: Sequence[PlacedObject], captions: Sequence[str], back_to_front: Sequence[int]
 ) -> Layout:
-    size = len(placed[0].mask)
+    height, width = placed[0].mask.shape
     ids = [f"object{place}" for place in range(len(placed))]
     return Layout(
         prompt=prompt,
-        width=size,
-        height=size,
+        width=width,
+        height=height,
         instances=tuple(
-            Instance(id=name, caption=words, box=Box(*one.normalised_box(size)))
+            Instance(id=name, caption=words, box=Box(*one.normalised_box))
             for name, words, one in zip(ids, captions, placed, strict=True)
         ),
         order=FrontToBack(front_to_back=tuple(ids[place] for place in reversed(back_to_front))),

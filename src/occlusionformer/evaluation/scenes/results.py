@@ -49,7 +49,8 @@ def results_as_json(results: Results, folder: Path) -> dict[str, Any]:
             "weights": model.weights,
             "steps": model.steps,
             "size": model.size,
-            "judge": judge_digest(),
+            "world": wishes.world,
+            "judge": judge_digest(wishes.world),
             "edition": EDITION,
             "layouts_seed": SEED,
             "layouts_per_split": wishes.limit,
@@ -97,7 +98,7 @@ def robustness_rows(measured: Measured) -> list[dict[str, Any]]:
 def picture_rows(measured: Measured, folder: Path) -> list[dict[str, Any]]:
     """Every picture with its figures, what the judge saw at the place of every instance, and who hides whom."""
     columns = {score.column.name: score for score in measured.result.scores}
-    values = {name: per_picture(columns[column]) for name, column in COLUMNS.items()}
+    values = {name: per_picture(columns[column]) if column in columns else {} for name, column in COLUMNS.items()}
     decided = columns["decided_right"]
     right = dict(zip(decided.keys, zip(decided.totals, decided.weights, strict=True), strict=True))
     rows = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,18 @@ from occlusionformer.evaluation.scenes.variants import (
     with_wrong_order,
     without_order,
 )
+from occlusionformer.evaluation.scenes.worlds import WorldName
 
-COUNTS = (1, 2, 4, 8, 12, 16, 20, 25, 30)
+COUNTS: Mapping[WorldName, tuple[int, ...]] = {
+    "first": (1, 2, 4, 8, 12, 16, 20, 25, 30),
+    "second": (1, 2, 4, 8, 12, 16, 20, 24),
+}
 """Instances of crowds; the splits end at 12."""
+SHAPES: Mapping[WorldName, tuple[tuple[int, int], ...]] = {
+    "first": (),
+    "second": ((256, 240), (320, 192), (192, 320)),
+}
+"""Widths and heights in pixels of canvases of one area that are no squares, but for the first, which nearly is one."""
 LAYOUTS_PER_COUNT = 12
 LAYOUTS_CHANGED = 50
 """Complex layouts of every change."""
@@ -40,8 +49,13 @@ def crowd_name(count: int) -> str:
     return f"{count} instance{'s' if count > 1 else ''}"
 
 
-CONDITIONS = (*CHANGES, *(crowd_name(count) for count in COUNTS))
-"""The rows of the table."""
+def shape_name(shape: tuple[int, int]) -> str:
+    return f"canvas of {shape[0]} x {shape[1]}"
+
+
+def conditions(world: WorldName) -> tuple[str, ...]:
+    """The rows of the table."""
+    return (*CHANGES, *map(shape_name, SHAPES[world]), *map(crowd_name, COUNTS[world]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from occlusionformer.evaluation.benchmark import MetricSpec
-from occlusionformer.evaluation.specs.appearance import APPEARANCE
+from occlusionformer.evaluation.specs.appearance import APPEARANCE, COLOUR
 from occlusionformer.evaluation.specs.attributes import (
     ATTRIBUTES,
     ATTRIBUTES_BY_CAPTION,
@@ -45,6 +45,7 @@ METRICS: Mapping[str, MetricSpec] = {
         MASKS,
         MASKS_BY_SOFT_PROMPT,
         APPEARANCE,
+        COLOUR,
         OCCLUSION_OF_COUNTED_PAIRS,
         OBEDIENCE,
         DECIDED,

@@ -33,6 +33,22 @@ def _figures(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contri
     return {name: None if values[name] is None else Contribution(values[name]) for name in WORST}
 
 
+def _colour(item: BenchmarkItem, answers: ParsedAnswers) -> Mapping[str, Contribution | None]:
+    found = answers[LOOK]
+    share = 0.0 if found is None else found.get("colour", 0.0)
+    return {"colour": None if share is None else Contribution(share)}
+
+
+COLOUR = MetricSpec(
+    name="colour",
+    needs=(LOOK,),
+    columns=(Column(name="colour", title="Colour"),),
+    of_image=_colour,
+    settings={
+        "share": "of the objects that may have several colours, those nearest to the colour asked for",
+        "average": "over pictures with such objects",
+    },
+)
 APPEARANCE = MetricSpec(
     name="appearance",
     needs=(LOOK,),

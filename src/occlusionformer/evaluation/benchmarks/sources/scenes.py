@@ -20,15 +20,18 @@ from occlusionformer.evaluation.metrics.matrices import UNKNOWN
 from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.scenes.layouts import LAYOUTS, SPLITS, BenchScene, Split, Truth, bench_series
 from occlusionformer.evaluation.scenes.robustness import (
-    CONDITIONS,
     COUNTS,
     LAYOUTS_CHANGED,
     LAYOUTS_PER_COUNT,
+    SHAPES,
     ChangedLayout,
     changed,
+    conditions,
     crowd_name,
+    shape_name,
 )
-from occlusionformer.evaluation.scenes.variants import Variant, with_instances, with_swapped_pair
+from occlusionformer.evaluation.scenes.variants import Variant, with_canvas, with_instances, with_swapped_pair
+from occlusionformer.evaluation.scenes.worlds import WORLDS, WorldName
 from occlusionformer.layout.document import Document
 
 HELD_OUT, TRAINED = "held-out pairs and words", "pairs and words of training"
@@ -40,15 +43,19 @@ CONTROLLED_SPLITS: tuple[Split, ...] = ("regular", "complex")
 """Where they come from, in this order: one from every layout that has one which can be swapped alone."""
 
 
-class ScenesSettings(Document):
+class WorldSettings(Document):
+    world: WorldName = Field("first", description="Whose objects and backgrounds the layouts have.")
+
+
+class ScenesSettings(WorldSettings):
     split: Split = Field(description="How far the boxes overlap.")
 
 
-class OrderControlSettings(Document):
+class OrderControlSettings(WorldSettings):
     pairs: int = Field(CONTROLLED, description="Pairs that are swapped.", ge=1, le=CONTROLLED)
 
 
-class RobustnessSettings(Document):
+class RobustnessSettings(WorldSettings):
     layouts: int = Field(LAYOUTS_CHANGED, description="Complex layouts of every change.", ge=1, le=LAYOUTS)
     per_count: int = Field(LAYOUTS_PER_COUNT, description="Layouts of every number of instances.", ge=1, le=LAYOUTS)
 
@@ -74,12 +81,13 @@ class SplitItems(LazyItems):
     """The layouts of a split."""
 
     split: Split
+    world: WorldName = "first"
 
     def __len__(self) -> int:
-        return len(bench_series(self.split))
+        return len(bench_series(self.split, self.world))
 
     def item(self, place: int) -> BenchmarkItem:
-        scene = bench_series(self.split)[place]
+        scene = bench_series(self.split, self.world)[place]
         return scene_item(scene, seed=seed_of(self.split, place), groups=_groups_of(scene))
 
 
@@ -88,12 +96,13 @@ class OrderControlItems(LazyItems):
     """Layouts and, behind each, the same with one pair swapped."""
 
     pairs: int
+    world: WorldName = "first"
 
     def __len__(self) -> int:
         return 2 * self.pairs
 
     def item(self, place: int) -> BenchmarkItem:
-        found = _control_cases().first(place // 2 + 1)[-1]
+        found = _control_cases(self.world).first(place // 2 + 1)[-1]
         if place % 2 == 0:
             return scene_item(found.scene, seed=found.seed)
         pair = SwappedPair(found.scene.key, *found.pair)
@@ -102,24 +111,32 @@ class OrderControlItems(LazyItems):
 
 @dataclass(frozen=True)
 class RobustnessItems(LazyItems):
-    """Complex layouts with every change, then crowds of every number of instances."""
+    """Complex layouts with every change, then canvases of other shapes, then crowds of every number of instances."""
 
     layouts: int
     per_count: int
+    world: WorldName = "first"
 
     def __len__(self) -> int:
-        return len(_changed_layouts(self.layouts)) + len(COUNTS) * self.per_count
+        shaped, crowds = len(SHAPES[self.world]) * self.layouts, len(COUNTS[self.world]) * self.per_count
+        return len(_changed_layouts(self.layouts, self.world)) + shaped + crowds
 
     def item(self, place: int) -> BenchmarkItem:
-        found = _changed_layouts(self.layouts)
+        found, shapes, counts = _changed_layouts(self.layouts, self.world), SHAPES[self.world], COUNTS[self.world]
         if place < len(found):
             one = found[place]
             seed = seed_of("complex", one.number)
             return scene_item(
                 one.variant.scene, key=one.key, seed=seed, groups=(one.condition,), declared=one.variant.declared
             )
-        kind, number = divmod(place - len(found), self.per_count)
-        return scene_item(with_instances(COUNTS[kind], number).scene, seed=number, groups=(crowd_name(COUNTS[kind]),))
+        place -= len(found)
+        if place < len(shapes) * self.layouts:
+            kind, number = divmod(place, self.layouts)
+            scene = with_canvas(shapes[kind], number, self.world).scene
+            return scene_item(scene, seed=number, groups=(shape_name(shapes[kind]),))
+        kind, number = divmod(place - len(shapes) * self.layouts, self.per_count)
+        scene = with_instances(counts[kind], number, self.world).scene
+        return scene_item(scene, seed=number, groups=(crowd_name(counts[kind]),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +150,9 @@ class _ControlCase:
 class _ControlCases:
     """Found one after another, as far as they are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: WorldName) -> None:
         self._found: list[_ControlCase] = []
-        self._coming = (case for split in CONTROLLED_SPLITS for case in _cases_of(split))
+        self._coming = (case for split in CONTROLLED_SPLITS for case in _cases_of(split, world))
 
     def first(self, count: int) -> list[_ControlCase]:
         while len(self._found) < count:
@@ -143,21 +160,21 @@ class _ControlCases:
         return self._found[:count]
 
 
-@lru_cache(maxsize=1)
-def _control_cases() -> _ControlCases:
-    return _ControlCases()
+@lru_cache(maxsize=len(WORLDS))
+def _control_cases(world: WorldName) -> _ControlCases:
+    return _ControlCases(world)
 
 
-def _cases_of(split: Split) -> Iterator[_ControlCase]:
-    for place, scene in enumerate(bench_series(split)):
+def _cases_of(split: Split, world: WorldName) -> Iterator[_ControlCase]:
+    for place, scene in enumerate(bench_series(split, world)):
         found = with_swapped_pair(scene)
         if found is not None:
             yield _ControlCase(scene=scene, seed=seed_of(split, place), swapped=found[0], pair=found[1])
 
 
 @lru_cache(maxsize=4)
-def _changed_layouts(layouts: int) -> tuple[ChangedLayout, ...]:
-    return tuple(changed(bench_series("complex")[:layouts]))
+def _changed_layouts(layouts: int, world: WorldName) -> tuple[ChangedLayout, ...]:
+    return tuple(changed(bench_series("complex", world)[:layouts]))
 
 
 def scene_item(
@@ -221,15 +238,18 @@ def _rows(matrix: np.ndarray) -> tuple[tuple[int, ...], ...]:
 
 
 def _read_splits(settings: ScenesSettings, folder: Path) -> LoadedItems:
-    return LoadedItems(made_later=SplitItems(settings.split), groups=(HELD_OUT, TRAINED, *SIZES.values()))
+    return LoadedItems(
+        made_later=SplitItems(settings.split, settings.world), groups=(HELD_OUT, TRAINED, *SIZES.values())
+    )
 
 
 def _read_order_control(settings: OrderControlSettings, folder: Path) -> LoadedItems:
-    return LoadedItems(made_later=OrderControlItems(settings.pairs))
+    return LoadedItems(made_later=OrderControlItems(settings.pairs, settings.world))
 
 
 def _read_robustness(settings: RobustnessSettings, folder: Path) -> LoadedItems:
-    return LoadedItems(made_later=RobustnessItems(settings.layouts, settings.per_count), groups=CONDITIONS)
+    items = RobustnessItems(settings.layouts, settings.per_count, settings.world)
+    return LoadedItems(made_later=items, groups=conditions(settings.world))
 
 
 SCENES = BenchmarkSource(name="scenes", settings=ScenesSettings, read=_read_splits, has_files=False)

@@ -1,0 +1,36 @@
+"""What `auto` takes where."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from occlusionformer.training.precision import CPU_INSTRUCTIONS, chosen_precision
+
+
+@pytest.mark.parametrize("named", ["no", "bf16", "fp16"])
+def test_what_is_named_is_taken(named):
+    assert chosen_precision(named, "cpu") == named
+
+
+@pytest.mark.parametrize("having", [(), CPU_INSTRUCTIONS[:1], CPU_INSTRUCTIONS[1:], CPU_INSTRUCTIONS])
+def test_a_processor_with_bf16_instructions_computes_in_bf16(having, monkeypatch):
+    for name in CPU_INSTRUCTIONS:
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: name in having, raising=False)
+    assert chosen_precision("auto", "cpu") == ("bf16" if having else "no")
+
+
+def test_a_torch_that_cannot_tell_computes_in_float32(monkeypatch):
+    for name in CPU_INSTRUCTIONS:
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert chosen_precision("auto", "cpu") == "no"
+
+
+@pytest.mark.parametrize(("able", "expected"), [(True, "bf16"), (False, "no")])
+def test_a_gpu_is_asked(able, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: able)
+    assert chosen_precision("auto", "cuda:0") == expected
+
+
+def test_other_devices_compute_in_float32():
+    assert chosen_precision("auto", torch.device("mps")) == "no"
