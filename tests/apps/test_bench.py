@@ -22,6 +22,9 @@ def test_both_commands_print_the_same_figures(run: Command, folder: Path):
     figures = bench.json["splits"]["simple"]["figures"]
     assert list(figures) == list(COLUMNS)
     for name, column in COLUMNS.items():
+        if name == "colour":
+            assert figures[name]["value"] is None  # nothing of the first world comes in several colours
+            continue
         score = done.json["scores"][column]
         assert [figures[name][number] for number in NUMBERS] == [score[number] for number in NUMBERS], name
         assert figures[name]["pictures"] == score["num_images"]

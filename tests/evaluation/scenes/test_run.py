@@ -150,7 +150,7 @@ def test_a_model_that_does_not_listen_flips_nothing(tmp_path, monkeypatch, scene
 
 @pytest.mark.slow
 def test_wrong_orders_are_obeyed_and_cost_what_they_should(tmp_path, monkeypatch, scenes):
-    monkeypatch.setattr(source, "COUNTS", (1,))
+    monkeypatch.setattr(source, "COUNTS", {"first": (1,)})
     counted = [source.with_instances(1, 0).scene]
     hire(monkeypatch, Artist([*scenes, *counted]))
     bench = measuring._Bench(model=MODEL, kept=KeptModel("artist"), folder=tmp_path, workers=1, progress=silent)
