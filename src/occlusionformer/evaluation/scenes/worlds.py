@@ -61,7 +61,7 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Staged:
+class Arranged:
     """Objects back to front before a background."""
 
     background: np.ndarray
@@ -80,7 +80,7 @@ class World(Protocol):
         """All that a judge has to know."""
         ...
 
-    def draw(self, wish: Wish, rng: np.random.Generator) -> Staged:
+    def draw(self, wish: Wish, rng: np.random.Generator) -> Arranged:
         """Objects at their places. Raises ValueError where they find no room."""
         ...
 
@@ -90,7 +90,7 @@ class FirstWorld:
 
     art = property(lambda self: packaged_art())
 
-    def draw(self, wish: Wish, rng: np.random.Generator) -> Staged:
+    def draw(self, wish: Wish, rng: np.random.Generator) -> Arranged:
         """As `World.draw`."""
         size = wish.canvas[0]
         spec = SceneSpec(
@@ -117,7 +117,7 @@ class FirstWorld:
             min_visible=spec.min_visible,
             keep_apart=False,
         )
-        return Staged(
+        return Arranged(
             background=background.pixels,
             prompt=background.prompt,
             placed=arrange(objects, rules, rng),
@@ -130,7 +130,7 @@ class SecondWorld:
 
     art = property(lambda self: coloured_art())
 
-    def draw(self, wish: Wish, rng: np.random.Generator) -> Staged:
+    def draw(self, wish: Wish, rng: np.random.Generator) -> Arranged:
         """As `World.draw`."""
         width, height = wish.canvas
         spec = WorldSpec(
@@ -162,7 +162,7 @@ class SecondWorld:
             ground=background.ground if rng.random() < spec.shadows else np.inf,
         )
         placed = placement.arrange(choices, rules, rng)
-        return Staged(
+        return Arranged(
             background=background.pixels,
             prompt=background.prompt,
             placed=[_on_canvas(one, rules) for one in placed],
