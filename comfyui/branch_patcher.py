@@ -12,19 +12,22 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
+from occlusionformer.layout.problems import one_of
 from occlusionformer.methods.instanceassemble import InstanceAssemble
 from occlusionformer.methods.occlusionformer import OcclusionFormer
-from occlusionformer.methods.registry import load_method
 from occlusionformer.model import OcclusionBranch
 from occlusionformer.model.checkpoint import BUNDLE_FILE, LAYOUT_FILES, read_published
 from occlusionformer.model.config import FLUX_DEV, BackboneShape
-from occlusionformer.tensors.files import CheckpointError
+from occlusionformer.tensors.files import CheckpointError, read_json
 
 CONFIG, WEIGHTS, TRAINED = "config.json", "diffusion_pytorch_model.safetensors", "branch"
 """Of a branch that this project saved, and the folder it has in that of a pipeline or of a training run."""
 
 FOLDER_FILES = {*LAYOUT_FILES, BUNDLE_FILE, WEIGHTS}
 """A folder with one of these is offered as a branch."""
+
+OURS = {each.__name__: each for each in (OcclusionBranch, OcclusionFormer, InstanceAssemble)}
+"""Classes of branches by the name in a configuration."""
 
 DENSITY = "norm1_layout.linear"
 """In the names of OcclusionFormer's tensors; InstanceAssemble, which averages, has none."""
@@ -109,12 +112,10 @@ def load_branch(path: Path, shape: BackboneShape = FLUX_DEV) -> OcclusionBranch:
     """
     for folder in (path, path / TRAINED):
         if (folder / CONFIG).is_file():
-            method = load_method(folder)
-            if not isinstance(method, OcclusionBranch):
-                raise CheckpointError(
-                    folder, [f"expected OcclusionFormer or InstanceAssemble, got {type(method).__name__}"]
-                )
-            return _frozen(method)
+            name = read_json(folder / CONFIG).get("_class_name")
+            if name not in OURS:
+                raise CheckpointError(folder / CONFIG, [f"_class_name: expected {one_of(OURS)}, got {name!r:.60}"])
+            return _frozen(OURS[name].from_pretrained(folder))
     state = read_published(path)
     kind = OcclusionFormer if any(DENSITY in key for key in state.layout) else InstanceAssemble
     return _frozen(kind.load(path, shape=shape))

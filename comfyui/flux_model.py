@@ -16,6 +16,9 @@ from occlusionformer.model.config import BackboneShape
 from occlusionformer.model.method import Method, StepInputs
 from occlusionformer.tensors.grid import TokenGrid
 
+LATENT_CHANNELS = 16
+"""Of FLUX's autoencoder."""
+
 LATENT_PIXELS = 8
 """Pixels a side that FLUX's autoencoder keeps in one position of the latents."""
 

@@ -15,12 +15,10 @@ from occlusionformer.model import FLUX_DEV
 from .applying import applied, apply_layout
 from .branch_patcher import BranchWeights, branch_names, find_branch, load_branch
 from .flux_model import LATENT_PIXELS, backbone_shape
+from .socket_types import CATEGORY, BranchType, LayoutType
 
-CATEGORY = "OcclusionFormer"
 FOLDER = "model_patches"
-
-BranchType = io.Custom("OCCLUSIONFORMER_BRANCH")
-LayoutType = io.Custom("OCCLUSIONFORMER_LAYOUT")
+"""Of ComfyUI's models."""
 
 
 class LoadBranch(io.ComfyNode):

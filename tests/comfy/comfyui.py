@@ -50,7 +50,10 @@ comfy.cli_args.args.cpu = True
 import execution  # noqa: E402
 import nodes  # noqa: E402
 
-EXTRAS = ("nodes_flux", "nodes_custom_sampler", "nodes_edit_model", "nodes_rope", "nodes_slg")
+EXTRAS = (
+    "nodes_flux", "nodes_custom_sampler", "nodes_edit_model", "nodes_rope", "nodes_slg", "nodes_sd3", "nodes_primitive",
+    "nodes_preview_any", "nodes_mask",
+)  # fmt: skip
 """Files of nodes beside ComfyUI's own that tests and example workflows use."""
 
 
