@@ -36,7 +36,8 @@ ORDERS: dict[str, ListOrder | None] = {
 LoopPolicy = Literal["as the document says", "error", "allow", "break"]
 LOOPS: tuple[LoopPolicy, ...] = ("as the document says", "error", "allow", "break")
 
-Order = FrontToBack | Pairs | Depths
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
 Parse = Callable[[str, "Names", int], Any]
 
 
@@ -235,8 +236,8 @@ def pairs_of(words: str, names: Names, line: int) -> list[tuple[str, str]]:
 
 def depth_of(words: str, names: Names, line: int) -> tuple[str, float]:
     """`cat: 1.5`, the smaller is in front."""
-    name, _, number = words.rpartition(":")
-    if not re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", number) or not math.isfinite(float(number)):
+    name, colon, number = words.rpartition(":")
+    if not colon or not NUMBER.fullmatch(number.strip()) or not math.isfinite(float(number)):
         raise names.wrong(line, f"expected a name, a colon and a number, got {words!r:.60}")
     return names.id_of(name, line), float(number)
 
