@@ -72,7 +72,9 @@ def good_documents() -> dict[str, list[Any]]:
     ]
     found["published"].append({**canvas, "caption": "b", "annos": rows})
     found["gligen"].append({**canvas, "phrases": ["a", "b"], "locations": [[0, 0, 1, 1], [0, 0, 0.5, 0.5]]})
-    found["gligen"].append([{"bbox": [0, 0, 1, 1], "label": "a", "z": 1}, {"bbox": [0, 0, 1, 1], "text": "b", "z": 2}])
+    found["simpletuner"].append(
+        [{"bbox": [0, 0, 1, 1], "label": "a", "z": 1}, {"bbox": [0, 0, 1, 1], "text": "b", "z": 2}]
+    )
     found["comfy"] += comfy_values()
     polygon = [[0, 0, 9, 0, 9, 9], [20, 20, 29, 20, 29, 29]]
     found["coco"].append(
@@ -136,8 +138,10 @@ def _options(form: str, random: Random) -> dict[str, Any]:
 
 def _text(value: Any, form: str) -> str:
     try:
+        if form in ("flux3", "omost"):
+            return FORMATS[form].to_text(value)
         return repr(value) if form == "overlaybench" else json.dumps(value)
-    except (TypeError, ValueError):  # names that are no text
+    except (TypeError, ValueError, KeyError, AttributeError, AssertionError):  # what cannot be written as this format
         return repr(value)
 
 

@@ -17,7 +17,14 @@ HEADS = {
     "sa-z": '{"prompt": "a", "width": 64, "height": 64, "mask_annotation": [',
     "overlaybench": "{'caption': 'a', 'annotations': [",
     "coco": '{"images": [{"id": 1, "width": 64, "height": 64, "caption": "a"}], "annotations": [',
-    "gligen": '{"prompt": "a", "width": 64, "height": 64, "boxes": [',
+    "simpletuner": '{"prompt": "a", "width": 64, "height": 64, "boxes": [',
+    "ideogram4": '{"high_level_description": "a", "compositional_deconstruction": {"elements": [',
+    "flux3": 'a [{"id": "cat_1", "bbox": [0, 0, 1, 1], "desc": "a"}, ',
+    "ming": '{"canvas_settings": {}, "layers": [',
+    "gligen": '{"prompt": "a", "width": 64, "height": 64, "phrases": [',
+    "gligen-diffusers": '{"prompt": "a", "width": 64, "height": 64, "gligen_boxes": [',
+    "larender": '{"width": 64, "height": 64, "objects": [',
+    "omost": "canvas.set_global_description(description='a', detailed_descriptions=[",
     "comfy": '{"version": 1, "canvas": [64, 64], "layers": [',
 }
 """The beginning of a document up to its rows."""
@@ -182,7 +189,7 @@ def _others() -> dict[str, tuple[str, Callable[[], Any]]]:
         "ids with one hash": ("coco", lambda: _coco(4, 6000, modulus)),
         "long lists": ("gligen", lambda: _lists(40_000, 40_000)),
         "lists of other lengths": ("gligen", lambda: _lists(180_000, 0)),
-        "heights": ("gligen", lambda: {**_CANVAS, "boxes": [{**_LABELLED, "z": k} for k in range(18_000)]}),
+        "heights": ("simpletuner", lambda: {**_CANVAS, "boxes": [{**_LABELLED, "z": k} for k in range(18_000)]}),
         "annotations by name": ("overlaybench", lambda: _overlaybench(15_000, 0)),
         "relations": ("overlaybench", lambda: _overlaybench(0, 60_000)),
     }

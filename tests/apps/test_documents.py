@@ -98,9 +98,9 @@ def test_convert_several_layouts(run: Command, folder: Path):
 
 def test_convert_takes_prompt_and_canvas_for_formats_without(run: Command, folder: Path):
     (folder / "boxes.json").write_text('[{"bbox": [0.1, 0.1, 0.5, 0.5], "label": "a dog"}]')
-    bare = run("convert", "boxes.json", "out.json", "--from", "gligen")
+    bare = run("convert", "boxes.json", "out.json", "--from", "simpletuner")
     assert (bare.code, "prompt" in bare.err, "width" in bare.err) == (2, True, True)
-    options = ["--from", "gligen", "--prompt", "a lawn", "--canvas", "64x32"]
+    options = ["--from", "simpletuner", "--prompt", "a lawn", "--canvas", "64x32"]
     assert run("convert", "boxes.json", "out.json", *options).code == 0
     layout = read_layout(Path("out.json"))
     assert (layout.prompt, layout.width, layout.height) == ("a lawn", 64, 32)

@@ -53,7 +53,7 @@ def test_validation_names_the_file(name: str, run: Command):
 
 @for_each("name", sorted(set(MESSAGES) - {"ten-thousand-instances"}))
 def test_conversion_refuses_it(name: str, run: Command, folder: Path):
-    result = run("convert", MALFORMED / f"{name}.json", "out.json", "--to", "gligen")
+    result = run("convert", MALFORMED / f"{name}.json", "out.json", "--to", "simpletuner")
     assert (result.code, result.err) == (2, MESSAGES[name] + "\n")
     assert list(folder.iterdir()) == []
 

@@ -98,9 +98,9 @@ def test_files_that_hold_no_layout_are_named(run: Command, painter: Painter, fol
 def test_conversion_has_the_same_limit_of_instances(run: Command, folder: Path):
     instances = [{"id": str(k), "caption": "a", "box": [0, 0, 1, 1]} for k in range(1001)]
     (folder / "many.json").write_text(json.dumps({"prompt": "a", "width": 64, "height": 64, "instances": instances}))
-    result = run("convert", "many.json", "out.json", "--to", "gligen")
+    result = run("convert", "many.json", "out.json", "--to", "simpletuner")
     assert (result.code, result.err) == (2, "instances: expected at most 1000 (--max-instances), got 1001\n")
-    assert run("convert", "many.json", "out.json", "--to", "gligen", "--max-instances", "1001").code == 0
+    assert run("convert", "many.json", "out.json", "--to", "simpletuner", "--max-instances", "1001").code == 0
 
 
 @pytest.mark.parametrize("command", ["validate", "generate", "orders"])

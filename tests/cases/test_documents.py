@@ -190,10 +190,10 @@ def ring(count: int) -> dict[str, object]:
 
 def test_a_closed_ring_of_five_thousand(folder: Path):
     (folder / "ring.json").write_text(json.dumps(ring(5000)))
-    assert refusal("convert", "ring.json", "out.json", "--to", "gligen", folder=folder) == (
+    assert refusal("convert", "ring.json", "out.json", "--to", "simpletuner", folder=folder) == (
         "instances: expected at most 1000 (--max-instances), got 5000\n"
     )
-    arguments = ("convert", "ring.json", "out.json", "--to", "gligen", "--lossy", "--max-instances", "5000")
+    arguments = ("convert", "ring.json", "out.json", "--to", "simpletuner", "--lossy", "--max-instances", "5000")
     done = replay(*arguments, folder=folder)
     assert done.code == 0, done.stderr
     assert done.seconds_beyond < 10

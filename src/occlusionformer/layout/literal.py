@@ -1,10 +1,10 @@
-"""Python literals as data sets hold them: text, numbers, constants, lists and dicts. Read, never evaluated."""
+"""Python literals as data sets hold them, and calls that have no other arguments. Read, never evaluated."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from occlusionformer.layout.limits import LAYOUTS, DocumentLimits
@@ -15,6 +15,7 @@ _BLANK = re.compile(r"\s+")
 _STRING_START = re.compile(r"([uU]|[rR])?('''|\"\"\"|'|\")")
 _WORD = re.compile(r"(None|True|False)\b")
 _NUMBER = re.compile(r"[-+]?\.?[0-9][\w.]*", re.ASCII)
+_ARGUMENT = re.compile(r"([A-Za-z_]\w{0,99})\s*=", re.ASCII)
 _SMALL_NUMBER = re.compile(r"\s*(0|-?[1-9][0-9]{0,17})\s*,")
 _EXPONENT = re.compile(r"[-+][0-9_]+")
 _STOP = {
@@ -42,6 +43,24 @@ def parse_literal(text: str, limits: DocumentLimits = LAYOUTS) -> object:
     return _Reader(text, limits).document()
 
 
+def parse_calls(
+    text: str, names: Collection[str], limits: DocumentLimits = LAYOUTS
+) -> list[tuple[str, dict[str, object]]]:
+    """Calls of methods with these names in a Python text, each with its arguments, all by name and all literals.
+
+    What stands between the calls, and calls behind a #, are left out; nothing is run. Raises as `parse_literal` does.
+    """
+    check_text(text, limits, "[{(")
+    calls = re.compile(rf"\b({'|'.join(map(re.escape, names))})\s*\(")
+    reader = _Reader(text, limits)
+    found: list[tuple[str, dict[str, object]]] = []
+    while match := calls.search(text, reader.at):
+        reader.at = match.end()
+        if "#" not in text[text.rfind("\n", 0, match.start()) + 1 : match.start()]:
+            found.append((match[1], reader.arguments()))
+    return found
+
+
 class _SyntaxError(Exception):
     def __init__(self, position: int, reason: str) -> None:
         self.position = position
@@ -67,6 +86,24 @@ class _Reader:
         except _SyntaxError as error:
             where = place(self.text, error.position)
             raise LayoutError([f"{where}: not a Python literal: {error.reason}"]) from None
+
+    def arguments(self) -> dict[str, object]:
+        """The arguments of a call, up to its closing bracket."""
+        pairs: list[tuple[str, object]] = []
+        try:
+            while not self._take(")"):
+                self._skip_blank()
+                name = _ARGUMENT.match(self.text, self.at)
+                if name is None:
+                    raise _SyntaxError(self.at, "expected an argument by name")
+                self.at = name.end()
+                pairs.append((name[1], self._value()))
+                if not self._take(",") and not self._follows(")"):
+                    raise _SyntaxError(self.at, "expected ',' or ')'")
+        except _SyntaxError as error:
+            where = place(self.text, error.position)
+            raise LayoutError([f"{where}: not a call: {error.reason}"]) from None
+        return object_of(pairs)
 
     def _value(self) -> Any:
         self._skip_blank()

@@ -98,18 +98,18 @@ def test_what_is_exported_is_imported(client):
 def test_losses_are_refused_with_their_fields(client):
     layout = fruit()
     layout["instances"][0]["opacity"] = 0.5
-    asked = {"document": json.dumps(layout), "from": "native", "to": "gligen"}
+    asked = {"document": json.dumps(layout), "from": "native", "to": "simpletuner"}
     answer = client.post("/api/convert", json=asked)
     assert answer.status_code == 422
     assert answer.json()["problems"] == [
-        {"field": "document.instances[0].opacity", "message": "the gligen format cannot hold 0.5"}
+        {"field": "document.instances[0].opacity", "message": "the simpletuner format cannot hold 0.5"}
     ]
     assert client.post("/api/convert", json={**asked, "lossy": True}).status_code == 200
 
 
 def test_options_of_a_format(client):
     document = json.dumps([{"bbox": [0.1, 0.1, 0.5, 0.5], "label": "a cat"}])
-    asked = {"document": document, "from": "gligen", "options": {"prompt": "a room", "width": 64, "height": 48}}
+    asked = {"document": document, "from": "simpletuner", "options": {"prompt": "a room", "width": 64, "height": 48}}
     [layout] = client.post("/api/convert", json=asked).json()["layouts"]
     assert (layout["prompt"], layout["width"], layout["height"]) == ("a room", 64, 48)
     wrong = client.post("/api/convert", json={**asked, "from": "native"})

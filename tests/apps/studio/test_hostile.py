@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from occlusionformer.layout import FORMATS
 from tests.apps.studio.fake import fruit
 from tests.tables import for_each
 
@@ -99,7 +100,7 @@ def test_any_bytes_are_answered(client, path, content):
 
 @FUZZ
 @given(document=st.text(max_size=80) | values.map(json.dumps), form=st.sampled_from(
-    ["native", "published", "sa-z", "overlaybench", "coco", "gligen"]))  # fmt: skip
+    list(FORMATS)))  # fmt: skip
 def test_any_document_is_answered(client, document, form):
     body = {"document": document, "from": form, "to": "native", "lossy": True}
     assert_told(client.post("/api/convert", content=dumped(body), headers={"Content-Type": "application/json"}))
@@ -157,7 +158,7 @@ def test_layouts_made_to_cost_are_answered_in_time(client, name):
     assert len(answer.json()["problems"]) <= 101
 
 
-@for_each("form", ["native", "published", "sa-z", "overlaybench", "coco", "gligen"])
+@for_each("form", list(FORMATS))
 def test_documents_made_to_cost_are_answered_in_time(client, form):
     for document in ("[" * NEARLY_TOO_MANY, "(" * 400_000, json.dumps([0] * (NEARLY_TOO_MANY // 4)), "9" * 900_000):
         answer = client.post("/api/convert", json={"document": document, "from": form})

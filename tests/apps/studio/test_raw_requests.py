@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from occlusionformer.layout import FORMATS
 from tests.apps.studio.fake import fruit
 from tests.apps.studio.sockets import exchange, get, head
 from tests.tables import for_each
@@ -126,7 +127,7 @@ def test_numbers_that_python_cannot_write_out_are_told(server):
     """int() of more than 4,300 digits raises, and so does writing such an int, as hexadecimal literals may be."""
     documents = [f"0x{'f' * 3572}", f"[{{'caption': 0x{'f' * 3572}}}]", f"{{'width': 0o{'7' * 5000}}}", "9" * 5000]
     for document in documents:
-        for form in ("overlaybench", "native", "published", "sa-z", "coco", "gligen"):
+        for form in FORMATS:
             answer = server.client.post("/api/convert", json={"document": document, "from": form})
             assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     for number in ("9" * 5000, "1e99999", "-" + "9" * 5000):

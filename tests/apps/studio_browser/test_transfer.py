@@ -56,7 +56,7 @@ def test_what_a_format_cannot_hold_is_told_before_it_is_left_out(editor: Editor)
     editor.may_be_refused = True
     editor.load((EXAMPLES / "glass-and-shape.json").read_text(encoding="utf-8"))
     editor.press("export")
-    editor.at("export-format").select_option("gligen")
+    editor.at("export-format").select_option("simpletuner")
     editor.page.wait_for_selector("#export-lossy:not([hidden])")
     assert "instances[1].opacity" in editor.at("export-problems").inner_text()
     editor.press("export-lossy")

@@ -20,7 +20,10 @@ from occlusionformer.layout.schema import CyclePolicy
 
 Flag = Annotated[bool, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True)]
-FormatName = Literal["native", "published", "sa-z", "overlaybench", "coco", "gligen", "comfy"]
+FormatName = Literal[
+    "native", "published", "sa-z", "overlaybench", "coco", "simpletuner", "comfy", "ideogram4", "flux3", "ming",
+    "gligen", "gligen-diffusers", "larender", "omost",
+]  # fmt: skip
 
 MOST_GUIDANCE = 100.0
 MOST_STRENGTH = 10.0

@@ -7,13 +7,19 @@ from pathlib import Path
 
 from occlusionformer.layout.formats.coco import COCO
 from occlusionformer.layout.formats.comfy import COMFY
+from occlusionformer.layout.formats.flux3 import FLUX3
 from occlusionformer.layout.formats.format import Format, ListOrder, ReadOptions
-from occlusionformer.layout.formats.gligen import GLIGEN
+from occlusionformer.layout.formats.gligen import DIFFUSERS_GLIGEN, GLIGEN
+from occlusionformer.layout.formats.ideogram4 import IDEOGRAM4
+from occlusionformer.layout.formats.larender import LARENDER
 from occlusionformer.layout.formats.losses import losses
+from occlusionformer.layout.formats.ming import MING
 from occlusionformer.layout.formats.native import NATIVE
+from occlusionformer.layout.formats.omost import OMOST
 from occlusionformer.layout.formats.overlaybench import OVERLAYBENCH
 from occlusionformer.layout.formats.published import PUBLISHED
 from occlusionformer.layout.formats.sa_z import SA_Z
+from occlusionformer.layout.formats.simpletuner import SIMPLETUNER
 from occlusionformer.layout.limits import LAYOUTS
 from occlusionformer.layout.problems import LayoutError, Problem, one_of, shown
 from occlusionformer.layout.schema import CyclePolicy, Layout
@@ -22,9 +28,11 @@ from occlusionformer.layout.values import is_told, plain_value, unfit_parts
 
 __all__ = ["FORMATS", "Format", "Source", "read_layout", "read_layouts", "write_layout", "write_layouts"]
 
-FORMATS: Mapping[str, Format] = {
-    form.name: form for form in (NATIVE, PUBLISHED, SA_Z, OVERLAYBENCH, COCO, GLIGEN, COMFY)
-}
+ALL = (
+    NATIVE, PUBLISHED, SA_Z, OVERLAYBENCH, COCO, SIMPLETUNER, COMFY, IDEOGRAM4, FLUX3, MING, GLIGEN, DIFFUSERS_GLIGEN,
+    LARENDER, OMOST,
+)  # fmt: skip
+FORMATS: Mapping[str, Format] = {form.name: form for form in ALL}
 
 Source = str | bytes | Path | Mapping[str, object] | Sequence[object]
 """A document: its text, its bytes, the path of its file (a str is never a path), or its value, parsed already."""
@@ -44,7 +52,7 @@ def read_layouts(  # noqa: PLR0913 - a parameter for every option of a format
 ) -> list[Layout]:
     """All layouts of a document in one of FORMATS.
 
-    `prompt`, `width` and `height` are for documents that do not hold them (comfy, gligen), `prompt` also for images
+    `prompt`, `width` and `height` are for documents that do not hold them, `prompt` also for images
     without a caption (coco). `cycles` is what the layouts do about loops in their order, where the document
     cannot say; `regions=False` leaves masks unread (coco, sa-z); `image` is the id or the file name of the only image
     to read (coco). `list_order` is which end of a list of boxes is in front, or that its places mean nothing (comfy).

@@ -8,7 +8,13 @@ from typing import Literal
 
 from occlusionformer.layout.box import is_finite, is_number
 from occlusionformer.layout.formats.draft import NOTHING, Draft, Fields
-from occlusionformer.layout.formats.elements import add_element, element_of, kind_and_words, take_words
+from occlusionformer.layout.formats.elements import (
+    ELEMENT_STAND_IN,
+    add_element,
+    element_of,
+    kind_and_words,
+    take_words,
+)
 from occlusionformer.layout.formats.format import ListOrder
 from occlusionformer.layout.formats.listing import declare_heights, declare_list, written_in
 from occlusionformer.layout.formats.pixels import read_corner_and_size
@@ -29,7 +35,6 @@ PICTURES = ("image", "mask")
 """What a layer shows, as tensors: no part of a layout, but the size of a layer that gives no other."""
 
 BOX_STAND_IN = {"x": 0, "y": 0, "width": 1, "height": 1, "label": "-"}
-ELEMENT_STAND_IN = {"bbox": [0, 0, 1, 1], "desc": "-"}
 LAYER_STAND_IN = {"x": 0, "y": 0, "w": 1, "h": 1, "name": "-"}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from occlusionformer.layout.box import Box
+from occlusionformer.layout.formats.format import ReadOptions
 from occlusionformer.layout.formats.pixels import Canvas
 from occlusionformer.layout.problems import Findings, LayoutError, Path, Problem, one_of, shown
 from occlusionformer.layout.region import LONGEST_SIDE
@@ -71,6 +72,16 @@ class Draft:
         if chosen in source:
             self.fields[name] = source[chosen]
 
+    def take_or_given(self, source: Fields, options: ReadOptions, *names: str) -> None:
+        """Fields of the layout from the document or from the caller, never from both."""
+        for name in names:
+            self.take(name, source)
+            given = getattr(options, name)
+            if given is not None and name in source:
+                self.report((name,), "expected a value in the document or from the caller, got both")
+            elif given is not None:
+                self.put(name, given, (name,))
+
     def choose(self, source: Fields, names: Sequence[str], path: Path) -> str:
         """The one of several names for a field that is present, or the first; two at once are a problem."""
         present = [name for name in names if name in source]
@@ -84,6 +95,20 @@ class Draft:
         self.instances.append({"id": identifier})
         self.origins["instances", place] = path
         return place
+
+    def drop_first(self) -> None:
+        """Take the first instance out again, where a format says something else with it; the ids move up."""
+        ids = [instance["id"] for instance in self.instances]
+        del self.instances[0]
+        moved: dict[Path, Path] = {}
+        for path, origin in self.origins.items():
+            if path[0] != "instances":
+                moved[path] = origin
+            elif isinstance(path[1], int) and path[1] > 0:
+                moved["instances", path[1] - 1, *path[2:]] = origin
+        self.origins = moved
+        for instance, identifier in zip(self.instances, ids, strict=False):
+            instance["id"] = identifier
 
     def take_for(self, place: int, name: str, source: Fields, *names: str) -> None:
         """A field of an instance from the one of `names` that its row has."""
@@ -140,7 +165,7 @@ class Draft:
             self.instances[place]["box"] = read(value, canvas or LARGEST_CANVAS)
         except LayoutError as error:
             for problem in error.details:
-                self.report(path, problem.text)
+                self.report((*path, *problem.path), problem.text)
 
     def canvas(self) -> Canvas | None:
         """Width and height, if they are valid."""

@@ -10,6 +10,7 @@ from occlusionformer.layout.problems import Path, shown
 from occlusionformer.layout.schema import Instance
 
 ELEMENT_FIELDS = ("type", "bbox", "text", "desc", "color_palette")
+ELEMENT_STAND_IN = {"bbox": [0, 0, 1, 1], "desc": "-"}
 KINDS = ("obj", "text")
 
 _TEXT = re.compile(r'text "(?P<text>.*?)"(?:: (?P<desc>.*))?', re.DOTALL)

@@ -1,126 +1,87 @@
-"""Sidecars of grounded generation: a list of boxes as fractions with a label each, beside a picture or prompt."""
+"""Arguments of GLIGEN, as its released script or diffusers takes them: a list of texts, and one of boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeGuard
 
 from occlusionformer.layout.box import Box
+from occlusionformer.layout.formats import simpletuner
 from occlusionformer.layout.formats.draft import NOTHING, Draft, Fields
 from occlusionformer.layout.formats.format import Format, ReadOptions, read_each
-from occlusionformer.layout.formats.occlusion import order_fields, read_order
 from occlusionformer.layout.formats.pixels import Canvas
-from occlusionformer.layout.limits import DocumentLimits
 from occlusionformer.layout.problems import LayoutError, Path, Problem, shown
 from occlusionformer.layout.schema import Layout
-from occlusionformer.layout.text import parse_json, parse_json_lines, tidy_json
+from occlusionformer.layout.text import tidy_json
 
-FIELDS = ("prompt", "width", "height", "seed", "boxes")
-ROW_FIELDS = ("bbox", "label", "caption", "text", "z", "occludes", "id")
+CALL = ("prompt", "width", "height")
 LISTS = (("phrases", "locations"), ("gligen_phrases", "gligen_boxes"))
-"""Names of a list of texts and of one of boxes."""
+"""Names of the list of texts and of that of boxes: in the released script, and in diffusers."""
 UNREAD = ("alpha_type", "ckpt", "save_folder_name", "gligen_scheduled_sampling_beta", "num_inference_steps")
 """What stands beside those lists in a call, and is no part of a layout."""
-MARKS = frozenset({"boxes", *(name for names in LISTS for name in names)})
-"""Fields of which a document has one."""
-STAND_IN = {"bbox": [0, 0, 1, 1], "label": "-"}
-
-
-def parse(text: str, limits: DocumentLimits) -> object:
-    """A JSON document, or lines of JSON with a box each."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    is_lines = len(lines) > 1 and all(line.strip().startswith("{") and line.strip().endswith("}") for line in lines)
-    return parse_json_lines(text, limits) if is_lines else parse_json(text, limits)
+RENAMED = (
+    "boxes with labels are the simpletuner format now: name it so; gligen, which is phrases and locations, "
+    "will not read them after this release"
+)
 
 
 def read(document: object, options: ReadOptions) -> list[Layout]:
-    """The layout of a list of boxes, or of an object with `prompt`, `width`, `height` and `boxes`; or a list of those.
+    """The layouts of a call's arguments, or of a list of them, with texts and boxes by either pair of names.
 
-    Instead of `boxes`, an object may have lists of texts and boxes as the released script of GLIGEN and its pipelines
-    take them: `phrases` and `locations`, or `gligen_phrases` and `gligen_boxes`. What the document does not say about
-    prompt and canvas the options must. `z` is the higher the nearer,
-    `occludes` the numbers, from 1, of the boxes that a box is in front of.
+    What the document does not say about prompt and canvas the options must. Nobody is in front of anybody.
     """
-    if isinstance(document, Mapping) and "bbox" in document:
-        document = [document]
-    if isinstance(document, list | tuple) and not any(_has_boxes(part) for part in document):
-        return [_read_boxes(Draft(()), {"boxes": document}, (), options)]
+    if _is_older(document):
+        warnings.warn(RENAMED, FutureWarning, stacklevel=2)
+        return simpletuner.read(document, options)
     return read_each(document, _read_one, options)
 
 
-def write_one(layout: Layout) -> dict[str, object]:
-    numbers = range(1, len(layout.instances) + 1)
-    rows: list[dict[str, object]] = []
-    for number, instance, order in zip(numbers, layout.instances, order_fields(layout, numbers), strict=True):
-        row: dict[str, object] = {"bbox": list(instance.box), "label": instance.caption, **order}
-        if instance.id != str(number):
-            row["id"] = instance.id
-        rows.append(row)
-    document: dict[str, object] = {"prompt": layout.prompt, "width": layout.width, "height": layout.height}
-    if layout.seed is not None:
-        document["seed"] = layout.seed
-    return {**document, "boxes": rows}
-
-
-def write_all(layouts: Sequence[Layout]) -> list[dict[str, object]]:
-    return [write_one(layout) for layout in layouts]
-
-
 def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
-    if not _has_boxes(document):
-        raise LayoutError([Problem(path, f"expected a list of boxes or an object with boxes, got {shown(document)}")])
+    if not _has_lists(document):
+        known = "phrases and locations, or gligen_phrases and gligen_boxes"
+        raise LayoutError([Problem(path, f"expected an object with {known}, got {shown(document)}")])
     draft = Draft(path)
-    names = next((names for names in LISTS if any(name in document for name in names)), None)
-    known = FIELDS if names is None else (*FIELDS[:-1], *names, *UNREAD)
-    draft.refuse_others(document, known)
-    draft.take("seed", document)
-    if names is None:
-        return _read_boxes(draft, document, ("boxes",), options)
-    _take_outside(draft, document, options)
-    _take_lists(draft, document, *names)
-    return draft.build(options.cycles or GLIGEN.cycles)
-
-
-def _take_lists(draft: Draft, source: Fields, phrases: str, locations: str) -> None:
-    """Instances from a list of texts and a list of boxes."""
-    texts, boxes = (draft.listed(source.get(name, NOTHING), (name,)) for name in (phrases, locations))
+    phrases, locations = next(names for names in LISTS if any(name in document for name in names))
+    draft.refuse_others(document, (*CALL, phrases, locations, *UNREAD))
+    draft.take_or_given(document, options, *CALL)
+    texts, boxes = (draft.listed(document.get(name, NOTHING), (name,)) for name in (phrases, locations))
     if len(texts) != len(boxes):
         draft.report((locations,), f"expected {len(texts)} boxes, one for each of {phrases}, got {len(boxes)}")
     for number, (text, box) in enumerate(zip(texts, boxes, strict=False)):
         place = draft.add((locations, number), str(number + 1))
         draft.put_for(place, "caption", text, (phrases, number))
         draft.put_box_at(place, box, (locations, number), _fractions, (1, 1))
+    return draft.build(GLIGEN.cycles)
 
 
-def _read_boxes(draft: Draft, source: Fields, path: Path, options: ReadOptions) -> Layout:
-    """The layout of the boxes of an object; `path` leads to them in the document."""
-    _take_outside(draft, source, options)
-    rows = draft.rows(source["boxes"], path, STAND_IN)
-    for number, row in enumerate(rows, start=1):
-        row_path = (*path, number - 1)
-        draft.refuse_others(row, ROW_FIELDS, row_path)
-        place = draft.add(row_path, str(number))
-        draft.take_for(place, "id", row)
-        draft.take_for(place, "caption", row, "label", "caption", "text")
-        draft.put_box(place, row, "bbox", _fractions, (1, 1))
-    draft.origins["order",] = path
-    read_order(draft, rows, {place + 1: place for place in range(len(rows))}, "box")
-    return draft.build(options.cycles or GLIGEN.cycles)
+def _writer(phrases: str, locations: str) -> Callable[[Layout], dict[str, object]]:
+    def write_one(layout: Layout) -> dict[str, object]:
+        return {
+            "prompt": layout.prompt,
+            phrases: [instance.caption for instance in layout.instances],
+            locations: [list(instance.box) for instance in layout.instances],
+            "width": layout.width,
+            "height": layout.height,
+        }
+
+    return write_one
 
 
-def _take_outside(draft: Draft, source: Fields, options: ReadOptions) -> None:
-    """Prompt and canvas, from the document or from the caller."""
-    for name in ("prompt", "width", "height"):
-        draft.take(name, source)
-        given = getattr(options, name)
-        if given is not None and name in source:
-            draft.report((name,), "expected a value in the document or from the caller, got both")
-        elif given is not None:
-            draft.put(name, given, (name,))
+def _all_by(write_one: Callable[[Layout], object]) -> Callable[[Sequence[Layout]], object]:
+    return lambda layouts: [write_one(layout) for layout in layouts]
 
 
-def _has_boxes(document: object) -> TypeGuard[Fields]:
-    return isinstance(document, Mapping) and not MARKS.isdisjoint(document)
+def _has_lists(document: object) -> TypeGuard[Fields]:
+    return isinstance(document, Mapping) and any(name in document for names in LISTS for name in names)
+
+
+def _is_older(document: object) -> bool:
+    """Whether a document is what this name meant before: rows with a box each, or an object with `boxes`."""
+    parts = document if isinstance(document, list | tuple) else (document,)
+    rows = [part for part in parts if isinstance(part, Mapping)]
+    return any("boxes" in row or "bbox" in row for row in rows) and not any(map(_has_lists, rows))
 
 
 def _fractions(value: object, canvas: Canvas) -> Box:
@@ -129,13 +90,21 @@ def _fractions(value: object, canvas: Canvas) -> Box:
 
 GLIGEN = Format(
     name="gligen",
-    description="Sidecars: a list of boxes as fractions with a label each; prompt and canvas beside them or given.",
-    order="z, the higher the nearer, or occludes",
-    from_text=parse,
+    description="Arguments of GLIGEN's script: phrases, and locations as fractions; prompt and canvas beside or given.",
+    order="none",
+    from_text=simpletuner.parse,
     read=read,
-    write_one=write_one,
-    write_all=write_all,
+    write_one=_writer(*LISTS[0]),
+    write_all=_all_by(_writer(*LISTS[0])),
     to_text=tidy_json,
-    marks=MARKS,
-    options=frozenset({"prompt", "width", "height", "cycles"}),
+    marks=frozenset(LISTS[0]),
+    options=frozenset({*CALL, "cycles"}),
+)
+DIFFUSERS_GLIGEN = replace(
+    GLIGEN,
+    name="gligen-diffusers",
+    description="Arguments of diffusers' GLIGEN pipelines: gligen_phrases, and gligen_boxes as fractions.",
+    write_one=_writer(*LISTS[1]),
+    write_all=_all_by(_writer(*LISTS[1])),
+    marks=frozenset(LISTS[1]),
 )

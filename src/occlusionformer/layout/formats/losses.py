@@ -72,7 +72,7 @@ def _lost_order(layout: Layout, kept: Layout, places: Sequence[int]) -> Iterator
     if depths is None and (found is None or not declared <= found):
         yield ("order",), _cannot_hold(layout.order)
     if found is not None and (added := len(found - declared)):
-        yield ("order",), f"cannot leave {added} pairs of instances without a relation"
+        yield ("order",), f"cannot leave {added} {'pair' if added == 1 else 'pairs'} of instances without a relation"
 
 
 def _depths(layout: Layout, kept: Layout, places: Sequence[int]) -> dict[str, float] | None:
@@ -84,7 +84,7 @@ def _depths(layout: Layout, kept: Layout, places: Sequence[int]) -> dict[str, fl
 
 
 def _cannot_hold(value: object) -> str:
-    return f"cannot hold {shown(value)}"
+    return f"cannot hold {shown(list(value) if isinstance(value, Box) else value)}"
 
 
 def _same(value: object, other: object) -> bool:
