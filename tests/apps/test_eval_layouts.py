@@ -127,6 +127,10 @@ def test_pictures_of_another_size_are_refused_with_the_sizes_that_would_do(
     )
 
 
+COARSE = {"comfy": 0.5, "ideogram4": 0.05, "flux3": 0.05, "ming": 0.05, "omost": 32}
+"""Pixels of a picture of 64 by which edges move in formats of whole pixels, a grid, or words."""
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_layouts_are_written_in_every_format(name: str, run: Command, folder: Path):
     (folder / "toy").mkdir()
@@ -142,7 +146,7 @@ def test_layouts_are_written_in_every_format(name: str, run: Command, folder: Pa
         assert len(layout.instances) == len(row["instances"]) == 3
         for instance, told in zip(layout.instances, row["instances"], strict=True):
             edges = [e * side for e, side in zip(instance.box, (row["width"], row["height"]) * 2, strict=True)]
-            assert edges == pytest.approx(told["box"], abs=0.01)
+            assert edges == pytest.approx(told["box"], abs=COARSE.get(name, 0.01))
 
 
 def test_what_a_format_cannot_hold_is_refused_and_nothing_is_written(run: Command, folder: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -276,6 +278,7 @@ def test_a_document_of_another_format_is_told_so():
     for form in FORMATS:
         for other in set(FORMATS) - {form}:
             fields = dict.fromkeys(sorted(FORMATS[other].marks))
-            with pytest.raises(LayoutError) as caught:
+            with warnings.catch_warnings(), pytest.raises(LayoutError) as caught:
+                warnings.simplefilter("ignore", FutureWarning)  # sidecars under their older name
                 read_layouts([fields], form)
             assert caught.value.problems[-1] == f"expected a document of the {form} format, got fields of {other}"
