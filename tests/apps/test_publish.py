@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline
+from peft import LoraConfig
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -170,6 +171,12 @@ def with_code(folder: Path) -> None:
     (folder / "vae" / "custom.py").write_text("")
 
 
+def with_lora(folder: Path) -> None:
+    pipeline = tiny_pipeline()
+    pipeline.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q"]))
+    pipeline.save_pretrained(folder)
+
+
 def nothing(folder: Path) -> None:
     folder.mkdir()
 
@@ -179,9 +186,13 @@ def nothing(folder: Path) -> None:
     [
         (damaged, "branch/diffusion_pytorch_model.safetensors: "),
         (with_code, "vae/custom.py: expected no code in a model folder"),
+        (
+            with_lora, "transformer/lora: expected no LoRA, which other programs do not load from there; fuse_lora() "
+            "writes it into the weights",
+        ),
         (nothing, "expected a pipeline folder with a model_index.json"),
     ],
-)
+)  # fmt: skip
 def test_a_model_that_cannot_be_loaded_is_refused(spoil, expected, tmp_path, run: Command):
     spoil(tmp_path / "model")
     done = run("publish", tmp_path / "out", "--model", tmp_path / "model", *LICENCE)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
 
 from occlusionformer.pipelines import OcclusionFormerPipeline
+from occlusionformer.tensors.files import CheckpointError, read_tensors
 from tests.pipelines.tiny import flux_components, seeded, stock_pipeline, tiny_pipeline, two_overlapping
 
 PLAIN = {"prompt": "a red cat", "height": 64, "width": 96, "num_inference_steps": 3, "output_type": "pt"}
+
+STYLE = ("adapters", "style")
 
 
 def lora_state(seed: int) -> dict[str, torch.Tensor]:
@@ -124,3 +130,108 @@ def test_a_lora_of_a_text_encoder(pipeline):
     assert not torch.equal(layout_picture(styled), layout_picture(pipeline))
     styled.unload_lora_weights()
     assert torch.equal(layout_picture(styled), layout_picture(pipeline))
+
+
+class TestSavedWithThePipeline:
+    """Folders hold LoRAs beside the weights, with their strengths and which of them act."""
+
+    @pytest.fixture
+    def two(self, styled) -> OcclusionFormerPipeline:
+        styled.load_lora_weights(lora_state(1), adapter_name="other")
+        targets = ["q_proj", "v_proj"]
+        styled.text_encoder.add_adapter(LoraConfig(r=4, target_modules=targets, init_lora_weights=False), "words")
+        return styled
+
+    @pytest.mark.parametrize(
+        ("names", "weights"), [(["style", "other"], [0.5, 1.5]), (["other"], [1.0]), ([], [])], ids=str
+    )
+    def test_loaded_again_it_draws_the_same(self, two, names, weights, tmp_path):
+        if names:
+            two.set_adapters(names, weights)
+            two.text_encoder.set_adapter("words")
+        else:
+            two.disable_lora()
+        two.save_pretrained(tmp_path)
+        loaded = OcclusionFormerPipeline.from_pretrained(tmp_path)
+        loaded.set_progress_bar_config(disable=True)
+        assert set(loaded.transformer.peft_config) == {"style", "other"}
+        assert set(loaded.text_encoder.peft_config) == {"words"}
+        torch.testing.assert_close(layout_picture(loaded), layout_picture(two), rtol=0, atol=1e-5)
+        torch.testing.assert_close(plain_picture(loaded), plain_picture(two), rtol=0, atol=1e-5)
+        loaded.unload_lora_weights()
+        two.unload_lora_weights()
+        torch.testing.assert_close(plain_picture(loaded), plain_picture(two), rtol=0, atol=1e-5)
+
+    def test_the_weights_are_those_without_loras(self, two, pipeline, tmp_path):
+        pipeline.save_pretrained(tmp_path / "plain")
+        two.save_pretrained(tmp_path / "two")
+        for path in (tmp_path / "plain").rglob("*.safetensors"):
+            assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "plain")).read_bytes()
+        two.unload_lora_weights()
+        two.save_pretrained(tmp_path / "two")
+        assert not list((tmp_path / "two").rglob("lora"))
+
+    def test_what_cannot_be_stored_is_refused(self, pipeline, tmp_path):
+        unusual = tiny_pipeline()
+        unusual.transformer.add_adapter(LoraConfig(r=2, target_modules=".*to_q", init_lora_weights=False), "a b")
+        unusual.text_encoder.add_adapter(LoraConfig(r=2, target_modules=["q_proj"], bias="all"))
+        with pytest.raises(ValueError, match="text_encoder: default: ") as error:
+            unusual.save_pretrained(tmp_path / "none")
+        assert str(error.value).splitlines() == [
+            "text_encoder: default: expected a LoRA with peft's own value of bias, got 'all'",
+            "transformer: a b: expected a LoRA with peft's own value of target_modules, got '.*to_q'",
+            "transformer: 'a b': expected a name of letters, digits, '.', '_' and '-'",
+        ]
+        assert not (tmp_path / "none").exists()
+
+    @pytest.mark.parametrize(
+        ("path", "value", "expected"),
+        [
+            (("adapters",), [], "adapters: expected an object for each LoRA, got []"),
+            (("active",), ["nobody"], "active: expected a list of names of LoRAs, got ['nobody']"),
+            ((*STYLE, "file"), "../x", "style: file: expected '0.safetensors', got '../x'"),
+            ((*STYLE, "scaling"), {"x": ""}, "style: scaling: expected a finite number for each layer, got {'x': ''}"),
+            ((*STYLE, "config", "r"), 10**8, "style: config.r: expected a whole number from 1 to 16384, got 100000000"),
+            ((*STYLE, "config", "use_dora"), 1, "style: config.use_dora: expected true or false, got 1"),
+            (
+                (*STYLE, "config", "target_modules"), "(a+)+$",
+                "style: config.target_modules: expected a list of layers' names, got (a+)+$",
+            ),
+            (
+                (*STYLE, "config", "rank_pattern"), {"(a+)+$": 2},
+                "style: config.rank_pattern: expected a number for each layer's name, got {'(a+)+$': 2}",
+            ),
+            (
+                (*STYLE, "config"), {"megatron_core": "os"},
+                "style: config: expected an object with r, lora_alpha, target_modules, rank_pattern, alpha_pattern, "
+                "use_rslora, use_dora, fan_in_fan_out, got {'megatron_core': 'os'}",
+            ),
+        ],
+    )  # fmt: skip
+    def test_a_damaged_description_is_refused(self, styled, path, value, expected, tmp_path):
+        styled.save_pretrained(tmp_path)
+        file = tmp_path / "transformer" / "lora" / "lora.json"
+        told = json.loads(file.read_text())
+        entry = told
+        for key in path[:-1]:
+            entry = entry[key]
+        entry[path[-1]] = value
+        file.write_text(json.dumps(told))
+        with pytest.raises(CheckpointError) as error:
+            OcclusionFormerPipeline.from_pretrained(tmp_path)
+        assert error.value.reasons[0] == f"transformer/lora/lora.json: {expected}"
+
+    def test_damaged_weights_are_refused(self, styled, tmp_path):
+        styled.save_pretrained(tmp_path)
+        file = tmp_path / "transformer" / "lora" / "0.safetensors"
+        tensors, _ = read_tensors(file)
+        first = sorted(tensors)[0]
+        save_file({**{key: value for key, value in tensors.items() if key != first}, "more": torch.zeros(1)}, file)
+        with pytest.raises(CheckpointError) as error:
+            OcclusionFormerPipeline.from_pretrained(tmp_path)
+        assert error.value.reasons == [
+            f"{first}: missing, expected shape {tuple(tensors[first].shape)}", "more: unexpected, shape (1,)",
+        ]  # fmt: skip
+        file.write_bytes(b"nothing")
+        with pytest.raises(CheckpointError, match=r"transformer/lora/0\.safetensors: "):
+            OcclusionFormerPipeline.from_pretrained(tmp_path)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from occlusionformer.methods.registry import method_places
+from occlusionformer.pipelines.adapters import adapter_problems
 from occlusionformer.tensors.files import CheckpointError, first_line, printable_name, read_header, read_json
 
 INDEX = "model_index.json"
@@ -229,6 +230,7 @@ def _component_reasons(folder: Path) -> Iterator[str]:
     """Problems of a component: invalid configurations or ones that name code, damaged weight headers, adapters."""
     if (folder / "adapter_config.json").exists():
         yield f"{folder.name}/adapter_config.json: expected a component without adapters, which can name other models"
+    yield from adapter_problems(folder)
     weights = sorted(folder.glob("*.safetensors"))
     if weights and not (folder / "config.json").is_file():  # transformers would take the defaults of the class
         yield f"{folder.name}/config.json: expected a file beside {weights[0].name}, got none"

@@ -16,6 +16,7 @@ from diffusers.pipelines.flux.pipeline_flux import FluxPipeline
 
 from occlusionformer.layout import Layout, write_atomic, write_layout
 from occlusionformer.model import LayoutFluxTransformer2DModel, Method
+from occlusionformer.pipelines.adapters import FOLDER as ADAPTERS
 from occlusionformer.pipelines.fit import check_fit
 from occlusionformer.pipelines.folder import INDEX, SETTINGS, check_model_folder, damaged_components
 from occlusionformer.pipelines.hub_card import EXAMPLE, PICTURE, ModelDescription, card_text
@@ -68,6 +69,12 @@ class PipelineFolder:
             f"{self.path}: {name}: expected a component of a FLUX pipeline, got none"
             for name in (*REQUIRED, *(() if self.branch is not None else ("branch",)))
             if not _is_component(index.get(name)) or not (self.path / name).is_dir()
+        ]
+        wrong += [
+            f"{self.path}: {name}/{ADAPTERS}: expected no LoRA, which other programs do not load from there; "
+            "fuse_lora() writes it into the weights"
+            for name, value in index.items()
+            if _is_component(value) and (self.path / name / ADAPTERS).is_dir()
         ]
         if wrong:
             return wrong

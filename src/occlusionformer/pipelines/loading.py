@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
+import shutil
 import threading
 from collections.abc import Mapping
 from os import PathLike
@@ -17,6 +19,14 @@ from torch import nn
 
 from occlusionformer.model import BranchConfig, published
 from occlusionformer.model.checkpoint import load_published
+from occlusionformer.pipelines.adapters import (
+    FOLDER,
+    adapters_of,
+    load_adapters,
+    save_adapters,
+    unsaved,
+    without_adapters,
+)
 from occlusionformer.pipelines.folder import INDEX, check_all_loaded, check_model_folder, damaged_components
 from occlusionformer.tensors.files import CheckpointError, printable_name
 
@@ -61,6 +71,7 @@ class LoadablePipeline(FluxPipeline):
             for name, component in pipeline.components.items():
                 if isinstance(component, nn.Module) and name not in arguments:
                     check_all_loaded(folder, name, component)
+                    load_adapters(component, folder / name)
         return pipeline
 
     @classmethod
@@ -97,10 +108,23 @@ class LoadablePipeline(FluxPipeline):
         return pipeline
 
     def save_pretrained(self, save_directory: str | PathLike[str], *arguments: Any, **keywords: Any) -> None:
-        """As diffusers', always as safetensors: nothing else is loaded again."""
+        """As diffusers', always as safetensors: nothing else is loaded again.
+
+        LoRAs are stored beside the weights and loaded with them. Raises ValueError, before anything is written, for
+        those that cannot be: of a quantised component, or with settings beside rank, alpha and layers.
+        """
         given = inspect.signature(super().save_pretrained).bind(save_directory, *arguments, **keywords)
         given.arguments["safe_serialization"] = True
-        super().save_pretrained(*given.args, **given.kwargs)
+        adapted = {name: component for name, component in self.components.items() if adapters_of(component)}
+        if problems := [line for name, component in adapted.items() for line in unsaved(name, component)]:
+            raise ValueError("\n".join(problems))
+        plain = copy.copy(self)
+        for name, component in self.components.items():
+            shutil.rmtree(Path(save_directory) / name / FOLDER, ignore_errors=True)
+            if name in adapted:
+                setattr(plain, name, without_adapters(component))
+                save_adapters(component, Path(save_directory) / name)
+        super(LoadablePipeline, plain).save_pretrained(*given.args, **given.kwargs)
 
     def enable_group_offload(self, *arguments: Any, **keywords: Any) -> None:
         """As diffusers', of everything but the branch, which stays at work inside the transformer's blocks."""
