@@ -101,6 +101,18 @@ def comfy_values() -> list[Any]:
         [[{**box, "label": "cat", "score": 0.5}], [{**box, "metadata": {"desc": "a", "content_rect": [1, 1, 4, 4]}}]],
         elements,
         {"version": 1, "canvas": [64, 48], "layers": [layer, {**layer, "z_index": 3}]},
+        {
+            "nodes": [
+                {
+                    "id": 1,
+                    "type": "CreateBoundingBoxes",
+                    "widgets_values": [64, 48, [{**box, "metadata": {"desc": "a"}}]],
+                },
+                {"id": 2, "type": "Flux3LayoutPrompt", "widgets_values": ["a room"]},
+                {"id": 3, "type": "CLIPTextEncode", "widgets_values": [json.dumps(elements)]},
+            ],
+            "links": [[1, 1, 2, 2, 0, "ARRAY"]],
+        },
     ]
 
 

@@ -6,6 +6,7 @@ For programs that have such a value at hand:
 * `layouts_of(value, ...)` reads a BOUNDING_BOX list for each frame, as detectors and *Create Bounding Boxes* hand on.
 * `boxes_of(layout)`, `elements_of(layout)` and `layers_of(layout)` write them.
 * `shape_of(value)` names the shape: "boxes", "elements" or "layers".
+* `boxes_in_graph(graph, given)` of `comfy_graph` finds such values in the widgets of a saved graph.
 
 Lists go from back to front, as *Create Bounding Boxes* asks for; KJNodes' builder has the front first, which
 `list_order="front-to-back"` says, and `list_order="none"` takes no order from a list. LAYERS are in the order of
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from occlusionformer.layout.formats.comfy_graph import is_graph, layouts_in_graph
 from occlusionformer.layout.formats.comfy_shapes import (
     Given,
     boxes_of,
@@ -75,7 +77,7 @@ def layouts_of(
 
 
 def read(document: object, options: ReadOptions) -> list[Layout]:
-    """The layouts of a value in one of the three shapes, or of a list with a value for each frame."""
+    """The layouts of a value in one of the three shapes, of a list with one for each frame, or of a saved graph."""
     order = None if options.list_order is None else checked_list_order(options.list_order)
     given = Given(prompt=options.prompt, width=options.width, height=options.height, list_order=order)
     return _read_frames(document, given)
@@ -86,6 +88,8 @@ def write_all(layouts: Sequence[Layout]) -> list[list[dict[str, object]]]:
 
 
 def _read_frames(document: object, given: Given) -> list[Layout]:
+    if is_graph(document):
+        return layouts_in_graph(document, given)
     is_frames = isinstance(document, list | tuple) and any(isinstance(part, list | tuple) for part in document)
     parts = enumerate(document) if is_frames and isinstance(document, list | tuple) else [(None, document)]
     layouts: list[Layout] = []
@@ -109,7 +113,7 @@ COMFY = Format(
     write_one=boxes_of,
     write_all=write_all,
     to_text=tidy_json,
-    marks=frozenset({"canvas", "metadata"}),
+    marks=frozenset({"canvas", "metadata", "nodes"}),
     options=frozenset({"prompt", "width", "height", "list_order"}),
     needs=frozenset({"prompt", "width", "height"}),
     places=back_to_front,
