@@ -25,7 +25,7 @@ BOX_TYPES = frozenset({"BOUNDING_BOX", "LAYERS"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class NodeBoxes:
     """A value with boxes in a widget of a node."""
 
     node: str
@@ -41,7 +41,7 @@ class Found:
 class GraphBoxes:
     """What a graph says about boxes."""
 
-    found: tuple[Found, ...]
+    found: tuple[NodeBoxes, ...]
     empty: int
     """Editors without a box."""
     computed: tuple[str, ...]
@@ -63,7 +63,7 @@ def boxes_in_graph(graph: Fields, given: Given) -> GraphBoxes:
     A canvas is that of the box editor, a prompt the first text of the node that takes the boxes; what the graph does
     not say, the caller does.
     """
-    found: list[Found] = []
+    found: list[NodeBoxes] = []
     computed: list[str] = []
     empty = 0
     folded = set(_subgraph_names(graph))
@@ -220,7 +220,7 @@ def _has_boxes(value: object) -> bool:
     return bool(rows) and ("bbox" in rows[0][1] or all(name in rows[0][1] for name in SIDES))
 
 
-def _read(node: _Node, path: Path, value: object, given: Given) -> Found:
+def _read(node: _Node, path: Path, value: object, given: Given) -> NodeBoxes:
     try:
         unfit = unfit_parts(value)
         if problems := [*unfit.names, *unfit.numbers]:
@@ -228,8 +228,8 @@ def _read(node: _Node, path: Path, value: object, given: Given) -> Found:
         layout = _layout(node, value, given)
     except LayoutError as error:
         told = tuple(problem.under(path) for problem in error.details)
-        return Found(node=node.type, path=path, layout=None, problems=told)
-    return Found(node=node.type, path=path, layout=layout, problems=())
+        return NodeBoxes(node=node.type, path=path, layout=None, problems=told)
+    return NodeBoxes(node=node.type, path=path, layout=layout, problems=())
 
 
 def _layout(node: _Node, value: object, given: Given) -> Layout:
