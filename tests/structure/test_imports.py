@@ -23,9 +23,10 @@ MAY_IMPORT = {
         "layout", "pictures", "tensors", "model", "methods", "generation", "pipelines", "embedded", "data", "reporting",
     },
     "evaluation": {"layout", "pictures", "tensors", "generation", "data", "reporting"},
+    "study": {"layout", "evaluation", "training", "reporting"},
     "apps": {
         "layout", "pictures", "tensors", "model", "methods", "generation", "pipelines", "embedded", "data", "training",
-        "evaluation", "reporting",
+        "evaluation", "reporting", "study",
     },
 }  # fmt: skip
 """For every part the parts it may import, beside itself. Generators reach `evaluation` through `generation` alone."""

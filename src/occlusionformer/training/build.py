@@ -99,16 +99,23 @@ def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
             f"model.init_from: expected backbone.safetensors in {source} for a backbone that is not trained"
         )
     for name in found:
-        module = parts_of(pipeline)[name]
-        try:
-            stored, _ = read_tensors(source / f"{name}.safetensors")
-            check_tensors(f"{source}: {name}", stored, {key: value.shape for key, value in module.state_dict().items()})
-        except CheckpointError as error:
-            problems += [f"model.init_from: {problem}" for problem in error.problems]
-        else:
-            module.load_state_dict(stored)
+        problems += [f"model.init_from: {problem}" for problem in fill_part(pipeline, name, source)]
     if problems:
         raise SettingsError(problems)
+
+
+def fill_part(pipeline: OcclusionFormerPipeline, name: str, folder: Path) -> list[str]:
+    """Fill one of PARTS from its file in a folder, where it is there; the problems with what the file holds."""
+    path, module = folder / f"{name}.safetensors", parts_of(pipeline)[name]
+    if not path.is_file():
+        return []
+    try:
+        stored, _ = read_tensors(path)
+        check_tensors(f"{folder}: {name}", stored, {key: value.shape for key, value in module.state_dict().items()})
+    except CheckpointError as error:
+        return list(error.problems)
+    module.load_state_dict(stored)
+    return []
 
 
 def new_method(config: RunConfig, shape: BackboneShape) -> Method:

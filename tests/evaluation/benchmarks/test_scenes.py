@@ -18,7 +18,7 @@ def few(monkeypatch):
     """Three layouts of a split."""
     monkeypatch.setattr(
         "occlusionformer.evaluation.benchmarks.sources.scenes.bench_series",
-        lambda split, world="first": layouts.bench_scenes(split, 3),
+        lambda split, world="first", series=0: layouts.bench_scenes(split, 3),
     )
     return load_benchmark("scenes-regular").items
 
@@ -43,9 +43,9 @@ def test_another_run_has_the_same_scenes(few):
 
 
 def test_only_items_that_are_taken_are_made(monkeypatch):
-    series = layouts.BenchSeries("regular")
+    made = layouts.BenchSeries("regular")
     where = "occlusionformer.evaluation.benchmarks.sources.scenes.bench_series"
-    monkeypatch.setattr(where, lambda split, world="first": series)
+    monkeypatch.setattr(where, lambda split, world="first", series=0: made)
     drawn = []
     draw = layouts.draw_scene
     monkeypatch.setattr(layouts, "draw_scene", lambda index, **rest: drawn.append(index) or draw(index, **rest))

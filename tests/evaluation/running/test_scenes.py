@@ -23,7 +23,7 @@ def read_groups(result):
 
 @pytest.fixture(autouse=True)
 def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "bench_series", lambda split, world="first": bench_scenes(split, COUNT))
+    monkeypatch.setattr(scenes, "bench_series", lambda split, world="first", series=0: bench_scenes(split, COUNT))
 
 
 def test_true_pictures_score_one_and_exchanged_ones_do_not(tmp_path: Path):

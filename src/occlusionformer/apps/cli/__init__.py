@@ -22,6 +22,7 @@ from occlusionformer.apps.cli.generate import generate
 from occlusionformer.apps.cli.orders import orders
 from occlusionformer.apps.cli.publish import publish
 from occlusionformer.apps.cli.studio import studio
+from occlusionformer.apps.cli.study import study
 from occlusionformer.apps.cli.train import train
 from occlusionformer.apps.cli.vocabulary import vocabulary
 
@@ -43,7 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (generate, orders, validate, convert, inspect, schema, vocabulary, train, publish, studio):
+for command in (generate, orders, validate, convert, inspect, schema, vocabulary, train, study, publish, studio):
     app.command()(command)
 app.add_typer(bench)
 data.command()(build)

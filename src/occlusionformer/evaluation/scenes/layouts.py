@@ -26,6 +26,8 @@ LAYOUTS = 200
 """In every split."""
 SEED = 3
 """Of the series the layouts are taken from; training and its probe use others."""
+SERIES_APART = 1_000
+"""Between the seeds of two series."""
 TIERS: dict[Split, tuple[float, float]] = {"simple": (0.0, 0.2), "regular": (0.2, 0.8), "complex": (0.8, np.inf)}
 """Least and greatest sum of the intersections over union of all pairs: the OverLayScore of captions all alike."""
 INSTANCES: dict[Split, tuple[int, int]] = {"simple": (1, 6), "regular": (2, 9), "complex": (3, 12)}
@@ -89,9 +91,9 @@ class BenchScene:
 class BenchSeries(Sequence[BenchScene]):
     """The layouts of a split; each is made when it, or a later one, is first asked for."""
 
-    def __init__(self, split: Split, world: WorldName = "first") -> None:
+    def __init__(self, split: Split, world: WorldName = "first", series: int = 0) -> None:
         self._made: list[BenchScene] = []
-        self._coming = _series(split, world)
+        self._coming = _series(split, world, series)
 
     def __len__(self) -> int:
         return LAYOUTS
@@ -109,10 +111,10 @@ class BenchSeries(Sequence[BenchScene]):
         return self._made[wanted]
 
 
-@lru_cache(maxsize=len(SPLITS) * len(WORLDS))
-def bench_series(split: Split, world: WorldName = "first") -> Sequence[BenchScene]:
+@lru_cache(maxsize=2 * len(SPLITS) * len(WORLDS))
+def bench_series(split: Split, world: WorldName = "first", series: int = 0) -> Sequence[BenchScene]:
     """All layouts of a split."""
-    return BenchSeries(split, world)
+    return BenchSeries(split, world, series)
 
 
 def bench_scenes(split: Split, limit: int = LAYOUTS, world: WorldName = "first") -> tuple[BenchScene, ...]:
@@ -120,21 +122,23 @@ def bench_scenes(split: Split, limit: int = LAYOUTS, world: WorldName = "first")
     return tuple(bench_series(split, world)[:limit])
 
 
-def _series(split: Split, world: WorldName) -> Iterator[BenchScene]:
+def _series(split: Split, world: WorldName, series: int) -> Iterator[BenchScene]:
     least, most = TIERS[split]
     found = 0
     index = 0
     while found < LAYOUTS:
         held_out = found % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
         may_be_apart = split == "simple" and found % APART_EVERY == 0
-        scene = draw_scene(index, split=split, held_out=held_out, key=f"{split}-{found:03d}", world=world)
+        scene = draw_scene(
+            index, split=split, held_out=held_out, key=f"{split}-{found:03d}", world=world, series=series
+        )
         if least <= overlap(scene.layout.boxes).total_iou < most and (may_be_apart or scene.truth.pairs):
             found += 1
             yield scene
         index += 1
 
 
-def draw_scene(
+def draw_scene(  # noqa: PLR0913 - what a scene may be asked for
     index: int,
     *,
     split: Split,
@@ -143,11 +147,15 @@ def draw_scene(
     instances: int | None = None,
     world: WorldName = "first",
     canvas: tuple[int, int] | None = None,
+    series: int = 0,
 ) -> BenchScene:
-    """Scene number `index` of a split's series; of those with so many `instances`, and on that canvas, if given."""
+    """Scene number `index` of a split's series; of those with so many `instances`, and on that canvas, if given.
+
+    series: 0 is the benchmark's; others are for choosing settings, which must not be done on the benchmark.
+    """
     fewest, most = INSTANCES[split] if instances is None else (instances, instances)
     wish = Wish(fewest=fewest, most=most, held_out=held_out, canvas=CANVAS[world] if canvas is None else canvas)
-    rng = np.random.default_rng([SEED, SPLITS.index(split), held_out, instances or 0, index])
+    rng = np.random.default_rng([SEED + SERIES_APART * series, SPLITS.index(split), held_out, instances or 0, index])
     drawn = world_named(world).draw(wish, rng)
     depth = rng.permutation(len(drawn.placed))
     placed = tuple(drawn.placed[place] for place in depth)

@@ -49,6 +49,7 @@ class WorldSettings(Document):
 
 class ScenesSettings(WorldSettings):
     split: Split = Field(description="How far the boxes overlap.")
+    series: int = Field(0, description="0 is the benchmark; others are for choosing settings.", ge=0, le=1_000)
 
 
 class OrderControlSettings(WorldSettings):
@@ -82,12 +83,13 @@ class SplitItems(LazyItems):
 
     split: Split
     world: WorldName = "first"
+    series: int = 0
 
     def __len__(self) -> int:
-        return len(bench_series(self.split, self.world))
+        return len(bench_series(self.split, self.world, self.series))
 
     def item(self, place: int) -> BenchmarkItem:
-        scene = bench_series(self.split, self.world)[place]
+        scene = bench_series(self.split, self.world, self.series)[place]
         return scene_item(scene, seed=seed_of(self.split, place), groups=_groups_of(scene))
 
 
@@ -239,7 +241,8 @@ def _rows(matrix: np.ndarray) -> tuple[tuple[int, ...], ...]:
 
 def _read_splits(settings: ScenesSettings, folder: Path) -> LoadedItems:
     return LoadedItems(
-        made_later=SplitItems(settings.split, settings.world), groups=(HELD_OUT, TRAINED, *SIZES.values())
+        made_later=SplitItems(settings.split, settings.world, settings.series),
+        groups=(HELD_OUT, TRAINED, *SIZES.values()),
     )
 
 

@@ -1,0 +1,82 @@
+"""Where a study keeps what, and who works on which part of it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from occlusionformer.layout import write_atomic
+from occlusionformer.study.plan import Cell, StudyPlan
+from occlusionformer.training.overrides import SettingsError
+
+PLAN, RESULT, COSTS, PAGE, TABLE = "plan.json", "study.json", "costs.json", "study.html", "study.md"
+SEARCHED, TRAINED = "search.json", "trained.json"
+
+
+class StudyFolder:
+    """The folder of a study; several processes and machines may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def start(self, plan: StudyPlan) -> None:
+        """Lay the folder out, or go on with one of the same plan. Raises SettingsError for one of another plan."""
+        if self.path.exists() and not self.path.is_dir():
+            raise SettingsError([f"out: expected a folder, got the file {self.path}"])
+        self.path.mkdir(parents=True, exist_ok=True)
+        place, now = self.path / PLAN, plan.model_dump(mode="json")
+        with self.claimed("plan", wait=True):
+            if not place.exists():
+                write_atomic(place, json.dumps(now, indent=1) + "\n")
+        before = json.loads(place.read_text(encoding="utf-8"))
+        different = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        if different:
+            raise SettingsError(
+                [f"{name}: expected that of the study in {self.path}, got another" for name in different]
+            )
+
+    def cell(self, cell: Cell) -> Path:
+        return self.path / "cells" / cell.name
+
+    def search(self, cell: Cell) -> Path:
+        """The folder of the short runs in which a cell's rate or variant is chosen."""
+        return self.cell(cell) / "search"
+
+    def training(self, cell: Cell, seed: int) -> Path:
+        return self.cell(cell) / f"seed-{seed}" / "train"
+
+    def judging(self, cell: Cell, seed: int, benchmark: str) -> Path:
+        return self.cell(cell) / f"seed-{seed}" / benchmark
+
+    @contextlib.contextmanager
+    def claimed(self, name: str, *, wait: bool = False) -> Iterator[bool]:
+        """Whether this process alone has a part of the study now; a process that dies gives back what it had."""
+        claims = self.path / "claims"
+        claims.mkdir(parents=True, exist_ok=True)
+        with (claims / name).open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What a file holds; None where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    assert isinstance(value, dict)
+    return value
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Whole or not at all; the same bytes for the same value."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")

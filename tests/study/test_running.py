@@ -1,0 +1,126 @@
+"""A study from nothing to its table, stopped or not, alone or shared."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from occlusionformer.evaluation.benchmarks import load_benchmark
+from occlusionformer.generation import GenerationRequest, load_generator
+from occlusionformer.layout import Box, Instance, Layout
+from occlusionformer.study.folder import StudyFolder
+from occlusionformer.study.page import markdown, write_pages
+from occlusionformer.study.result import StudyResult
+from occlusionformer.study.running import Study
+from occlusionformer.training import SettingsError
+from tests.study.plans import small, written
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    plan = small(folder)
+    study = Study(plan, StudyFolder(folder / "out"), lambda line: None)
+    study.run()
+    return study
+
+
+@pytest.mark.slow
+def test_a_study_trains_draws_judges_and_compares(done):
+    result = StudyResult(done.plan, done.folder)
+    result.write()
+    write_pages(result)
+    found = json.loads((done.folder.path / "study.json").read_text())
+    assert found["complete"]
+    assert {name: cell["seeds"] for name, cell in found["cells"].items()} == {"ours": 2, "text": 1}
+    runs = found["cells"]["ours"]["runs"]
+    assert [(run["seed"], run["images"], run["rate"]) for run in runs] == [
+        (0, 8, runs[0]["rate"]),
+        (1, 8, runs[0]["rate"]),
+    ]
+    assert len({run["config"] for run in runs}) == 2
+    assert set(found["cells"]["ours"]["chosen"]["figures"]) == {"0.001", "0.003"}
+    assert found["cells"]["ours"]["advantage"] is None
+    assert "miou" in found["cells"]["text"]["advantage"]["world-complex"]
+    costs = json.loads((done.folder.path / "costs.json").read_text())
+    assert [cost["images"] for cost in costs["ours"]] == [8, 8]
+    page = (done.folder.path / "study.html").read_text()
+    assert "ours less the others" in page
+    assert "where ours is worst" in page
+    assert markdown(result).splitlines()[0].startswith("| cell | world-simple: Occ")
+
+
+@pytest.mark.slow
+def test_what_is_done_is_not_done_again_and_another_plan_is_refused(done, tmp_path):
+    told = []
+    Study(done.plan, done.folder, told.append).run()
+    assert told == []
+    other = small(tmp_path, limit=1)
+    with pytest.raises(SettingsError, match="limit: expected that of the study in"):
+        Study(other, done.folder, told.append).run()
+
+
+@pytest.mark.slow
+def test_a_run_of_the_trainer_is_a_model_that_draws(done):
+    folder = done.folder.training(done.plan.cell("ours"), 0)
+    layout = Layout(
+        prompt="snow", width=64, height=64, instances=(Instance(id="a", caption="a cat", box=Box(0, 0, 1, 1)),)
+    )
+    (drawn,) = load_generator(f"run:{folder}").generate(
+        [GenerationRequest(layout=layout, width=64, height=64, steps=1)]
+    )
+    assert drawn.image.size == (64, 64)
+    (folder / "branch.safetensors").rename(folder / "kept")
+    (folder / "branch.safetensors").write_bytes((folder / "backbone.safetensors").read_bytes())
+    with pytest.raises(SettingsError, match=r"model: .*branch"):
+        load_generator(f"run:{folder}")
+    (folder / "kept").replace(folder / "branch.safetensors")
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match=r"expected run:FOLDER with run\.json"):
+        load_generator(f"run:{tmp_path}")
+    with pytest.raises(ValueError, match="expected run:FOLDER with the folder of a training run"):
+        load_generator("run:nowhere")
+
+
+def test_a_part_that_somebody_has_is_left_to_them(tmp_path):
+    plan = small(tmp_path)
+    folder = StudyFolder(tmp_path / "out")
+    folder.start(plan)
+    with folder.claimed("train-ours-0") as mine, StudyFolder(tmp_path / "out").claimed("train-ours-0") as other:
+        assert (mine, other) == (True, False)
+    with folder.claimed("train-ours-0") as again:
+        assert again
+
+
+def test_layouts_for_choosing_are_not_those_of_the_benchmark():
+    own, other = (load_benchmark("world-simple", source_settings={"series": series}) for series in (0, 1))
+    assert [item.layout for item in own.items[:3]] == [item.layout for item in load_benchmark("world-simple").items[:3]]
+    assert all(one.layout != two.layout for one, two in zip(own.items[:3], other.items[:3], strict=True))
+
+
+def command(plan, out):
+    return [sys.executable, "-m", "occlusionformer.apps.cli", "study", str(plan), "--out", str(out)]
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_ends_with_the_same_result(tmp_path, done):
+    """Three times, wherever it is."""
+    plan, out = written(tmp_path), tmp_path / "out"
+    chance = random.Random(5)
+    for _ in range(3):
+        process = subprocess.Popen(command(plan, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(8, 20))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(plan, out), check=True, capture_output=True)
+    expected = StudyResult(done.plan, done.folder).as_json()
+    assert json.loads((out / "study.json").read_text()) == json.loads(json.dumps(expected))
