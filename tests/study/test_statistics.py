@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from occlusionformer.study.statistics import Column, difference, estimate, layout_draws
+from occlusionformer.study.statistics import SeededColumn, difference, estimate, layout_draws
 
 
 def column(totals, weights=None):
     totals = np.asarray(totals, float)
-    return Column(totals, np.ones_like(totals) if weights is None else np.asarray(weights, float))
+    return SeededColumn(totals, np.ones_like(totals) if weights is None else np.asarray(weights, float))
 
 
 def test_the_value_is_the_ratio_of_sums():

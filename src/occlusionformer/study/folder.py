@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from occlusionformer.layout import write_atomic
-from occlusionformer.study.plan import Cell, StudyPlan
+from occlusionformer.study.plan import StudyCell, StudyPlan
 from occlusionformer.training.overrides import SettingsError
 
 PLAN, RESULT, COSTS, PAGE, TABLE = "plan.json", "study.json", "costs.json", "study.html", "study.md"
@@ -39,17 +39,17 @@ class StudyFolder:
                 [f"{name}: expected that of the study in {self.path}, got another" for name in different]
             )
 
-    def cell(self, cell: Cell) -> Path:
+    def cell(self, cell: StudyCell) -> Path:
         return self.path / "cells" / cell.name
 
-    def search(self, cell: Cell) -> Path:
+    def search(self, cell: StudyCell) -> Path:
         """The folder of the short runs in which a cell's rate or variant is chosen."""
         return self.cell(cell) / "search"
 
-    def training(self, cell: Cell, seed: int) -> Path:
+    def training(self, cell: StudyCell, seed: int) -> Path:
         return self.cell(cell) / f"seed-{seed}" / "train"
 
-    def judging(self, cell: Cell, seed: int, benchmark: str) -> Path:
+    def judging(self, cell: StudyCell, seed: int, benchmark: str) -> Path:
         return self.cell(cell) / f"seed-{seed}" / benchmark
 
     @contextlib.contextmanager

@@ -25,7 +25,7 @@ SAFE = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 MOST_PROBLEMS = 100
 
 
-class Cell(Settings):
+class StudyCell(Settings):
     """One row of the table: a method with its settings."""
 
     name: str = Field(min_length=1, max_length=60)
@@ -49,7 +49,7 @@ class StudyPlan(Settings):
     """A study. The same plan, code and machine give the same result."""
 
     name: str = Field(min_length=1, max_length=100)
-    cells: tuple[Cell, ...] = Field(min_length=1, max_length=100)
+    cells: tuple[StudyCell, ...] = Field(min_length=1, max_length=100)
     reference: str
     """The cell that the others are compared with."""
     backbone: Path | None = None
@@ -82,11 +82,11 @@ class StudyPlan(Settings):
     def training_steps(self) -> int:
         return self.images // self.batch
 
-    def cell(self, name: str) -> Cell:
+    def cell(self, name: str) -> StudyCell:
         """KeyError for a name that none has."""
         return next(iter([cell for cell in self.cells if cell.name == name]), None) or _missing(name)
 
-    def seeds_of(self, cell: Cell) -> tuple[int, ...]:
+    def seeds_of(self, cell: StudyCell) -> tuple[int, ...]:
         return self.seeds if cell.seeds is None else self.seeds[: cell.seeds]
 
     def problems(self) -> list[str]:
@@ -96,7 +96,7 @@ class StudyPlan(Settings):
             found += self._of_cell(f"cells[{place}]", cell)
         return found[:MOST_PROBLEMS]
 
-    def config(self, cell: Cell, *, seed: int, rate: float, images: int) -> RunConfig:
+    def config(self, cell: StudyCell, *, seed: int, rate: float, images: int) -> RunConfig:
         """The run of a cell. Raises SettingsError for settings that do not make one."""
         steps = images // self.batch
         start = [] if self.backbone is None else [f"model.init_from={self.backbone}", "model.init_parts=backbone"]
@@ -173,7 +173,7 @@ class StudyPlan(Settings):
             found.append(f"judge: {str(error).removeprefix('judges: ')}")
         return found
 
-    def _of_cell(self, path: str, cell: Cell) -> list[str]:
+    def _of_cell(self, path: str, cell: StudyCell) -> list[str]:
         if cell.method not in SETTINGS_OF:
             return [f"{path}.method: expected {one_of(SETTINGS_OF)}, got {shown(cell.method)}"]
         found = [
@@ -203,7 +203,7 @@ class StudyPlan(Settings):
         return found
 
 
-def _missing(name: str) -> Cell:
+def _missing(name: str) -> StudyCell:
     raise KeyError(name)
 
 

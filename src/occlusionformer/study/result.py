@@ -14,9 +14,9 @@ from occlusionformer.evaluation.running.result import read_result
 from occlusionformer.evaluation.scenes.figures import COLUMNS
 from occlusionformer.evaluation.scores import Score
 from occlusionformer.study.folder import COSTS, RESULT, SEARCHED, TRAINED, StudyFolder, read_json, write_json
-from occlusionformer.study.plan import Cell, StudyPlan
+from occlusionformer.study.plan import StudyCell, StudyPlan
 from occlusionformer.study.running import log_rows
-from occlusionformer.study.statistics import Column, Estimate, difference, estimate, layout_draws
+from occlusionformer.study.statistics import SeededColumn, Estimate, difference, estimate, layout_draws
 
 FORMAT = 1
 Figures = Mapping[str, Estimate]
@@ -31,7 +31,7 @@ class StudyResult:
             (cell.name, benchmark): self._read(cell, benchmark) for cell in plan.cells for benchmark in plan.benchmarks
         }
 
-    def _read(self, cell: Cell, benchmark: str) -> list[dict[str, Score]]:
+    def _read(self, cell: StudyCell, benchmark: str) -> list[dict[str, Score]]:
         """The scores of every seed by column."""
         places = [self.folder.judging(cell, seed, benchmark) for seed in self.plan.seeds_of(cell)]
         found = [read_result(place) for place in places if (place / "result.json").exists()]
@@ -59,25 +59,25 @@ class StudyResult:
             name: layout_draws(max(1, len(keys)), 10 + place) for place, (name, keys) in enumerate(self._keys.items())
         }
 
-    def _column(self, cell: Cell, benchmark: str, figure: str) -> tuple[float | None, np.ndarray]:
+    def _column(self, cell: StudyCell, benchmark: str, figure: str) -> tuple[float | None, np.ndarray]:
         """The value of a figure and its resamples."""
         scores = [each[COLUMNS[figure]] for each in self._scores[cell.name, benchmark] if COLUMNS[figure] in each]
         draws_RL = self._draws[benchmark]
         if not scores:
             return None, np.full(len(draws_RL), np.nan)
-        column = Column.of(scores, self._keys[benchmark])
+        column = SeededColumn.of(scores, self._keys[benchmark])
         stream = 1_000 + [other.name for other in self.plan.cells].index(cell.name)
         return column.value, column.resampled(draws_RL, stream)
 
-    def figures(self, cell: Cell, benchmark: str) -> Figures:
+    def figures(self, cell: StudyCell, benchmark: str) -> Figures:
         """Every figure of a cell on a benchmark."""
         return {name: estimate(*self._column(cell, benchmark, name)) for name in COLUMNS}
 
-    def advantage(self, cell: Cell, benchmark: str) -> Figures:
+    def advantage(self, cell: StudyCell, benchmark: str) -> Figures:
         """The reference cell less this one, on the same layouts."""
         return {name: estimate(*self._less(cell, benchmark, name)) for name in COLUMNS}
 
-    def growth(self, cell: Cell) -> Figures:
+    def growth(self, cell: StudyCell) -> Figures:
         """How much greater the advantage is on the last benchmark than on the first."""
         found = {}
         for name in COLUMNS:
@@ -85,12 +85,12 @@ class StudyResult:
             found[name] = estimate(difference(last[0], first[0]), last[1] - first[1])
         return found
 
-    def _less(self, cell: Cell, benchmark: str, figure: str) -> tuple[float | None, np.ndarray]:
+    def _less(self, cell: StudyCell, benchmark: str, figure: str) -> tuple[float | None, np.ndarray]:
         reference = self._column(self.plan.cell(self.plan.reference), benchmark, figure)
         other = self._column(cell, benchmark, figure)
         return difference(reference[0], other[0]), reference[1] - other[1]
 
-    def seeds(self, cell: Cell) -> int:
+    def seeds(self, cell: StudyCell) -> int:
         """Seeds for which all benchmarks of a cell have been judged."""
         return min(len(self._scores[cell.name, benchmark]) for benchmark in self.plan.benchmarks)
 
@@ -103,7 +103,7 @@ class StudyResult:
             "cells": {cell.name: self._cell_as_json(cell) for cell in self.plan.cells},
         }
 
-    def _cell_as_json(self, cell: Cell) -> dict[str, Any]:
+    def _cell_as_json(self, cell: StudyCell) -> dict[str, Any]:
         facts = [read_json(self.folder.training(cell, seed).parent / TRAINED) for seed in self.plan.seeds_of(cell)]
         is_reference = cell.name == self.plan.reference
         return {

@@ -19,7 +19,7 @@ from occlusionformer.evaluation.running.runner import RunOptions, evaluate
 from occlusionformer.evaluation.scenes.measuring import ResizedItems
 from occlusionformer.layout import write_atomic
 from occlusionformer.study.folder import SEARCHED, TRAINED, StudyFolder, read_json, write_json
-from occlusionformer.study.plan import Cell, StudyPlan
+from occlusionformer.study.plan import StudyCell, StudyPlan
 from occlusionformer.training import RunConfig
 from occlusionformer.training.trainer import CONFIG, Trainer
 
@@ -42,11 +42,11 @@ class StudyStoppedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Part:
+class Work:
     """A piece of work that one process does alone."""
 
     name: str
-    cell: Cell
+    cell: StudyCell
     is_done: Callable[[], bool]
     is_ready: Callable[[], bool]
     work: Callable[[], None]
@@ -70,7 +70,7 @@ class Study:
             if not any([self._tried(part) for part in missing if part.is_ready()]):
                 time.sleep(WAITING)
 
-    def _tried(self, part: Part) -> bool:
+    def _tried(self, part: Work) -> bool:
         """Whether a part was done here; not if somebody else has it."""
         with self.folder.claimed(part.name) as mine:
             if not mine:
@@ -80,25 +80,25 @@ class Study:
                 part.work()
             return True
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[Work]:
         """Everything, in an order in which it can be done."""
         for cell in self.plan.cells:
             searched = self.folder.search(cell) / SEARCHED
-            yield Part(f"search-{cell.name}", cell, searched.exists, _always, lambda cell=cell: self._search(cell))  # type: ignore[misc]
+            yield Work(f"search-{cell.name}", cell, searched.exists, _always, lambda cell=cell: self._search(cell))  # type: ignore[misc]
         # A whole table of one seed comes before the next seed: stopped early, it compares all the same.
         for seed in self.plan.seeds:
             for cell in self.plan.cells:
                 if seed in self.plan.seeds_of(cell):
                     yield from self._of(cell, seed)
 
-    def _of(self, cell: Cell, seed: int) -> Iterator[Part]:
+    def _of(self, cell: StudyCell, seed: int) -> Iterator[Work]:
         searched = self.folder.search(cell) / SEARCHED
         trained = self.folder.training(cell, seed).parent / TRAINED
         name = f"{cell.name}-{seed}"
-        yield Part(f"train-{name}", cell, trained.exists, searched.exists, lambda: self._train(cell, seed))
+        yield Work(f"train-{name}", cell, trained.exists, searched.exists, lambda: self._train(cell, seed))
         for benchmark in self.plan.benchmarks:
             result = self.folder.judging(cell, seed, benchmark) / "result.json"
-            yield Part(
+            yield Work(
                 f"judge-{name}-{benchmark}",
                 cell,
                 result.exists,
@@ -106,7 +106,7 @@ class Study:
                 lambda benchmark=benchmark: self._judge(cell, seed, benchmark),  # type: ignore[misc]
             )
 
-    def _search(self, cell: Cell) -> None:
+    def _search(self, cell: StudyCell) -> None:
         """Choose the rate, or the variant, on layouts that are not the benchmark's."""
         place, seed = self.folder.search(cell), self.plan.seeds[0]
         if cell.variants:
@@ -130,7 +130,7 @@ class Study:
         best = min(known, key=lambda rate: known[rate])
         write_json(place / SEARCHED, {"rate": best, "figures": {f"{rate:g}": value for rate, value in known.items()}})
 
-    def _variant_figure(self, cell: Cell, number: int) -> float:
+    def _variant_figure(self, cell: StudyCell, number: int) -> float:
         varied = cell.model_copy(update={"settings": (*cell.settings, *cell.variants[number])})
         folder = self.folder.search(cell) / f"variant-{number}"
         self._untrained(
@@ -144,7 +144,7 @@ class Study:
         )
         return result.value(VARIANTS_BY) or 0.0
 
-    def _train(self, cell: Cell, seed: int) -> None:
+    def _train(self, cell: StudyCell, seed: int) -> None:
         plan, folder = self.plan, self.folder.training(cell, seed)
         chosen = read_json(self.folder.search(cell) / SEARCHED)
         assert chosen is not None
@@ -183,7 +183,7 @@ class Study:
         write_atomic(folder / CONFIG, config.model_dump_json(indent=2) + "\n")
         return 0
 
-    def _judge(self, cell: Cell, seed: int, name: str) -> None:
+    def _judge(self, cell: StudyCell, seed: int, name: str) -> None:
         folder = self.folder.judging(cell, seed, name)
         plan = self._drawn(
             load_benchmark(name), self.folder.training(cell, seed), seed=seed, name=cell.name, limit=self.plan.limit

@@ -26,7 +26,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Column:
+class SeededColumn:
     """One figure of one cell on one benchmark: what every layout of every seed adds to it."""
 
     totals: np.ndarray
@@ -35,7 +35,7 @@ class Column:
     """(S, L); 0 for layouts that do not count."""
 
     @classmethod
-    def of(cls, scores: Sequence[Score], keys: Sequence[str]) -> Column:
+    def of(cls, scores: Sequence[Score], keys: Sequence[str]) -> SeededColumn:
         """From the scores of every seed. keys: all layouts of the benchmark, in one order for all cells."""
         places = {key: place for place, key in enumerate(keys)}
         totals, weights = np.zeros((2, len(scores), len(keys)))
