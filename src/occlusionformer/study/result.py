@@ -16,7 +16,7 @@ from occlusionformer.evaluation.scores import Score
 from occlusionformer.study.folder import COSTS, RESULT, SEARCHED, TRAINED, StudyFolder, read_json, write_json
 from occlusionformer.study.plan import StudyCell, StudyPlan
 from occlusionformer.study.running import log_rows
-from occlusionformer.study.statistics import SeededColumn, Estimate, difference, estimate, layout_draws
+from occlusionformer.study.statistics import Estimate, SeededColumn, difference, estimate, layout_draws
 
 FORMAT = 1
 Figures = Mapping[str, Estimate]
