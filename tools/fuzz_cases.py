@@ -139,8 +139,8 @@ def spoilt(number: int, seed: int, documents: dict[str, list[Any]]) -> Try:
 
 def _options(form: str, random: Random) -> dict[str, Any]:
     """A policy on loops most of the time; what documents say themselves now and then."""
-    values = {"cycles": random.choice(("allow", "break", "error")), "regions": False, "prompt": "a", "width": 64}
-    values |= {"height": 48, "list_order": random.choice(("back-to-front", "front-to-back", "none", "up"))}
+    values = {"cycles": random.choice(("allow", "break", "error")), "regions": False, "prompt": "a", "width": 2048}
+    values |= {"height": 2048, "list_order": random.choice(("back-to-front", "front-to-back", "none", "up"))}
     shares = {"cycles": 0.7, "regions": 0.3, "prompt": 0.1, "width": 0.1, "height": 0.1, "list_order": 0.3}
     shares |= dict.fromkeys(FORMATS[form].needs, 0.95)
     return {

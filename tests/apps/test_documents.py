@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from occlusionformer.layout import FORMATS, Layout, read_layout
+from occlusionformer.pictures.maps import layout_maps
 from tests.apps.conftest import Command
 from tests.apps.examples import DRAWABLE, EXAMPLES, GARDEN, RING, TWO_FRUITS, format_of
 from tests.apps.painter import Painter
@@ -87,6 +91,51 @@ def test_lossy_conversion_says_what_is_lost(run: Command, folder: Path):
     assert result.code == 0
     assert result.json == {"output": "out.json", "layouts": 1, "lost": refused.err.splitlines()}
     assert all(instance.opacity == 1 for instance in read_layout(Path("out.json"), "published").instances)
+
+
+def test_convert_writes_maps_of_colours_and_depth(run: Command, folder: Path):
+    refused = run("convert", TWO_FRUITS, "out.png", "--to", "maps")
+    assert (refused.code, list(folder.iterdir())) == (2, [])
+    assert all("maps cannot" in line for line in refused.err.splitlines())
+    done = run("convert", TWO_FRUITS, "out.png", "--to", "maps", "--lossy", "--json")
+    assert done.json == {
+        "output": "out.png",
+        "layouts": 1,
+        "lost": refused.err.splitlines(),
+        "maps": ["out-colours.png", "out-depth.png"],
+    }
+    maps = layout_maps(read_layout(TWO_FRUITS))
+    for name, pixels in (("colours", maps.colours), ("depth", maps.depth)):
+        with Image.open(f"out-{name}.png") as image:
+            assert np.array_equal(np.asarray(image), pixels)
+    (folder / "many.json").write_text(f"[{TWO_FRUITS.read_text()}, {TWO_FRUITS.read_text()}]")
+    several = run("convert", "many.json", "b.png", "--to", "maps", "--lossy")
+    assert several.err == "--to maps: expected a document with one layout, got 2\n"
+
+
+def test_convert_writes_the_order_in_words(run: Command, folder: Path):
+    assert run("convert", TWO_FRUITS, "fruits.txt", "--to", "flux3", "--lossy").code == 0
+    before = read_layout(TWO_FRUITS)
+    text = Path("fruits.txt").read_text()
+    assert text.startswith(f'{before.prompt} <apple_1> in front of <pear_1>. [{{"id": "')
+    canvas = f"{before.width}x{before.height}"
+    assert run("convert", "fruits.txt", "back.json", "--from", "flux3", "--canvas", canvas).code == 0
+    after = read_layout(Path("back.json"))
+    assert after.zorder == before.zorder
+    assert [i.caption for i in after.instances] == [i.caption for i in before.instances]
+
+
+def test_a_graph_of_comfyui_is_converted(run: Command, folder: Path):
+    box = {"x": 0, "y": 0, "width": 64, "height": 48, "metadata": {"desc": "a cat"}}
+    graph = {"nodes": [{"id": 1, "type": "CreateBoundingBoxes", "widgets_values": [64, 48, [box, box]]}], "links": []}
+    (folder / "graph.json").write_text(json.dumps(graph))
+    options = ["--from", "comfy", "--prompt", "a lawn"]
+    assert run("convert", "graph.json", "out.json", *options).code == 0
+    assert read_layout(Path("out.json")).zorder.edges == {(1, 0)}
+    assert run("convert", "graph.json", "out.json", *options, "--list-order", "front-to-back").code == 0
+    assert read_layout(Path("out.json")).zorder.edges == {(0, 1)}
+    wrong = run("convert", "graph.json", "out.json", *options, "--list-order", "up")
+    assert (wrong.code, wrong.err) == (2, "list_order: expected back-to-front, front-to-back or none, got 'up'\n")
 
 
 def test_convert_several_layouts(run: Command, folder: Path):

@@ -151,6 +151,14 @@ class ZOrder:
             raise ZOrderCycle((*first, first[0]))
         return tuple(order)
 
+    def ranks(self) -> list[int]:
+        """For every instance the most that are in front of it, each in front of the next; loops are broken first."""
+        acyclic = self.broken()[0] if self.cycles() else self
+        ranks = [0] * self.num_instances
+        for place in acyclic.front_to_back():
+            ranks[place] = max((ranks[front] + 1 for front in acyclic.occluders(place)), default=0)
+        return ranks
+
     def closure(self, boxes: Sequence[Box]) -> ZOrder:
         """This order and what follows from it: front of front is in front, where the two boxes overlap.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +12,12 @@ import typer
 
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import RefusedError, ending, problems_of
-from occlusionformer.apps.cli.output_files import folder_problems
+from occlusionformer.apps.cli.output_files import beside, folder_problems, write_together
 from occlusionformer.apps.cli.sources import SourceOptions, located
 from occlusionformer.layout import Layout, LayoutError, write_atomic, write_layout, write_layouts
+
+MAPS = "maps"
+"""Stands for two pictures where a format is named that a layout is written in."""
 
 
 def validate(  # noqa: PLR0913 - a parameter for every option
@@ -49,7 +53,10 @@ def convert(  # noqa: PLR0913 - a parameter for every option
     source: Annotated[Path, typer.Argument(metavar="IN", help="The layout file to read.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The layout file to write.", show_default=False)],
     from_: Annotated[str, typer.Option("--from", help=f"Format of IN: {options.FORMAT_NAMES}.")] = "native",
-    to: Annotated[str, typer.Option("--to", help="Format of OUT, one of the same.")] = "native",
+    to: Annotated[
+        str,
+        typer.Option("--to", help=f"Format of OUT, one of the same; {MAPS} for OUT-colours.png and OUT-depth.png."),
+    ] = "native",
     lossy: Annotated[bool, typer.Option("--lossy", help="Leave out what the format of OUT cannot hold.")] = False,
     prompt: options.PromptOption = None,
     canvas: options.CanvasOption = None,
@@ -73,10 +80,18 @@ def convert(  # noqa: PLR0913 - a parameter for every option
             problems += problems_of(error)
         if problems:
             raise RefusedError(problems)
-        text, lost = _converted(layouts, to, lossy=lossy)
-        write_atomic(target, text)
-        value = {"output": str(target), "layouts": len(layouts), "lost": lost}
-        outcome.result(value, [f"{target} ({_count(len(layouts), 'layout')})", *(f"lost: {line}" for line in lost)])
+        files: Mapping[Path, bytes | str]
+        if to == MAPS:
+            files, lost = _maps(layouts, target, lossy=lossy)
+        else:
+            text, lost = _converted(layouts, to, lossy=lossy)
+            files = {target: text}
+        write_together({path: partial(write_atomic, content=content) for path, content in files.items()})
+        value: dict[str, Any] = {"output": str(target), "layouts": len(layouts), "lost": lost}
+        if to == MAPS:
+            value["maps"] = [str(path) for path in files]
+        written = ", ".join(map(str, files))
+        outcome.result(value, [f"{written} ({_count(len(layouts), 'layout')})", *(f"lost: {line}" for line in lost)])
 
 
 def schema(as_json: options.JsonOption = False) -> None:
@@ -95,6 +110,19 @@ def _converted(layouts: Sequence[Layout], to: str, *, lossy: bool) -> tuple[str,
             raise
         lost = error.problems
     return _text(layouts, to, lossy=True), lost
+
+
+def _maps(layouts: Sequence[Layout], target: Path, *, lossy: bool) -> tuple[dict[Path, bytes], list[str]]:
+    """The two pictures of a layout, beside each other, and what they do not say."""
+    from occlusionformer.pictures.maps import layout_maps, map_losses
+
+    if len(layouts) != 1:
+        raise RefusedError([f"--to {MAPS}: expected a document with one layout, got {len(layouts)}"])
+    lost = map_losses(layouts[0])
+    if not lossy:
+        raise LayoutError(lost)
+    found = layout_maps(layouts[0]).files()
+    return {beside(target, name): content for name, content in found.items()}, [str(problem) for problem in lost]
 
 
 def _text(layouts: Sequence[Layout], to: str, *, lossy: bool) -> str:

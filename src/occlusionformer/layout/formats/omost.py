@@ -119,11 +119,7 @@ def _distances(layout: Layout) -> list[float]:
         depths = [order.depths.get(instance.id, 0.0) for instance in layout.instances]
         if all(depth > 0 for depth in depths):
             return depths
-    acyclic = zorder.broken()[0] if zorder.cycles() else zorder
-    ranks = [1.0] * count
-    for place in acyclic.front_to_back():
-        ranks[place] = max((ranks[front] + 1 for front in acyclic.occluders(place)), default=1.0)
-    return ranks
+    return [rank + 1.0 for rank in zorder.ranks()]
 
 
 def _read_one(document: object, path: Path, options: ReadOptions) -> Layout:
