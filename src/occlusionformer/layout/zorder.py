@@ -151,6 +151,14 @@ class ZOrder:
             raise ZOrderCycle((*first, first[0]))
         return tuple(order)
 
+    def back_to_front(self) -> tuple[int, ...]:
+        """All instances, everyone before those in front of it, the lowest first where that leaves a choice.
+
+        Raises ZOrderCycle.
+        """
+        reversed_edges = frozenset((behind, front) for front, behind in self.edges)
+        return self._of(self.num_instances, reversed_edges).front_to_back()
+
     def ranks(self) -> list[int]:
         """For every instance the most that are in front of it, each in front of the next; loops are broken first."""
         acyclic = self.broken()[0] if self.cycles() else self

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import pytest
 
 from occlusionformer.apps.studio.application import EDITOR
 from occlusionformer.layout import FORMATS, Layout, read_layout, write_layout
+from occlusionformer.pictures.maps import layout_maps
 from tests.apps.studio.conftest import paths_of
 from tests.apps.studio.fake import fruit
 from tests.tables import for_each
@@ -76,7 +78,8 @@ def test_what_is_larger_than_this_server_draws_is_not_valid_here(client):
 
 
 def test_every_format_is_listed_and_converts_as_the_library_does(client):
-    assert [form["name"] for form in client.get("/api/formats").json()["formats"]] == list(FORMATS)
+    told = client.get("/api/formats").json()["formats"]
+    assert [(form["name"], form["order"]) for form in told] == [(name, form.order) for name, form in FORMATS.items()]
     layout = Layout.model_validate(fruit())
     for name in FORMATS:
         answer = client.post(
@@ -116,6 +119,36 @@ def test_options_of_a_format(client):
     assert [problem["field"] for problem in wrong.json()["problems"]] == [
         "document.prompt", "document.width", "document.height",
     ]  # fmt: skip
+
+
+def test_maps_are_two_pictures(client):
+    asked = {"document": json.dumps(fruit()), "from": "native", "to": "maps"}
+    refused = client.post("/api/convert", json=asked)
+    assert refused.status_code == 422
+    assert {"field": "document.prompt", "message": f"maps cannot hold {fruit()['prompt']!r}"} in refused.json()[
+        "problems"
+    ]
+    answer = client.post("/api/convert", json={**asked, "lossy": True}).json()
+    assert answer["document"] is None
+    files = {name: b64encode(content).decode() for name, content in layout_maps(Layout(**fruit())).files().items()}
+    assert answer["maps"] == files
+    several = client.post("/api/convert", json={**asked, "document": json.dumps([fruit(), fruit()]), "lossy": True})
+    assert several.json()["problems"] == [
+        {"field": "document", "message": "expected a document with one layout, got 2"}
+    ]
+
+
+def test_which_end_of_a_list_is_in_front(client):
+    boxes = [{"x": 0, "y": 0, "width": 9, "height": 9, "metadata": {"desc": words}} for words in ("a cat", "a dog")]
+    options = {"prompt": "a room", "width": 64, "height": 48}
+    asked = {"document": json.dumps(boxes), "from": "comfy"}
+    orders = {
+        way: client.post("/api/convert", json={**asked, "options": {**options, "list_order": way}}).json()["layouts"][0]
+        for way in ("back-to-front", "front-to-back", "none")
+    }
+    assert orders["back-to-front"]["order"] == {"front_to_back": ["2", "1"]}
+    assert orders["front-to-back"]["order"] == {"front_to_back": ["1", "2"]}
+    assert "order" not in orders["none"]
 
 
 def test_a_path_is_never_a_document(client):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from occlusionformer.layout import read_layout, write_layout
+from occlusionformer.layout import FORMATS, read_layout, write_layout
 from tests.apps.studio_browser.editor import Editor
 from tests.generation.png_cases import cases, international, plain, png
 
@@ -62,6 +62,59 @@ def test_what_a_format_cannot_hold_is_told_before_it_is_left_out(editor: Editor)
     editor.press("export-lossy")
     editor.until("document.getElementById('export-text').value !== ''")
     assert "opacity" not in editor.at("export-text").input_value()
+
+
+@pytest.mark.slow
+def test_every_format_is_exported_and_imported(editor: Editor) -> None:
+    """What a format never says is asked for when it is imported; the order and the words come back."""
+    editor.may_be_refused = True
+    text = (EXAMPLES / "three-animals.json").read_text(encoding="utf-8")
+    before = read_layout(text)
+    words = {"prompt": before.prompt, "width": str(before.width), "height": str(before.height)}
+    for name, form in FORMATS.items():
+        editor.load(text)
+        editor.press("export")
+        editor.at("export-format").select_option(name)
+        editor.until(
+            "document.getElementById('export-text').value !== '' || !document.getElementById('export-lossy').hidden"
+        )
+        if editor.at("export-text").input_value() == "":
+            editor.press("export-lossy")
+        editor.until("document.getElementById('export-text').value !== ''")
+        document = editor.at("export-text").input_value()
+        editor.keys("Escape")
+        assert document == write_layout(before, name, lossy=True), name
+        editor.press("import")
+        editor.at("import-format").select_option(name)
+        editor.at("import-text").fill(document)
+        for field in form.needs:
+            editor.page.locator(f"[data-option={field}]").fill(words[field])
+        editor.press("import-go")
+        editor.page.wait_for_selector("#import:not([open])", state="attached")
+        after = read_layout(editor.document())
+        assert {i.caption for i in after.instances} == {i.caption for i in before.instances}, name
+        assert (after.zorder is None) == (form.order == "none"), name
+
+
+def test_maps_are_shown_and_downloaded(editor: Editor) -> None:
+    editor.may_be_refused = True
+    editor.load((EXAMPLES / "three-animals.json").read_text(encoding="utf-8"))
+    editor.press("export")
+    editor.at("export-format").select_option("maps")
+    editor.page.wait_for_selector("#export-lossy:not([hidden])")
+    assert "what is hidden" in editor.at("export-problems").inner_text()
+    editor.press("export-lossy")
+    editor.page.wait_for_selector("#export-maps:not([hidden]) img")
+    assert editor.at("export-maps").locator("img").count() == 2
+    assert not editor.at("export-text").is_visible()
+    with editor.page.expect_download() as waiting:
+        editor.press("export-save")
+    assert waiting.value.suggested_filename in ("layout-colours.png", "layout-depth.png")
+    editor.at("export-format").select_option("native")
+    editor.until("document.getElementById('export-text').value !== ''")
+    assert editor.at("export-text").is_visible()
+    assert not editor.at("export-maps").is_visible()
+    editor.keys("Escape")
 
 
 def test_an_answer_that_comes_late_shows_nothing_in_place_of_a_newer_one(editor: Editor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from occlusionformer.apps.studio.limits import StudioLimits
 from occlusionformer.apps.studio.schemas import ConvertBody
 from occlusionformer.layout import Layout, LayoutError, read_layouts, write_layout, write_layouts
 from occlusionformer.layout.formats.native import write_one
+from occlusionformer.pictures.maps import layout_maps, map_losses
 
 MOST_LAYOUTS = 64
 """Per document; use the command line for larger collections."""
@@ -89,11 +91,24 @@ def convert(body: ConvertBody, limits: StudioLimits) -> dict[str, Any]:
     ]
     if problems:
         raise ApiError("invalid", problems)
+    document, maps = None, None
     try:
-        document = None if body.to is None else _written(layouts, body.to, lossy=body.lossy)
+        if body.to == "maps":
+            maps = _maps(layouts, lossy=body.lossy)
+        elif body.to is not None:
+            document = _written(layouts, body.to, lossy=body.lossy)
     except LayoutError as error:
         raise ApiError("invalid", problems_under(error, ("document",))) from None
-    return {"document": document, "layouts": [write_one(layout) for layout in layouts]}
+    return {"document": document, "maps": maps, "layouts": [write_one(layout) for layout in layouts]}
+
+
+def _maps(layouts: Sequence[Layout], *, lossy: bool) -> dict[str, str]:
+    """The files of both maps in base64; there is no document that holds them."""
+    if len(layouts) != 1:
+        raise LayoutError([f"expected a document with one layout, got {len(layouts)}"])
+    if not lossy:
+        raise LayoutError(map_losses(layouts[0]))
+    return {name: b64encode(content).decode() for name, content in layout_maps(layouts[0]).files().items()}
 
 
 def _written(layouts: Sequence[Layout], to: str, *, lossy: bool) -> str:

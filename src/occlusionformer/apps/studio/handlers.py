@@ -107,7 +107,12 @@ class Handlers:
 
     async def formats(self) -> Response:
         found = [
-            {"name": form.name, "description": form.description, "options": sorted(form.options)}
+            {
+                "name": form.name,
+                "description": form.description,
+                "order": form.order,
+                "options": sorted(form.options),
+            }
             for form in FORMATS.values()
         ]
         return json_response({"formats": found})

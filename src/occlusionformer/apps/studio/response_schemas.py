@@ -148,6 +148,7 @@ class FormatOptions(BaseModel):
 
     name: str
     description: str
+    order: str
     options: list[str]
 
 
@@ -192,10 +193,18 @@ class Validity(BaseModel):
     broken: list[list[str]]
 
 
+class LayoutMapFiles(BaseModel):
+    """Two PNG files in base64."""
+
+    colours: str
+    depth: str
+
+
 class Converted(BaseModel):
-    """A document in another format, and its layouts in the native one."""
+    """A document in another format, or the maps of one, and its layouts in the native one."""
 
     document: str | None
+    maps: LayoutMapFiles | None
     layouts: list[dict[str, Any]]
 
 

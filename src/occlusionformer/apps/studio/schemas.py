@@ -84,7 +84,9 @@ class ConvertBody(Document):
 
     document: str = Field(description="The text of a file.")
     from_format: FormatName = Field(alias="from")
-    to: FormatName | None = None
+    to: FormatName | Literal["maps"] | None = Field(
+        None, description="maps for two pictures: a colour for each instance, and depth."
+    )
     options: ConvertOptions = ConvertOptions()
     lossy: Flag = False
 

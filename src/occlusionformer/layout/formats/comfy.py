@@ -107,7 +107,7 @@ def _read_frames(document: object, given: Given) -> list[Layout]:
 COMFY = Format(
     name="comfy",
     description="Boxes of ComfyUI's nodes: a BOUNDING_BOX list in whole pixels, elements on a grid of 1000, or LAYERS.",
-    order="the list, from back to front unless list_order says otherwise; LAYERS by z_index, the higher the nearer",
+    order="the list, from back to front unless the reader says otherwise; LAYERS by z_index, the higher the nearer",
     from_text=parse_json,
     read=read,
     write_one=boxes_of,

@@ -150,7 +150,7 @@ def _take_caption(draft: Draft, caption: object) -> None:
 FLUX3 = Format(
     name="flux3",
     description="Captions of FLUX 3 Image: words that cite <cat_1>, and a JSON list of boxes on a grid of 1000.",
-    order="words: <cat_1> in front of <vase_1> in front of <wall_1>.",
+    order="sentences at the end of the words, as in <cat_1> in front of <vase_1>",
     from_text=parse,
     read=read,
     write_one=write_one,

@@ -16,7 +16,7 @@ LIST_ORDERS: tuple[ListOrder, ...] = ("back-to-front", "front-to-back", "none")
 def back_to_front(layout: Layout) -> Sequence[int]:
     """The places of the instances from the farthest to the nearest, as a list that is an order has to have them.
 
-    Instances that the order leaves open go by their places; relations that loop are taken out as `cycles="break"`
+    Instances that the order leaves open stay as they are listed; relations that loop are taken out as `cycles="break"`
     does, and without an order the instances stay as they are. `losses` tells what that changed.
     """
     count = len(layout.instances)
@@ -27,9 +27,9 @@ def back_to_front(layout: Layout) -> Sequence[int]:
         places = {instance.id: place for place, instance in enumerate(layout.instances)}
         return [places[name] for name in reversed(order.front_to_back)]
     try:
-        return zorder.front_to_back()[::-1]
+        return zorder.back_to_front()
     except ZOrderCycle:
-        return zorder.broken()[0].front_to_back()[::-1]
+        return zorder.broken()[0].back_to_front()
 
 
 def front_to_back(layout: Layout) -> Sequence[int]:

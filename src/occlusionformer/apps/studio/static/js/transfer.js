@@ -18,6 +18,16 @@ const OPTIONS = {
   list_order: { label: "List goes (if it may go either way)", choices: ["back-to-front", "front-to-back", "none"] },
 };
 
+const MAPS = {
+  name: "maps",
+  description: "Two pictures to download: a flat colour for each instance, and depth. They cannot be imported again.",
+  order: "near is white",
+};
+const MAP_NAMES = { colours: "Colours, one for each instance", depth: "Depth, near is white" };
+const ENDINGS = { flux3: "txt", omost: "py" }; // all others are JSON, or close to it
+
+const about = (format) => (format ? `${format.description} Order: ${format.order}.` : "");
+
 function choice(name) {
   const choices = OPTIONS[name].choices.map((value) => h("option", { value }, value));
   return h("select", { "data-option": name }, h("option", { value: "" }, "as the format says"), ...choices);
@@ -25,7 +35,7 @@ function choice(name) {
 
 export class Transfer {
   constructor(store, commands) {
-    Object.assign(this, { store, commands, formats: [], exportsAsked: 0, importsAsked: 0 });
+    Object.assign(this, { store, commands, formats: [], maps: [], exportsAsked: 0, importsAsked: 0 });
     by("import-open").addEventListener("click", () => this.#openImport());
     by("import-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -41,7 +51,7 @@ export class Transfer {
     by("export-lossy").addEventListener("click", () => this.#export(true));
     by("export-copy").addEventListener("click", () => this.#copyExport());
     by("export-save").addEventListener("click", () => {
-      download(`layout.${by("export-format").value}.json`, by("export-text").value, "application/json");
+      this.#saveExport();
     });
     this.#listenToClipboard();
     this.#listenToDrops();
@@ -49,8 +59,9 @@ export class Transfer {
 
   offer({ formats }) {
     this.formats = formats;
-    for (const id of ["import-format", "export-format"]) {
-      by(id).replaceChildren(...formats.map(({ name }) => h("option", { value: name }, name)));
+    const offered = { "import-format": formats, "export-format": [...formats, MAPS] };
+    for (const [id, those] of Object.entries(offered)) {
+      by(id).replaceChildren(...those.map(({ name }) => h("option", { value: name }, name)));
     }
   }
 
@@ -65,8 +76,8 @@ export class Transfer {
 
   #drawOptions() {
     const format = this.formats.find((each) => each.name === by("import-format").value);
-    setText(by("import-about"), format?.description ?? "");
-    const known = (format?.options ?? []).filter((name) => name in OPTIONS);
+    setText(by("import-about"), about(format));
+    const known = Object.keys(OPTIONS).filter((name) => format?.options.includes(name));
     by("import-options").replaceChildren(
       ...known.map((name) =>
         h(
@@ -179,7 +190,7 @@ export class Transfer {
 
   async #export(lossy) {
     const to = by("export-format").value;
-    setText(by("export-about"), this.formats.find((each) => each.name === to)?.description ?? "");
+    setText(by("export-about"), about([...this.formats, MAPS].find((each) => each.name === to)));
     by("export-problems").hidden = true;
     by("export-lossy").hidden = true;
     this.#showExport("");
@@ -187,8 +198,8 @@ export class Transfer {
     const asked = ++this.exportsAsked; // an answer that comes late shows nothing in place of a newer one
     const wanted = () => asked === this.exportsAsked;
     try {
-      const { document } = await api.convert({ document: text, from: "native", to, lossy });
-      if (wanted()) this.#showExport(document);
+      const { document, maps } = await api.convert({ document: text, from: "native", to, lossy });
+      if (wanted()) this.#showExport(document ?? "", maps);
     } catch (error) {
       if (!wanted()) return;
       complain(by("export-problems"), error);
@@ -196,9 +207,36 @@ export class Transfer {
     }
   }
 
-  #showExport(text) {
+  #showExport(text, maps = null) {
+    this.maps = Object.entries(maps ?? {});
     by("export-text").value = text;
-    by("export-copy").disabled = by("export-save").disabled = !text;
+    by("export-copy").disabled = !text;
+    by("export-save").disabled = !text && !maps;
+    const areMaps = by("export-format").value === MAPS.name;
+    by("export-document").hidden = by("export-copy").hidden = areMaps;
+    by("export-maps").hidden = !maps;
+    by("export-maps").replaceChildren(
+      ...this.maps.map(([name, content]) =>
+        h(
+          "figure",
+          {},
+          h("img", { src: `data:image/png;base64,${content}`, alt: MAP_NAMES[name] }),
+          h("figcaption", {}, MAP_NAMES[name]),
+        ),
+      ),
+    );
+  }
+
+  #saveExport() {
+    const name = by("export-format").value;
+    if (name !== MAPS.name) {
+      const ending = ENDINGS[name] ?? "json";
+      return download(`layout.${name}.${ending}`, by("export-text").value, ending === "json" ? "application/json" : "text/plain");
+    }
+    for (const [map, content] of this.maps) {
+      const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+      download(`layout-${map}.png`, bytes, "image/png");
+    }
   }
 
   async #copyExport() {
