@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -22,7 +23,8 @@ from occlusionformer.layout import read_layout, write_layout
 from occlusionformer.model import OcclusionBranch, backbone_shape, published
 from occlusionformer.model.checkpoint import published_state
 from occlusionformer.pipelines import OcclusionFormerPipeline
-from occlusionformer.pipelines.folder import check_model_folder
+from occlusionformer.pipelines.folder import SETTINGS, check_model_folder
+from occlusionformer.pipelines.hub_card import ModelDescription, card_text
 from tests.apps.conftest import Command
 from tests.pipelines.tiny import flux_components, seeded, tiny_branch, tiny_pipeline, two_overlapping
 
@@ -177,6 +179,12 @@ def with_lora(folder: Path) -> None:
     pipeline.save_pretrained(folder)
 
 
+def with_another_folder(folder: Path) -> None:
+    tiny_pipeline().save_pretrained(folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "../vae": index["vae"]}))
+
+
 def nothing(folder: Path) -> None:
     folder.mkdir()
 
@@ -190,6 +198,7 @@ def nothing(folder: Path) -> None:
             with_lora, "transformer/lora: expected no LoRA, which other programs do not load from there; fuse_lora() "
             "writes it into the weights",
         ),
+        (with_another_folder, "model_index.json: ../vae: expected no component of this name"),
         (nothing, "expected a pipeline folder with a model_index.json"),
     ],
 )  # fmt: skip
@@ -252,6 +261,21 @@ def test_a_base_of_the_hub_is_fetched_last(base, branch, tmp_path, run: Command,
     done = run(*asked, *LICENCE)
     assert (done.code, fetched) == (0, ["black-forest-labs/FLUX.1-dev"])
     assert "base_model: black-forest-labs/FLUX.1-dev\n" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "caption", ["a 'cat'", 'a "dog"', "```", "x\\\n```python\nexit()", "a | b <b>", "\U0001f408 {x}" * 40]
+)
+def test_the_example_is_the_layout_whatever_it_says(caption, tmp_path):
+    layout = two_overlapping().model_copy(update={"prompt": caption})
+    given = inspect.signature(OcclusionFormerPipeline.__init__).parameters
+    index = {**{name: given[name].default for name in SETTINGS}, "branch": ["x", "Y"]}
+    card = card_text(ModelDescription(repo="me/it", licence="mit"), layout, index)
+    first, *others = CODE.findall(card)
+    assert len(others) == 1
+    names: dict[str, object] = {}
+    exec(first.partition("pipeline = ")[0], names)
+    assert names["layout"] == layout
 
 
 def test_a_failure_leaves_nothing(tmp_path, run: Command, monkeypatch):

@@ -21,7 +21,7 @@ from occlusionformer.pipelines.fit import check_fit
 from occlusionformer.pipelines.folder import INDEX, SETTINGS, check_model_folder, damaged_components
 from occlusionformer.pipelines.hub_card import EXAMPLE, PICTURE, ModelDescription, card_text
 from occlusionformer.pipelines.occlusionformer import OcclusionFormerPipeline
-from occlusionformer.tensors.files import CheckpointError, read_json
+from occlusionformer.tensors.files import CheckpointError, printable_name, read_json
 
 CARD, MODULAR_INDEX, MODULAR_CONFIG = "README.md", "modular_model_index.json", "modular_config.json"
 
@@ -65,7 +65,13 @@ class PipelineFolder:
         except CheckpointError as error:
             return str(error).splitlines()
         index = read_json(self.path / INDEX)
+        known = inspect.signature(OcclusionFormerPipeline.__init__).parameters
         wrong = [
+            f"{self.path}: {INDEX}: {printable_name(name)}: expected no component of this name"
+            for name, value in index.items()
+            if _is_component(value) and name not in known
+        ]
+        wrong += [
             f"{self.path}: {name}: expected a component of a FLUX pipeline, got none"
             for name in (*REQUIRED, *(() if self.branch is not None else ("branch",)))
             if not _is_component(index.get(name)) or not (self.path / name).is_dir()
