@@ -50,7 +50,8 @@ def test_a_study_trains_draws_judges_and_compares(done):
     assert found["cells"]["ours"]["advantage"] is None
     assert "miou" in found["cells"]["text"]["advantage"]["world-complex"]
     costs = json.loads((done.folder.path / "costs.json").read_text())
-    assert [cost["images"] for cost in costs["ours"]] == [8, 8]
+    assert [cost["images"] for cost in costs["ours"]["training"]] == [8, 8]
+    assert all(float(value) > 0 for value in costs["text"]["drawing"]["processor_seconds"].values())
     page = (done.folder.path / "study.html").read_text()
     assert "ours less the others" in page
     assert "where ours is worst" in page

@@ -14,7 +14,7 @@ from occlusionformer.study.plan import StudyCell, StudyPlan
 from occlusionformer.training.overrides import SettingsError
 
 PLAN, RESULT, COSTS, PAGE, TABLE = "plan.json", "study.json", "costs.json", "study.html", "study.md"
-SEARCHED, TRAINED = "search.json", "trained.json"
+SEARCHED, TRAINED, DRAWN = "search.json", "trained.json", "drawing.json"
 
 
 class StudyFolder:

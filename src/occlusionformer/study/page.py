@@ -38,6 +38,7 @@ def html(result: StudyResult) -> str:
             "Methods", table(("cell", "method", "settings", "seeds", "trained", "rate", "images/s"), _methods(result))
         ),
     ]
+    sections.append(Section("Seconds of one processor for a picture, by boxes", _seconds(result)))
     for benchmark in plan.benchmarks:
         rows = [
             [cell.name, *(_shown(result.figures(cell, benchmark)[name]) for name in FIGURES)] for cell in plan.cells
@@ -115,7 +116,10 @@ def _methods(result: StudyResult) -> list[list[str]]:
     costs, known = result.costs(), result.as_json()["cells"]
     rows = []
     for cell in result.plan.cells:
-        runs, speeds = known[cell.name]["runs"], [cost["images_per_second"] for cost in costs[cell.name] if cost]
+        runs, speeds = (
+            known[cell.name]["runs"],
+            [cost["images_per_second"] for cost in costs[cell.name]["training"] if cost],
+        )
         rows.append(
             [
                 cell.name,
@@ -128,6 +132,13 @@ def _methods(result: StudyResult) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _seconds(result: StudyResult) -> Markup:
+    """Curves over the number of boxes."""
+    drawn = {name: (cost["drawing"] or {}).get("processor_seconds", {}) for name, cost in result.costs().items()}
+    curves = {name: [(float(count), value) for count, value in taken.items()] for name, taken in drawn.items()}
+    return line_chart({name: sorted(curve) for name, curve in curves.items()}, "boxes", "seconds")
 
 
 def _advantages(result: StudyResult) -> Markup:

@@ -13,7 +13,7 @@ import numpy as np
 from occlusionformer.evaluation.running.result import read_result
 from occlusionformer.evaluation.scenes.figures import COLUMNS
 from occlusionformer.evaluation.scores import Score
-from occlusionformer.study.folder import COSTS, RESULT, SEARCHED, TRAINED, StudyFolder, read_json, write_json
+from occlusionformer.study.folder import COSTS, DRAWN, RESULT, SEARCHED, TRAINED, StudyFolder, read_json, write_json
 from occlusionformer.study.plan import StudyCell, StudyPlan
 from occlusionformer.study.running import log_rows
 from occlusionformer.study.statistics import Estimate, SeededColumn, difference, estimate, layout_draws
@@ -118,11 +118,12 @@ class StudyResult:
         }
 
     def costs(self) -> dict[str, Any]:
-        """Seconds that trainings took, and images a second; these differ from run to run."""
-        return {
-            cell.name: [_cost(self.folder.training(cell, seed)) for seed in self.plan.seeds_of(cell) if cell.trained]
-            for cell in self.plan.cells
-        }
+        """Seconds that trainings took, images a second, and how long a picture takes; these differ from run to run."""
+        return {cell.name: self._costs_of(cell) for cell in self.plan.cells}
+
+    def _costs_of(self, cell: StudyCell) -> dict[str, Any]:
+        runs = [_cost(self.folder.training(cell, seed)) for seed in self.plan.seeds_of(cell) if cell.trained]
+        return {"training": runs, "drawing": read_json(self.folder.cell(cell) / DRAWN)}
 
     def write(self) -> None:
         """`study.json` and `costs.json`."""

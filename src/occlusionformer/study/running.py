@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from occlusionformer.evaluation.benchmark import Benchmark
@@ -17,8 +18,10 @@ from occlusionformer.evaluation.running.drawing import KeptModel
 from occlusionformer.evaluation.running.plan import Drawing, Plan
 from occlusionformer.evaluation.running.runner import RunOptions, evaluate
 from occlusionformer.evaluation.scenes.measuring import ResizedItems
+from occlusionformer.evaluation.scenes.variants import with_instances
+from occlusionformer.generation import load_generator
 from occlusionformer.layout import write_atomic
-from occlusionformer.study.folder import SEARCHED, TRAINED, StudyFolder, read_json, write_json
+from occlusionformer.study.folder import DRAWN, SEARCHED, TRAINED, StudyFolder, read_json, write_json
 from occlusionformer.study.plan import StudyCell, StudyPlan
 from occlusionformer.training import RunConfig
 from occlusionformer.training.trainer import CONFIG, Trainer
@@ -31,6 +34,10 @@ CHOSEN_BY = "probe_error"
 """The figure of the trainer's own held-out scenes by which rates are chosen: least is best."""
 VARIANTS_BY = "occ_f1"
 """The figure by which variants are chosen: greatest is best."""
+BOXES = (1, 4, 8, 12, 16, 24)
+"""Numbers of boxes that pictures are timed with."""
+TIMES = 3
+"""Drawings of which the fastest counts."""
 WAITING = 5.0
 """Seconds between looks at what others are still working on."""
 
@@ -90,6 +97,28 @@ class Study:
             for cell in self.plan.cells:
                 if seed in self.plan.seeds_of(cell):
                     yield from self._of(cell, seed)
+
+        for cell in self.plan.cells:
+            trained = self.folder.training(cell, self.plan.seeds[0]).parent / TRAINED
+            timed = self.folder.cell(cell) / DRAWN
+            yield Work(f"time-{cell.name}", cell, timed.exists, trained.exists, partial(self._time, cell))
+
+    def _time(self, cell: StudyCell) -> None:
+        """Processor seconds of a picture by the number of boxes, by the first seed's model."""
+        generator = load_generator(f"run:{self.folder.training(cell, self.plan.seeds[0])}")
+        seconds = {}
+        for count in BOXES:
+            layout = with_instances(count, 0, "second").scene.layout
+            request = Drawing(steps=self.plan.steps).request(layout)
+            if self.plan.size is not None:
+                request = replace(request, width=self.plan.size, height=self.plan.size)
+            taken = []
+            for _ in range(TIMES):
+                began = time.process_time()
+                generator.generate([request])
+                taken.append(time.process_time() - began)
+            seconds[str(count)] = min(taken)
+        write_json(self.folder.cell(cell) / DRAWN, {"processor_seconds": seconds})
 
     def _of(self, cell: StudyCell, seed: int) -> Iterator[Work]:
         searched = self.folder.search(cell) / SEARCHED
