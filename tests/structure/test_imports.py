@@ -23,7 +23,7 @@ MAY_IMPORT = {
         "layout", "pictures", "tensors", "model", "methods", "generation", "pipelines", "embedded", "data", "reporting",
     },
     "evaluation": {"layout", "pictures", "tensors", "generation", "data", "reporting"},
-    "study": {"layout", "evaluation", "training", "reporting"},
+    "study": {"layout", "generation", "evaluation", "training", "reporting"},
     "apps": {
         "layout", "pictures", "tensors", "model", "methods", "generation", "pipelines", "embedded", "data", "training",
         "evaluation", "reporting", "study",
