@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -113,7 +114,11 @@ def test_a_run_without_layouts_has_a_held_out_curve_and_no_figure_that_is_no_num
             "model": config.model.model_copy(update={"codec": codec}),
         }
     )
-    Trainer(config, tmp_path / "run").run()
+    config = config.model_copy(update={"execution": config.execution.model_copy(update={"precision": "bf16"})})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        Trainer(config, tmp_path / "run").run()
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert all(np.isfinite(value) for line in lines for value in line.values())
     assert "half_error" in lines[-1]

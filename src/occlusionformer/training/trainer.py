@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,7 +151,9 @@ class Trainer:
     def run(self, on_report: OnReport | None = None) -> RunResult:
         """Train to the last step, or until a step after SIGTERM or SIGINT has arrived; saves either way."""
         logbook = Logbook(self.folder, self.accelerator, step=self.step, trackers=self.config.logging.trackers)
-        with self._stopping_at_signals():
+        with self._stopping_at_signals(), warnings.catch_warnings():
+            # Norms keep their gains in float32 under autocast; torch says on the way that another kernel is faster.
+            warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
             try:
                 self._steps(logbook, on_report)
             finally:
