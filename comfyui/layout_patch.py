@@ -110,7 +110,7 @@ class LayoutPatch:
         flux = executor.class_obj
         grid = token_grid(flux, x)
         self._check(x, grid, rows, run)
-        tells = self.want_masks and run is not None and level <= run.levels[self._active(run) - 1]
+        tells = self.want_masks and run is not None and self._is_last(level, run)
         prepared = replace(self.prepared(grid, rows, x), strength=self.strength, want_masks=tells)
         self.branch.on(x.device)
         inputs = step_inputs(flux, x, timestep, context, {"y": y, "guidance": guidance}, options)
@@ -157,6 +157,11 @@ class LayoutPatch:
 
     def _active(self, run: Run) -> int:
         return active_steps(self.grounding_ratio, len(run.levels))
+
+    def _is_last(self, level: float, run: Run) -> bool:
+        """Whether a step is the last with the layout; samplers may add a little noise to a step's own level."""
+        active = self._active(run)
+        return active == 1 or level <= level_between(run.levels, active - 1)
 
     def _acts(self, rows: Rows, level: float, run: Run | None) -> bool:
         if not self.strength or self.grounding_ratio <= 0 or all(row is None for row in rows):

@@ -10,6 +10,7 @@ from typing import Any
 import comfy.samplers
 import pytest
 import torch
+from comfy_api.torch_helpers import set_torch_compile_wrapper
 from torch import Tensor
 
 from occlusionformer.embedded.config import BACKBONE, embedded_branch
@@ -327,3 +328,37 @@ def test_two_layouts_on_one_model_both_act():
     results = [sampled(model, picture) for model in (once, twice, patched(pair("paper"), other))]
     assert greatest(results[0] - results[1]) > 0.01
     assert greatest(results[1] - results[2]) > 0.01
+
+
+def test_newer_releases_say_themselves_where_the_text_ends():
+    hook = pack("hooks").SingleHook(
+        state=None, passage=pack("hooks").Passage(), block=None, index=0, position=0, inner=None
+    )  # fmt: skip
+    assert hook._texts({"transformer_options": {"img_slice": [5, 20]}}) == 5
+    hook.passage.texts = 7
+    assert hook._texts({"transformer_options": {}}) == hook._texts({}) == 7
+
+
+def test_layout_tokens_move_with_positions_that_a_node_stretches_and_shifts():
+    """Where ComfyUI puts image tokens by rope_options, a layout token among them is put too."""
+    flux = pair("paper").model.model.diffusion_model
+    options = {"scale_x": 1.5, "scale_y": 0.5, "shift_x": 3.0, "shift_y": -2.0, "shift_t": 1.0}
+    latents = noise(1, 16, 8, 12)
+    _, ids = flux.process_img(latents)
+    _, moved = flux.process_img(latents, transformer_options={"rope_options": options})
+    rotary = pack("flux_model").Rotary
+    for ours, theirs in zip(rotary(flux, options)(ids[0]), rotary(flux, {})(moved[0]), strict=True):
+        assert greatest(ours - theirs) <= 1e-5
+    picture = pictures(1)
+    model = pair("paper").model.clone()
+    model.set_model_rope_options(**options, scale_t=1.0)
+    assert greatest(sampled(patched(pair("paper"), picture, model), picture) - sampled(model, picture)) > 0.01
+
+
+def test_blocks_that_are_compiled_draw_the_same():
+    picture = pictures(2, cfg=3.0)
+    model = patched(pair("paper"), picture)
+    drawn = sampled(model, picture)
+    blocks = [f"diffusion_model.{kind}_blocks.{index}" for kind in ("double", "single") for index in (0, 1)]
+    set_torch_compile_wrapper(model, backend="eager", keys=blocks)
+    assert greatest(sampled(model, picture) - drawn) <= 1e-4

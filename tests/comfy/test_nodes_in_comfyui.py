@@ -253,6 +253,18 @@ def test_masks_are_those_of_the_pipeline(with_masks: Pair, ratio: float, cfg: fl
     assert torch.equal(hard, (found["masks"] >= 0.5).float())
 
 
+def test_masks_are_of_the_last_step_with_the_layout_whatever_the_sampler_adds(with_masks: Pair):
+    """Samplers with churn evaluate above a step's own noise level, others between steps."""
+    for ratio in (0.25, 0.5, 1.0):
+        picture = Picture.of(scene("cat"), grounding_ratio=ratio)
+        for sampler in ("heun", "dpm_2", "euler_ancestral", "dpmpp_2s_ancestral", "lcm"):
+            model = patched(with_masks, picture, want_masks=True)
+            torch.manual_seed(0)
+            samples = sampled(model, picture, sampler=sampler)
+            found = outputs("OcclusionFormerInstanceMasks", model=model, samples={"samples": samples}, threshold=0.0)
+            assert found["names"] == ["cat", "dog"], sampler
+
+
 def test_masks_belong_to_the_latents_that_were_sampled(with_masks: Pair):
     first, second = Picture.of(scene("cat")), Picture.of(scene("cat"), strength=1.0)
     second = Picture(layouts=second.layouts, latents=second.latents.flip(-1))
