@@ -122,7 +122,7 @@ def sampled(model: Any, picture: Picture, *, sampler: str = "euler", **values: A
         picture.latents,
         picture.cfg,
         comfy.samplers.sampler_object(sampler),
-        picture.sigmas,
+        picture.sigmas.clone(),  # uni_pc writes into them
         conditioning(PROMPT, **values),
         conditioning(UNWANTED, **values),
         torch.zeros_like(picture.latents),
