@@ -230,6 +230,17 @@ def test_ming_begins_with_the_background_and_says_relations_in_words():
     assert after.order == FrontToBack(front_to_back=["3", "2", "1"])
 
 
+def test_ming_names_the_nearest_layers_alone():
+    everywhere = [Instance(id=str(k), caption="a", box=Box(0, 0, 1, 1)) for k in range(30)]
+    document = json.loads(write_layout(layout(instances=everywhere), "ming", lossy=True))
+    words = [row["hierarchy_and_relation"] for row in document["layers"]]
+    assert words[1] == "Behind layers 3, 4, 5, 6, 7, 8, 9, 10."
+    assert words[15] == "In front of layers 8, 9, 10, 11, 12, 13, 14, 15, behind layers 17, 18, 19, 20, 21, 22, 23, 24."
+    apart = [Instance(id="1", caption="a", box=Box(0, 0, 0.5, 1)), Instance(id="2", caption="b", box=Box(0.5, 0, 1, 1))]
+    document = json.loads(write_layout(layout(instances=apart), "ming", lossy=True))
+    assert document["layers"][2]["hierarchy_and_relation"] == "In front of the background."
+
+
 def test_ming_without_a_background_or_pixels_needs_prompt_and_canvas():
     layers = [{"description": "a cat", "coordinates": "cx: 0.5, cy: 0.5, w: 0.5, h: 0.25"}]
     document = {"canvas_settings": {"aspect_ratio": "16:9"}, "layers": layers}

@@ -10,6 +10,7 @@ import pytest
 
 from occlusionformer.layout import Box, Depths, FrontToBack, Instance, Layout, LayoutError, read_layout, read_layouts
 from occlusionformer.layout.formats.comfy import boxes_of, elements_of, layers_of, layout_of, layouts_of, shape_of
+from tests.clock import bounded
 from tests.tables import for_each
 
 GIVEN: dict[str, Any] = {"prompt": "things", "width": 640, "height": 480}
@@ -63,6 +64,11 @@ def test_a_frame_is_a_layout():
     assert (len(first.instances), len(second.instances)) == (1, 2)
     with pytest.raises(LayoutError, match=r"^expected boxes of one frame, got 2$"):
         layout_of([[BACK], [BACK, FRONT]], **GIVEN)
+
+
+def test_frames_are_counted():
+    with bounded(1):
+        assert problems([[]] * 200_000) == ["expected at most 4096 frames, got 200000"]
 
 
 def test_the_height_of_a_box_comes_before_the_list():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from occlusionformer.layout import Box, LayoutError, read_layout, read_layouts, write_layout
+from occlusionformer.layout import Box, Instance, Layout, LayoutError, read_layout, read_layouts, write_layout
 
 ANNOTATION = """{
     'caption': "a dog's life",
@@ -34,6 +34,13 @@ def test_what_is_written():
         "'cat': {'category': 'cat', 'bbox': [256, 0, 1024, 512.5], 'local_prompts': 'a cat'}}, "
         "'relations': {}, 'valid_overlap': [{'overlap_box': [0, 1]}]}\n"
     )
+
+
+def test_more_overlaps_than_can_be_listed_are_refused():
+    everywhere = [Instance(id=str(k), caption="a", box=Box(0, 0, 1, 1)) for k in range(1500)]
+    with pytest.raises(LayoutError) as caught:
+        write_layout(Layout(prompt="a", width=1024, height=1024, instances=everywhere), "overlaybench")
+    assert caught.value.problems == ["instances: expected at most 1048576 overlaps of boxes, got more"]
 
 
 def test_every_problem_is_told():

@@ -15,7 +15,7 @@ Lists go from back to front, as *Create Bounding Boxes* asks for; KJNodes' build
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from occlusionformer.layout.formats.comfy_graph import is_graph, layouts_in_graph
 from occlusionformer.layout.formats.comfy_shapes import (
@@ -33,6 +33,9 @@ from occlusionformer.layout.problems import Findings, LayoutError, Path
 from occlusionformer.layout.schema import Layout
 from occlusionformer.layout.text import parse_json, tidy_json
 from occlusionformer.layout.values import plain_value, unfit_parts
+
+MOST_FRAMES = 4096
+"""Of a value: one without a box takes two characters in a text, and a thousand bytes as a layout."""
 
 __all__ = ["COMFY", "boxes_of", "elements_of", "layers_of", "layout_of", "layouts_of", "shape_of"]
 
@@ -90,8 +93,11 @@ def write_all(layouts: Sequence[Layout]) -> list[list[dict[str, object]]]:
 def _read_frames(document: object, given: Given) -> list[Layout]:
     if is_graph(document):
         return layouts_in_graph(document, given)
-    is_frames = isinstance(document, list | tuple) and any(isinstance(part, list | tuple) for part in document)
-    parts = enumerate(document) if is_frames and isinstance(document, list | tuple) else [(None, document)]
+    parts: Iterable[tuple[int | None, object]] = [(None, document)]
+    if isinstance(document, list | tuple) and any(isinstance(part, list | tuple) for part in document):
+        if len(document) > MOST_FRAMES:
+            raise LayoutError([f"expected at most {MOST_FRAMES} frames, got {len(document)}"])
+        parts = enumerate(document)
     layouts: list[Layout] = []
     findings = Findings()
     for place, part in parts:

@@ -134,17 +134,17 @@ def _subgraph_names(graph: Fields) -> Iterator[str]:
 def _server_nodes(graph: Fields) -> Iterator[_Node]:
     """The nodes as the server takes them: inputs by name, links as [node, output]."""
     texts: dict[str, list[str]] = {}
-    for node in graph.values():
-        inputs = node.get("inputs") if isinstance(node, Mapping) else None
-        if isinstance(inputs, Mapping):
-            own = _first_texts(str(node.get("class_type")), inputs.values())
-            for value in inputs.values():
-                if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
-                    texts.setdefault(value[0], []).extend(own)
+    nodes: dict[str, tuple[str, Mapping[str | int, object]]] = {}
     for name, node in graph.items():
         inputs = node.get("inputs") if isinstance(node, Mapping) else None
-        widgets = inputs if isinstance(inputs, Mapping) else {}
         kind = str(node.get("class_type")) if isinstance(node, Mapping) else ""
+        widgets: Mapping[str | int, object] = dict(inputs) if isinstance(inputs, Mapping) else {}
+        nodes[name] = (kind, widgets)
+        own = _first_texts(kind, widgets.values())
+        for value in widgets.values():
+            if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+                texts.setdefault(value[0], []).extend(own)
+    for name, (kind, widgets) in nodes.items():
         yield _Node(
             type=kind, path=(name, "inputs"), widgets=widgets, outputs=frozenset(), texts=tuple(texts.get(name, ()))
         )
@@ -234,16 +234,16 @@ def _read(node: _Node, path: Path, value: object, given: Given) -> NodeBoxes:
 
 def _layout(node: _Node, value: object, given: Given) -> Layout:
     """The layout of a value, in whichever way it is written."""
-    canvas = {"width": given.width, "height": given.height}
+    width, height = given.width, given.height
     if node.type == EDITOR:
         sides = [node.widgets.get(name, node.widgets.get(place)) for place, name in enumerate(EDITOR_FIELDS[:2])]
-        canvas = {
-            name: side if isinstance(side, int) else canvas[name] for name, side in zip(canvas, sides, strict=True)
-        }
-    options = ReadOptions(width=canvas["width"], height=canvas["height"])
+        width, height = (
+            side if isinstance(side, int) else known for side, known in zip(sides, (width, height), strict=True)
+        )
+    options = ReadOptions(width=width, height=height)
     if isinstance(value, Mapping) and "elements" in value:
         return flux3.read(value, options)[0]
     if isinstance(value, Mapping) and "layers" not in value:
         return ideogram4.read(value, options)[0]
     prompt = "\n".join(dict.fromkeys(text for text in node.texts if text.strip())) or given.prompt
-    return read_shape(value, (), replace(given, prompt=prompt, **canvas))
+    return read_shape(value, (), replace(given, prompt=prompt, width=width, height=height))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
-from occlusionformer.layout.box import Box, box_from_pixels, overlapping_pairs
+from occlusionformer.layout.box import Box, box_from_pixels, overlap_bits
 from occlusionformer.layout.formats.backdrop import WHOLE, has_backdrop, take_backdrop, take_prompt
 from occlusionformer.layout.formats.draft import NOTHING, Draft, Fields, an_object
 from occlusionformer.layout.formats.format import Format, ReadOptions, read_each
@@ -15,12 +16,16 @@ from occlusionformer.layout.formats.pixels import Canvas
 from occlusionformer.layout.problems import LayoutError, Path, shown
 from occlusionformer.layout.schema import Layout
 from occlusionformer.layout.text import parse_json, tidy_json
+from occlusionformer.layout.zorder import MOST_RELATED
 
 FIELDS = ("canvas_settings", "layers")
 SETTINGS = ("aspect_ratio", "ambient_lighting", "image_style")
 LAYER_FIELDS = ("description", "coordinates", "hierarchy_and_relation", "color_specs")
 STEPS = 1000
 """Of a side: coordinates have three digits."""
+MOST_NAMED = 8
+"""Layers that a relation names on either side, the nearest in the list: it is read by a model, and by nobody else."""
+ABOVE_ALL = "In front of the background"
 
 _NUMBER = r"([0-9]{1,3}(?:\.[0-9]{1,18})?)"
 _COORDINATES = re.compile(rf"\s*cx:\s*{_NUMBER},\s*cy:\s*{_NUMBER},\s*w:\s*{_NUMBER},\s*h:\s*{_NUMBER}\s*", re.ASCII)
@@ -37,7 +42,7 @@ def read(document: object, options: ReadOptions) -> list[Layout]:
 
 
 def write_one(layout: Layout) -> dict[str, object]:
-    """A caption whose first layer is the prompt, and whose relations say in words which layers overlap which."""
+    """A caption whose first layer is the prompt, and whose relations say in words which layers overlap which, as far as MOST_NAMED."""
     common = math.gcd(layout.width, layout.height)
     ratio = f"{layout.width // common}:{layout.height // common}, {layout.width} × {layout.height} px"
     places = back_to_front(layout)
@@ -57,19 +62,25 @@ def write_all(layouts: Sequence[Layout]) -> list[dict[str, object]]:
 
 def _relations(boxes: Sequence[Box]) -> list[str]:
     """For every layer above the background, the numbers of those it is in front of and behind: the background has 1."""
-    behind: list[list[int]] = [[] for _ in boxes]
-    before: list[list[int]] = [[] for _ in boxes]
-    for low, high in sorted(overlapping_pairs(boxes)):
-        behind[high].append(low + 2)
-        before[low].append(high + 2)
+    if len(boxes) > MOST_RELATED:
+        return [f"{ABOVE_ALL}."] * len(boxes)
     found = []
-    for under, over in zip(behind, before, strict=True):
-        parts = [
-            f"{word} {_layers(numbers)}" for word, numbers in (("in front of", under), ("behind", over)) if numbers
-        ]
-        words = ", ".join(parts) or "in front of the background"
-        found.append(f"{words[:1].upper()}{words[1:]}.")
+    for layer, bits in enumerate(overlap_bits(boxes)):
+        under = list(islice(_set_bits(bits & ((1 << layer) - 1), highest=True), MOST_NAMED))[::-1]
+        over = [layer + 1 + bit for bit in islice(_set_bits(bits >> (layer + 1), highest=False), MOST_NAMED)]
+        sides = (("in front of", under), ("behind", over))
+        parts = [f"{word} {_layers([bit + 2 for bit in numbers])}" for word, numbers in sides if numbers]
+        words = ", ".join(parts)
+        found.append(f"{words[:1].upper()}{words[1:]}." if words else f"{ABOVE_ALL}.")
     return found
+
+
+def _set_bits(bits: int, *, highest: bool) -> Iterator[int]:
+    """The set bits of a number, from one end."""
+    while bits:
+        bit = bits.bit_length() - 1 if highest else (bits & -bits).bit_length() - 1
+        yield bit
+        bits ^= 1 << bit
 
 
 def _layers(numbers: Sequence[int]) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from occlusionformer.layout.box import overlapping_pairs
 from occlusionformer.layout.formats.draft import NOTHING, Draft, an_object
 from occlusionformer.layout.formats.format import Format, ReadOptions, read_each
 from occlusionformer.layout.formats.pixels import corners, read_corners
 from occlusionformer.layout.literal import parse_literal
-from occlusionformer.layout.problems import Path, shown
+from occlusionformer.layout.problems import LayoutError, Path, Problem, shown
 from occlusionformer.layout.schema import Layout
+from occlusionformer.layout.zorder import MOST_RELATIONS
 
 SIDE = 1024
 FIELDS = ("caption", "annotations", "relations", "valid_overlap")
@@ -27,12 +29,17 @@ def read(document: object, options: ReadOptions) -> list[Layout]:
 
 
 def write_one(layout: Layout) -> dict[str, object]:
-    """An annotation without relations; every two boxes that overlap are a valid overlap."""
+    """An annotation without relations; every two boxes that overlap are a valid overlap.
+
+    Raises LayoutError for more overlaps than MOST_RELATIONS.
+    """
     rows: dict[str, object] = {}
     for instance in layout.instances:
         row = {} if instance.category is None else {"category": instance.category}
         rows[instance.id] = {**row, "bbox": corners(instance.box, (SIDE, SIDE)), "local_prompts": instance.caption}
-    pairs = sorted(overlapping_pairs([instance.box for instance in layout.instances]))
+    pairs = sorted(islice(overlapping_pairs(layout.boxes), MOST_RELATIONS + 1))
+    if len(pairs) > MOST_RELATIONS:
+        raise LayoutError([Problem(("instances",), f"expected at most {MOST_RELATIONS} overlaps of boxes, got more")])
     overlaps = [{"overlap_box": list(pair)} for pair in pairs]
     return {"caption": layout.prompt, "annotations": rows, "relations": {}, "valid_overlap": overlaps}
 
