@@ -42,7 +42,7 @@ def read(document: object, options: ReadOptions) -> list[Layout]:
 
 
 def write_one(layout: Layout) -> dict[str, object]:
-    """A caption whose first layer is the prompt, and whose relations say in words which layers overlap which, as far as MOST_NAMED."""
+    """A caption whose first layer is the prompt; relations say in words which layers overlap which."""
     common = math.gcd(layout.width, layout.height)
     ratio = f"{layout.width // common}:{layout.height // common}, {layout.width} × {layout.height} px"
     places = back_to_front(layout)
