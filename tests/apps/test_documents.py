@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from occlusionformer.layout import FORMATS, Layout, read_layout
+from occlusionformer.layout.formats.gligen import RENAMED, WRITTEN
 from occlusionformer.pictures.maps import layout_maps
 from tests.apps.conftest import Command
 from tests.apps.examples import DRAWABLE, EXAMPLES, GARDEN, RING, TWO_FRUITS, format_of
@@ -72,7 +73,9 @@ def test_convert_there_and_back(path: Path, target: str, run: Command, folder: P
             (folder / name).unlink()
     else:
         assert (there.code, there.out) == (2, "")
-        assert all(f"the {target} format cannot " in line for line in there.err.splitlines())
+        told = [line for line in there.err.splitlines() if not line.startswith("warning: ")]
+        assert told
+        assert all(f"the {target} format cannot " in line for line in told)
     assert list(folder.iterdir()) == []
 
 
@@ -136,6 +139,17 @@ def test_a_graph_of_comfyui_is_converted(run: Command, folder: Path):
     assert read_layout(Path("out.json")).zorder.edges == {(0, 1)}
     wrong = run("convert", "graph.json", "out.json", *options, "--list-order", "up")
     assert (wrong.code, wrong.err) == (2, "list_order: expected back-to-front, front-to-back or none, got 'up'\n")
+
+
+def test_an_older_name_of_a_format_is_read_with_a_warning(run: Command, folder: Path):
+    (folder / "boxes.json").write_text('[{"bbox": [0.1, 0.1, 0.5, 0.5], "label": "a dog"}]')
+    options = ["--prompt", "a lawn", "--canvas", "64x32"]
+    older = run("convert", "boxes.json", "older.json", "--from", "gligen", *options)
+    assert (older.code, older.err) == (0, f"warning: {RENAMED}\n")
+    assert run("convert", "boxes.json", "now.json", "--from", "simpletuner", *options).err == ""
+    assert Path("older.json").read_text() == Path("now.json").read_text()
+    written = run("convert", "now.json", "phrases.json", "--to", "gligen")
+    assert (written.code, written.err) == (0, f"warning: {WRITTEN}\n")
 
 
 def test_convert_several_layouts(run: Command, folder: Path):

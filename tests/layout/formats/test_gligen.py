@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from occlusionformer.layout import Box, Instance, Layout, LayoutError, read_layout, read_layouts, write_layout
-from occlusionformer.layout.formats.gligen import RENAMED
+from occlusionformer.layout.formats.gligen import RENAMED, WRITTEN
 from tests.tables import for_each
 
 CANVAS: dict[str, Any] = {"prompt": "things", "width": 640, "height": 480}
@@ -37,7 +37,10 @@ def test_texts_and_boxes_in_lists_of_their_own(form, phrases, locations):
 @for_each(("form", "phrases", "locations"), NAMES)
 def test_what_is_written(form, phrases, locations):
     layout = Layout(**CANVAS, instances=[Instance(id="1", caption="a cat", box=Box(0, 0, 0.5, 1))])
-    written = json.loads(write_layout(layout, form))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        written = json.loads(write_layout(layout, form))
+    assert [str(each.message) for each in caught] == ([WRITTEN] if form == "gligen" else [])
     assert written == {**CANVAS, phrases: ["a cat"], locations: [[0, 0, 0.5, 1]]}
 
 

@@ -27,6 +27,10 @@ RENAMED = (
 )
 
 
+WRITTEN = "gligen writes phrases and locations now; boxes with labels are the simpletuner format"
+"""For one release, to those who knew the name for something else."""
+
+
 def read(document: object, options: ReadOptions) -> list[Layout]:
     """The layouts of a call's arguments, or of a list of them, with texts and boxes by either pair of names.
 
@@ -73,6 +77,16 @@ def _all_by(write_one: Callable[[Layout], object]) -> Callable[[Sequence[Layout]
     return lambda layouts: [write_one(layout) for layout in layouts]
 
 
+def _write_one(layout: Layout) -> object:
+    warnings.warn(WRITTEN, FutureWarning, stacklevel=2)
+    return _writer(*LISTS[0])(layout)
+
+
+def _write_all(layouts: Sequence[Layout]) -> object:
+    warnings.warn(WRITTEN, FutureWarning, stacklevel=2)
+    return _all_by(_writer(*LISTS[0]))(layouts)
+
+
 def _has_lists(document: object) -> TypeGuard[Fields]:
     return isinstance(document, Mapping) and any(name in document for names in LISTS for name in names)
 
@@ -94,8 +108,8 @@ GLIGEN = Format(
     order="none",
     from_text=simpletuner.parse,
     read=read,
-    write_one=_writer(*LISTS[0]),
-    write_all=_all_by(_writer(*LISTS[0])),
+    write_one=_write_one,
+    write_all=_write_all,
     to_text=tidy_json,
     marks=frozenset(LISTS[0]),
     options=frozenset({*CALL, "cycles"}),
