@@ -66,7 +66,7 @@ class DualHook(BlockHook):
         view = DualBlockView(
             self.index, self.block, position=self.position, run=self.around(extra), arguments=arguments
         )
-        streams = self.state.dual(self.index, view, streams)  # type: ignore[arg-type]
+        streams = self.state.dual(self.index, view, streams)
         return {**view.results, "img": streams.image_BLD, "txt": streams.text_BSD}
 
 
@@ -84,7 +84,7 @@ class SingleHook(BlockHook):
         view = SingleBlockView(
             self.index, self.block, position=self.position, run=self.around(extra), arguments=arguments
         )
-        streams = self.state.single(self.index, view, streams)  # type: ignore[arg-type]
+        streams = self.state.single(self.index, view, streams)
         return {**view.results, "img": torch.cat([streams.text_BSD, streams.image_BLD], 1)}
 
     def _texts(self, arguments: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from occlusionformer.layout import Layout
-from occlusionformer.model import InstanceTexts, PreparedLayouts
+from occlusionformer.model import InstanceTexts, LayoutReport, PreparedLayouts
 from occlusionformer.pipelines.maps import foreground_probability
 from occlusionformer.pipelines.schedule import active_steps, level_between
 from occlusionformer.tensors.grid import TokenGrid
@@ -111,7 +111,8 @@ class LayoutPatch:
         grid = token_grid(flux, x)
         self._check(x, grid, rows, run)
         tells = self.want_masks and run is not None and self._is_last(level, run)
-        prepared = replace(self.prepared(grid, rows, x), strength=self.strength, want_masks=tells)
+        report = LayoutReport()
+        prepared = replace(self.prepared(grid, rows, x), strength=self.strength, want_masks=tells, report=report)
         self.branch.on(x.device)
         inputs = step_inputs(flux, x, timestep, context, {"y": y, "guidance": guidance}, options)
         state = self.branch.method.open(prepared, inputs)
@@ -119,8 +120,8 @@ class LayoutPatch:
         options = with_hooks(options, state, flux, dual=shape.dual_blocks, single=shape.single_blocks)
         output = executor(x, timestep, context, y, guidance, ref_latents, control, options, **rest)
         if tells and state.mask_logits:
-            state.tell(prepared.report)
-            probability_NL = foreground_probability(prepared.report.mask_logits)
+            state.tell(report)
+            probability_NL = foreground_probability(report.mask_logits)
             pictures = len(x) // len(options.get("cond_or_uncond") or [0])
             run.masks = SampledMasks.of_rows(probability_NL, self.layouts, rows, grid, pictures=pictures)
         return output
@@ -216,9 +217,3 @@ def same_shape(layout: Layout, grid: TokenGrid) -> bool:
 def _pixels(size: Sequence[int]) -> str:
     height, width = size
     return f"{width * LATENT_PIXELS} x {height * LATENT_PIXELS}"
-
-
-Applied = tuple[LayoutPatch, ...]
-"""What a patched model carries as its attachment."""
-
-Wrapper = Callable[..., Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from comfy_config.config_parser import extract_node_configuration
 from safetensors.torch import save_file
 
 from occlusionformer.layout import Box, Layout, LayoutError, RunLength, write_layout
+from occlusionformer.layout.formats import FORMATS
 from occlusionformer.methods.instanceassemble import InstanceAssemble
 from occlusionformer.methods.none import NoLayout
 from occlusionformer.methods.occlusionformer import OcclusionFormer
@@ -70,6 +72,17 @@ def test_schemas_are_valid_and_every_node_is_known_with_its_help():
     known = nodes.NODE_CLASS_MAPPINGS.items()
     assert {name for name, each in known if getattr(each, "RELATIVE_PYTHON_MODULE", "") == origin} == set(NAMES)
     assert Path(nodes.EXTENSION_WEB_DIRS["comfyui"]) == PACK / "web"
+
+
+def test_a_link_from_custom_nodes_to_a_clone_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "EXTENSION_WEB_DIRS"):
+        monkeypatch.setattr(nodes, name, dict(getattr(nodes, name)))
+    link = tmp_path / "custom_nodes" / "occlusionformer"
+    link.parent.mkdir()
+    link.symlink_to(PACK, target_is_directory=True)
+    assert asyncio.run(nodes.load_custom_node(str(link), module_parent="custom_nodes"))
+    assert {node(name).RELATIVE_PYTHON_MODULE for name in NAMES} == {"custom_nodes.occlusionformer"}
+    assert Path(nodes.EXTENSION_WEB_DIRS["occlusionformer"]).resolve() == PACK / "web"
 
 
 def test_the_registrys_configuration_is_read_by_comfyui():
@@ -133,6 +146,24 @@ def test_elements_and_layers_come_in_too():
     frames = outputs("OcclusionFormerLayout", **{**DEFAULTS, "boxes": [BOXES, BOXES[:2]]})
     assert [len(layout.instances) for layout in frames["layout"]] == [3, 2]
     assert frames["drawn"].shape[0] == 2
+
+
+def test_documents_of_every_format_are_read():
+    """What a format never holds is said beside it; what our own holds may be said otherwise."""
+    layout = scene("cat", third=True)
+    given = {"prompt": "a garden", "width": 96, "height": 64}
+    nothing = {"prompt": "", "width": 0, "height": 0}
+    for name, form in FORMATS.items():
+        document = write_layout(layout, name, lossy=True)
+        beside = {field: given[field] if field in form.needs else nothing[field] for field in given}
+        read = layout_of(document=document, format=name, **beside)
+        assert len(read.instances) == 3, name
+        turned = layout_of(document=document, format=name, **beside, order="list, the first is in front")
+        ids = [instance.id for instance in turned.instances]
+        wanted = {(first, other) for place, first in enumerate(ids) for other in ids[place + 1 :]}
+        assert relations(turned) == wanted, name
+    own = layout_of(document=write_layout(layout), prompt="a beach", width=192, height=128)
+    assert (own.prompt, own.width, own.height, own.instances) == ("a beach", 192, 128, layout.instances)
 
 
 @for_each(
