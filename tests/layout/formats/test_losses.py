@@ -23,6 +23,8 @@ from occlusionformer.layout import (
     write_layout,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:gligen writes phrases:FutureWarning")  # what its name meant before
+
 LAYOUTS = 500
 IDS = ["cat", "cat_1", "dog-2", "1", "2", "3", "Ünder", "a b", "obj_2", "x.y"]
 PROMPTS = [

@@ -27,6 +27,8 @@ from tests.layout.drawn import layouts
 from tests.layout.formats.lost import LOST
 from tests.tables import for_each
 
+pytestmark = pytest.mark.filterwarnings("ignore:gligen writes phrases:FutureWarning")  # what its name meant before
+
 FOREIGN = [name for name in FORMATS if name != "native"]
 
 
