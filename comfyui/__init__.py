@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
 
@@ -13,6 +15,8 @@ class OcclusionFormerExtension(ComfyExtension):
 
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        if find_spec("occlusionformer") is None:
+            raise ImportError("occlusionformer is not installed in ComfyUI's environment: pip install -e the clone")
         from .layout_nodes import LAYOUT_NODES
         from .model_nodes import MODEL_NODES
 

@@ -104,9 +104,15 @@ def test_captions_are_read_as_they_are_and_the_second_encoder_too():
     assert greatest(ours.pooled_NP - theirs.pooled_NP) <= 1e-5
 
 
-def test_hooks_of_other_nodes_run_inside_ours_whether_they_come_before_or_after():
-    """A hook that scales what goes into a block; in the package a hook on the block does the same."""
-    picture = pictures(2, cfg=3.0)
+PRESETS = ("published", "paper", "embedded")
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("name", PRESETS)
+def test_hooks_of_other_nodes_run_inside_ours_whether_they_come_before_or_after(name: str, batch: int, cfg: float):
+    """A hook that scales what goes into every block; in the package hooks on the blocks do the same."""
+    picture = of_channels(pictures(batch, cfg=cfg), name)
     called = []
 
     def scaling(arguments, extra):
@@ -114,36 +120,38 @@ def test_hooks_of_other_nodes_run_inside_ours_whether_they_come_before_or_after(
         return extra["original_block"]({**arguments, "img": arguments["img"] * 1.1})
 
     def scaled(module, arguments, named):
-        inputs = ("hidden_states",) if module is blocks[0] else ("hidden_states", "encoder_hidden_states")
+        inputs = ("hidden_states", "encoder_hidden_states") if module in singles else ("hidden_states",)
         return arguments, {**named, **{name: named[name] * 1.1 for name in inputs}}
 
-    drop_in = pair("paper").pipeline.transformer
-    blocks = [drop_in.transformer_blocks[1], drop_in.single_transformer_blocks[0]]
-    handles = [block.register_forward_pre_hook(scaled, with_kwargs=True) for block in blocks]
-    ours = by_package(pair("paper"), picture).images
+    drop_in = pair(name).pipeline.transformer
+    duals, singles = list(drop_in.transformer_blocks), list(drop_in.single_transformer_blocks)
+    handles = [block.register_forward_pre_hook(scaled, with_kwargs=True) for block in (*duals, *singles)]
+    ours = by_package(pair(name), picture).images
     for handle in handles:
         handle.remove()
 
     def hooked(model):
         model = model.clone()
-        model.set_model_patch_replace(scaling, "dit", "double_block", 1)
-        model.set_model_patch_replace(scaling, "dit", "single_block", 0)
+        for kind, blocks in (("double_block", duals), ("single_block", singles)):
+            for index in range(len(blocks)):
+                model.set_model_patch_replace(scaling, "dit", kind, index)
         return model
 
-    before = by_comfyui(pair("paper"), picture, patched(pair("paper"), picture, hooked(pair("paper").model)))
-    assert (called.count("double"), called.count("single")) == (4, 4)
-    after = by_comfyui(pair("paper"), picture, hooked(patched(pair("paper"), picture)))
+    before = by_comfyui(pair(name), picture, patched(pair(name), picture, hooked(pair(name).model)))
+    assert (called.count("double"), called.count("single")) == (4 * len(duals), 4 * len(singles))
+    after = by_comfyui(pair(name), picture, hooked(patched(pair(name), picture)))
     assert torch.equal(before, after)
     assert greatest(before - ours) <= CLOSE
-    assert greatest(before - by_comfyui(pair("paper"), picture)) > 100 * CLOSE, "the hooks do nothing"
+    assert greatest(before - by_comfyui(pair(name), picture)) > 100 * CLOSE, "the hooks do nothing"
 
 
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
-@pytest.mark.parametrize("name", ["published", "paper"])
-def test_reference_pictures_behind_the_canvas_are_left_alone(name: str, cfg: float):
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("name", PRESETS)
+def test_reference_pictures_behind_the_canvas_are_left_alone(name: str, batch: int, cfg: float):
     """Kontext: tokens of another picture follow those of the canvas, with a first id of 1."""
-    picture = pictures(2, cfg=cfg)
-    reference = noise(1, 16, 6, 8, seed=9)
+    picture = of_channels(pictures(batch, cfg=cfg), name)
+    reference = noise(1, picture.latents.shape[1], 6, 8, seed=9)
     theirs = by_comfyui(pair(name), picture, reference_latents=[pair(name).model.model.process_latent_out(reference)])
     ours = _with_reference(pair(name), picture, packed(reference))
     assert greatest(theirs - ours) <= CLOSE
@@ -158,6 +166,7 @@ def _with_reference(pair: Pair, picture: Picture, reference: Tensor) -> Tensor:
     prepared = pipeline.prepare(list(picture.layouts), sigmas=picture.sigmas[:-1].tolist(), grounding_ratio=0.5)
     prepared = replace(prepared, level=None)
     ids = torch.cat([token_ids(height // 2, width // 2), token_ids(3, 4, first=1.0)])
+    guidance = torch.full((count,), GUIDANCE) if pair.stock.config.guidance_embeds else None
     texts_of = {
         name: pipeline.encode_prompt(prompt=[text] * count, prompt_2=None, max_sequence_length=256)
         for name, text in (("cond", PROMPT), ("uncond", UNWANTED))
@@ -168,8 +177,8 @@ def _with_reference(pair: Pair, picture: Picture, reference: Tensor) -> Tensor:
         tokens = packed(latents)
         sample = drop_in(
             hidden_states=torch.cat([tokens, reference.expand(count, -1, -1)], 1), encoder_hidden_states=embeds,
-            pooled_projections=pooled, timestep=torch.full((count,), level), guidance=torch.full((count,), GUIDANCE),
-            img_ids=ids, txt_ids=text_ids, joint_attention_kwargs={"layout": layout}, return_dict=False,
+            pooled_projections=pooled, timestep=torch.full((count,), level), guidance=guidance, img_ids=ids,
+            txt_ids=text_ids, joint_attention_kwargs={"layout": layout}, return_dict=False,
         )[0]  # fmt: skip
         return unpacked(sample[:, : tokens.shape[1]], height, width)
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import folder_paths
 import pytest
 import torch
 from comfy_config.config_parser import extract_node_configuration
@@ -40,7 +41,7 @@ DEFAULTS = {
 }  # fmt: skip
 
 
-def outputs(name: str, **inputs: Any) -> dict[str, Any]:
+def outputs(name: str, /, **inputs: Any) -> dict[str, Any]:
     """What a node returns, by the names that users see."""
     made = node(name).execute(**inputs)
     names = [output.display_name for output in node(name).GET_SCHEMA().outputs]
@@ -390,6 +391,25 @@ def test_branches_are_found_and_loaded_whatever_their_kind(tmp_path: Path):
     }  # fmt: skip
     again = load(tmp_path / "released", shape).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in released.state_dict().items())
+
+
+def test_the_model_says_the_sizes_that_released_weights_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stock = transformer()
+    saved(tmp_path / "released", branch(published(shape_of(stock))))
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "model_patches", ([str(tmp_path)], {".safetensors"}))
+    options = node("OcclusionFormerLoadBranch").GET_SCHEMA().inputs[0].options
+    assert options == ["released/"]
+    loaded = outputs("OcclusionFormerLoadBranch", name="released/", model=comfy_model(stock))["branch"]
+    assert loaded.method.shape == published(shape_of(stock))
+    with pytest.raises(CheckpointError, match="expected"):
+        outputs("OcclusionFormerLoadBranch", name="released/")  # not of FLUX.1-dev's size
+
+
+def test_without_the_package_the_pack_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(PACK_MODULE, "find_spec", lambda name: None)
+    extension = asyncio.run(PACK_MODULE.comfy_entrypoint())
+    with pytest.raises(ImportError, match="occlusionformer is not installed in ComfyUI's environment"):
+        asyncio.run(extension.get_node_list())
 
 
 def test_folders_that_are_no_branch_are_refused(tmp_path: Path):
