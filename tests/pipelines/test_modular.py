@@ -40,7 +40,7 @@ def modular(components, pipeline):
     """Over a stock transformer, with the settings that a folder's index would name."""
     made = LayoutBlocks().init_pipeline()
     made.update_components(**components, **{name: pipeline.config[name] for name in SETTINGS})
-    made.blocks.sub_blocks["denoise"].sub_blocks["denoise"].set_progress_bar_config(disable=True)
+    made.set_progress_bar_config(disable=True)
     return made
 
 
