@@ -13,7 +13,7 @@ from tests.apps.conftest import Command
 from tests.apps.examples import TWO_FRUITS
 from tests.tables import for_each
 
-COMMANDS = ["generate", "orders", "validate", "convert", "inspect", "schema", "vocabulary", "train", "publish"]
+COMMANDS = ["generate", "orders", "validate", "convert", "inspect", "schema", "vocabulary", "train", "study", "publish"]
 WITHOUT_RESULT = ["studio"]
 """Commands that run until they are stopped."""
 
