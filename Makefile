@@ -50,6 +50,7 @@ test-all: lint
 # Without a package index, or without a single test to run, this fails.
 test-comfy: $(COMFY)/packages.stamp
 	OMP_NUM_THREADS=1 $(COMFY)/bin/python -m pytest -p no:cacheprovider tests/comfy
+	OMP_NUM_THREADS=1 $(COMFY)/bin/python -m pytest -p no:cacheprovider tests/layout/formats/test_comfy_graph.py
 
 test-timing: $(VENV)/tools.stamp
 	$(PYTEST) -m timing
