@@ -5,6 +5,7 @@ One browser serves every test that looks at a page: playwright allows one loop i
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with the signal ignored
+
+gc.disable()  # until all tests are found: what is imported for them stays, and looking through it takes 5 s a process
 
 LEFT_OUT = pytest.StashKey[int]()
 """How many tests were left out because nobody asked for any by their marks."""
@@ -36,6 +39,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left]
         config.hook.pytest_deselected(items=left)
         config.stash[LEFT_OUT] = len(left)
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is collected from here on, and never looked for among what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.data.engine.test_building import LIGHT, built, files, light
 
-pytest.importorskip("ray")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="kills as POSIX systems do")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed"),  # importing it takes 3 s
+    pytest.mark.skipif(os.name != "posix", reason="kills as POSIX systems do"),
+]
 
 RUN = """
 import json, sys
