@@ -175,6 +175,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, help="run this one alone, and show it")
     parser.add_argument("--no-costly", action="store_true", help="leave out the documents made to cost")
     arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # as while cases are tried: a format may say that it has been renamed
     documents: Any = good_documents()
     for form, values in documents.items():
         told = {"prompt": "a", "width": 2048, "height": 2048}
