@@ -15,7 +15,9 @@ from occlusionformer.data.world.captions import is_held_out_colour
 from occlusionformer.data.world.colours import OBJECT_COLOURS
 from occlusionformer.evaluation.benchmarks import load_benchmark
 from occlusionformer.evaluation.judges.artwork import load_art
+from occlusionformer.evaluation.scenes.calibration import recorded_calibration
 from occlusionformer.evaluation.scenes.coloured import Coloured, coloured_art
+from occlusionformer.evaluation.scenes.edition import judge_digest
 from occlusionformer.evaluation.scenes.judge import judge
 from occlusionformer.evaluation.scenes.layouts import HELD_OUT_EVERY, SPLITS, TIERS, bench_scenes, draw_scene
 from occlusionformer.evaluation.scenes.measuring import Wishes
@@ -141,3 +143,14 @@ def test_a_judge_of_one_world_is_not_that_of_the_other():
         load_art("third")
     with pytest.raises(ValueError, match="world: expected one of first, second, got 'third'"):
         Wishes(world="third")
+
+
+def test_the_calibration_that_ships_is_of_this_judge_and_tells_true_from_reversed():
+    found = recorded_calibration("second")
+    assert (found.judge, found.layouts) == (judge_digest("second"), 20)
+    named = {(trial.split, trial.kind): trial.figures for trial in found.trials}
+    for split in SPLITS:
+        assert named[split, "true renders"]["occ"].value > 0.99
+        assert named[split, "true renders"]["colour"].value == 1
+        assert named[split, "reversed orders"]["occ"].value < 0.01
+    assert named["complex", "objects of other colours"]["colour"].value < 0.2
