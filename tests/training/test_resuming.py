@@ -53,6 +53,17 @@ def test_resuming_in_one_process_is_exact(tmp_path: Path):
         assert torch.equal(whole.average.values[name], second.average.values[name]), name
 
 
+def test_a_run_killed_between_its_last_checkpoint_and_its_weights_leaves_the_last_weights(tmp_path: Path):
+    tiny_trainer(tmp_path, "batch=1", "steps=2", "saving.every=1").run()
+    exported = [path for path in sorted(tmp_path.rglob("*.safetensors")) if "checkpoints" not in path.parts]
+    written = {path: path.read_bytes() for path in exported}
+    assert len(written) > 1
+    for path in exported:
+        path.write_bytes(b"of an earlier step")
+    assert tiny_trainer(tmp_path, "batch=1", "steps=2", "saving.every=1", resume=True).run().reason == "finished"
+    assert {path: path.read_bytes() for path in exported} == written
+
+
 def test_the_log_is_cut_back_to_the_checkpoint(tmp_path: Path):
     tiny_trainer(tmp_path, "batch=1", "steps=2", "saving.every=1", "logging.every=1").run()
     log = tmp_path / "log.jsonl"

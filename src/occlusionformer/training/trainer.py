@@ -162,6 +162,8 @@ class Trainer:
 
     def _steps(self, logbook: Logbook, on_report: OnReport | None) -> None:
         config, stats = self.config, StepStats()
+        if self.step == config.steps:  # killed after its last checkpoint, perhaps before the weights were exported
+            self.save()
         loader = iter(self._loader())
         while self.step < config.steps and not self.ending:
             self._take_step(loader, stats)

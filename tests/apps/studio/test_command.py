@@ -33,7 +33,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--host", "0.0.0.0"], "host: expected a loopback address, or --auth-file, got '0.0.0.0'"),
         (
             ["--model", "nothing"],
-            "model: expected a local folder or one of (embedded, flux-dev, pipeline), got 'nothing'",
+            "model: expected a local folder or one of (embedded, flux-dev, pipeline, run), got 'nothing'",
         ),
         (["--root-path", "studio"], "root-path: expected a path such as /studio, got 'studio'"),
         (["--proxy", "*"], "proxy: expected an address or a network such as 10.0.0.0/8, got '*'"),
