@@ -30,8 +30,8 @@ CALL = {
     "prompt": "a garden", "height": HEIGHT, "width": WIDTH, "num_inference_steps": 4, "output_type": "latent",
     "max_sequence_length": 24,
 }  # fmt: skip
-HIGHEST = 2e-3
-"""Of differences outside all boxes, which attention reaches; it moves with the release of torch, 0.0012 at 2.6."""
+HIGHEST = 1e-3
+"""Of differences outside all boxes."""
 
 
 def layout() -> Layout:
