@@ -1,48 +1,53 @@
-"""Writes the vocabulary of the embedded model, from the art that it was trained on.
+"""Writes the vocabularies of the packaged models, from the art that they are trained on.
 
-python tools/rebuild_vocabulary.py            the objects of the packaged model
-python tools/rebuild_vocabulary.py --world    the objects of the second world, which can be recoloured
+python tools/rebuild_vocabulary.py                   the objects of both worlds
+python tools/rebuild_vocabulary.py --world second    those of one
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
+from collections.abc import Sequence
 
-from occlusionformer.data.artwork import packaged_art
-from occlusionformer.data.world.artwork import world_art
+from occlusionformer.data.artwork import ArtObject, packaged_art
+from occlusionformer.data.world.artwork import WorldObject, world_art
 from occlusionformer.data.world.colours import OBJECT_COLOURS
-from occlusionformer.embedded.vocabulary import PACKAGED
+from occlusionformer.embedded.packaged import FIRST, MODELS, PackagedModel
 from occlusionformer.generation.vocabulary import KnownObject, Vocabulary
 from occlusionformer.layout import write_atomic
 
 
-def vocabulary_of_art(*, world: bool = False) -> Vocabulary:
-    """Names, synonyms and adjectives as the art describes them; a synonym is left to the object named by it."""
-    art = world_art().objects if world else packaged_art().objects
-    objects = [
+def vocabulary_of_art(model: PackagedModel) -> Vocabulary:
+    """Names, synonyms and adjectives as the art describes them; colours of the world whose objects have several."""
+    objects: Sequence[ArtObject | WorldObject] = packaged_art().objects if model is FIRST else world_art().objects
+    known = [
         KnownObject(
             name=item.name,
             category=item.category,
             synonyms=item.synonyms,
             adjectives=item.adjectives,
-            recolourable=getattr(item, "recolourable", False),
+            recolourable=isinstance(item, WorldObject) and item.recolourable,
         )
-        for item in art
+        for item in objects
     ]
-    return Vocabulary(objects=tuple(objects), colours=tuple(OBJECT_COLOURS) if world else ())
+    return Vocabulary(objects=tuple(known), colours=() if model is FIRST else tuple(OBJECT_COLOURS))
+
+
+def written(known: Vocabulary) -> str:
+    """The text of the file: an object a line."""
+    described = known.as_json()
+    lines = ",\n".join(f"  {json.dumps(entry, ensure_ascii=False)}" for entry in described["objects"])
+    return f'{{"colours": {json.dumps(described["colours"])},\n "objects": [\n{lines}\n ]}}\n'
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--world", action="store_true")
-    parser.add_argument("--output", type=Path, default=PACKAGED)
-    arguments = parser.parse_args()
-    described = vocabulary_of_art(world=arguments.world).as_json()
-    lines = ",\n".join(f"  {json.dumps(entry, ensure_ascii=False)}" for entry in described["objects"])
-    colours = json.dumps(described["colours"])
-    write_atomic(arguments.output, f'{{"colours": {colours},\n "objects": [\n{lines}\n ]}}\n')
+    parser.add_argument("--world", choices=[model.world for model in MODELS])
+    wanted = parser.parse_args().world
+    for model in MODELS:
+        if wanted in (None, model.world):
+            write_atomic(model.vocabulary, written(vocabulary_of_art(model)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import torch
 from comfy_api.torch_helpers import set_torch_compile_wrapper
 from torch import Tensor
 
-from occlusionformer.embedded.config import BACKBONE, embedded_branch
+from occlusionformer.embedded.config import backbone_settings, branch_config
+from occlusionformer.embedded.packaged import FIRST
 from occlusionformer.model import (
     BranchConfig,
     instance_assemble,
@@ -44,9 +45,9 @@ def configuration(name: str) -> tuple[dict[str, Any], BranchConfig]:
     """Changes of the tiny backbone, and a branch of it."""
     stock = transformer()
     if name == "embedded":
-        sizes = {key: value for key, value in BACKBONE.items() if key != "patch_size"}
+        sizes = {key: value for key, value in backbone_settings(FIRST).items() if key != "patch_size"}
         return {**sizes, "guidance_embeds": False, "joint_attention_dim": 24, "pooled_projection_dim": 24}, replace(
-            embedded_branch(), pooled_dim=24
+            branch_config(FIRST), pooled_dim=24
         )
     own = {"instance_modulation": True, "box_coordinates": True, "instance_mlp_ratio": 2}
     presets = {

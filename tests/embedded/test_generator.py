@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from occlusionformer.embedded.build import BACKBONE_FILE, BRANCH_FILE, WEIGHTS
+from occlusionformer.embedded.build import BACKBONE_FILE, BRANCH_FILE
+from occlusionformer.embedded.packaged import FIRST
 from occlusionformer.generation import GenerationRequest, load_generator
 from occlusionformer.layout import Box, Instance, Layout
 
@@ -24,7 +25,7 @@ LAYOUT = Layout(
 
 def folder_with(place: Path, *names: str) -> Path:
     for name in names:
-        shutil.copy(WEIGHTS / name, place / name)
+        shutil.copy(FIRST.weights / name, place / name)
     return place
 
 

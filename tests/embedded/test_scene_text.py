@@ -7,7 +7,7 @@ import torch
 
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.captions import training_synonyms
-from occlusionformer.embedded import scene_model
+from occlusionformer.embedded.packaged import SECOND
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
 
 COLOUR = slice(240, 256)
@@ -15,9 +15,9 @@ COLOUR = slice(240, 256)
 
 @pytest.fixture(scope="module")
 def encode():
-    model, tokenizer = packaged_text_model(scene_model.TEXT), packaged_tokenizer(scene_model.TEXT)
+    model, tokenizer = packaged_text_model(SECOND.text), packaged_tokenizer(SECOND.text)
 
-    def encoded(*texts: str, length: int = scene_model.TEXT_TOKENS):
+    def encoded(*texts: str, length: int = SECOND.text_tokens):
         found = tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         return model(found.input_ids, found.attention_mask)
 

@@ -11,8 +11,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransfo
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.splits import held_out_synonym, training_synonyms
 from occlusionformer.embedded.codec import PixelCodec
+from occlusionformer.embedded.packaged import FIRST
 from occlusionformer.embedded.text import (
-    PACKAGED,
     StaticTextModel,
     packaged_text_model,
     packaged_tokenizer,
@@ -117,7 +117,7 @@ def test_known_phrases_are_the_wordings_of_training(model, tokenizer):
     dressed = {f"{word} {noun}" for item, noun in nouns for word in item.adjectives if word not in noun.split()}
     phrases = sorted(dressed.union(noun for _, noun in nouns))
     assert len(model.known) == len(model.known_as) == len(phrases)
-    plain = StaticTextModel.from_pretrained(PACKAGED, local_files_only=True)
+    plain = StaticTextModel.from_pretrained(FIRST.text, local_files_only=True)
     plain.known = torch.nn.Parameter(model.known[:0], requires_grad=False)
     torch.testing.assert_close(pooled(plain, tokenizer, phrases) / 16, model.known, atol=1e-6, rtol=1e-5)
     held_out = [synonym for item in objects if (synonym := held_out_synonym(item))]
@@ -132,7 +132,7 @@ def test_known_phrases_are_the_wordings_of_training(model, tokenizer):
 
 def test_what_training_called_an_object_is_read_as_nothing_else(model, tokenizer):
     nouns = sorted({noun for item in packaged_art().objects for noun in (item.name, *training_synonyms(item))})
-    plain = StaticTextModel.from_pretrained(PACKAGED, local_files_only=True)
+    plain = StaticTextModel.from_pretrained(FIRST.text, local_files_only=True)
     plain.known = torch.nn.Parameter(model.known[:0], requires_grad=False)
     own = model.known_as[(pooled(plain, tokenizer, nouns) / 16 @ model.known.T).argmax(dim=1)]
     assert ((pooled(model, tokenizer, nouns) / 16 * own).sum(dim=1) > 0.98).all()
@@ -267,7 +267,7 @@ def test_saved_equals_loaded(model, tokenizer, tmp_path):
 
 
 def test_half_precision_keeps_the_integers(tokenizer):
-    half = StaticTextModel.from_pretrained(PACKAGED, **{DTYPE_KEYWORD: torch.bfloat16}, local_files_only=True)
+    half = StaticTextModel.from_pretrained(FIRST.text, **{DTYPE_KEYWORD: torch.bfloat16}, local_files_only=True)
     full = packaged_text_model()
     assert half.dtype == torch.bfloat16
     assert torch.equal(half.table, full.table)
@@ -282,11 +282,11 @@ def test_a_fresh_model_is_blank():
 
 
 def test_table_is_small_and_licensed():
-    assert sum(path.stat().st_size for path in PACKAGED.iterdir()) < 7_000_000
-    assert "Apache License" in (PACKAGED / "LICENSE-all-MiniLM-L6-v2").read_text(encoding="utf-8")
-    assert "Princeton University" in (PACKAGED / "LICENSE-WordNet").read_text(encoding="utf-8")
-    assert "GloVe" in (PACKAGED / "LICENSE-GloVe").read_text(encoding="utf-8")
-    assert json.loads((PACKAGED / "config.json").read_text())["_class_name"] == "StaticTextModel"
+    assert sum(path.stat().st_size for path in FIRST.text.iterdir()) < 7_000_000
+    assert "Apache License" in (FIRST.text / "LICENSE-all-MiniLM-L6-v2").read_text(encoding="utf-8")
+    assert "Princeton University" in (FIRST.text / "LICENSE-WordNet").read_text(encoding="utf-8")
+    assert "GloVe" in (FIRST.text / "LICENSE-GloVe").read_text(encoding="utf-8")
+    assert json.loads((FIRST.text / "config.json").read_text())["_class_name"] == "StaticTextModel"
 
 
 @pytest.fixture

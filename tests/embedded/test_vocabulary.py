@@ -7,13 +7,16 @@ import warnings
 import pytest
 
 from occlusionformer.data.artwork import packaged_art
+from occlusionformer.data.world.artwork import world_art
 from occlusionformer.embedded.nearest import NearestObjects
+from occlusionformer.embedded.packaged import MODELS, PackagedModel
 from occlusionformer.embedded.text import packaged_reader
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from occlusionformer.generation import GenerationRequest, load_generator
-from occlusionformer.generation.vocabulary import UnknownCaptionWarning, Vocabulary
-from occlusionformer.layout import Box, Instance, Layout, write_atomic
-from tools.rebuild_vocabulary import vocabulary_of_art
+from occlusionformer.generation.vocabulary import UnknownCaptionWarning
+from occlusionformer.layout import Box, Instance, Layout
+from tests.tables import for_each
+from tools.rebuild_vocabulary import vocabulary_of_art, written
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +29,12 @@ def layout(*captions: str) -> Layout:
     return Layout(prompt="a plain wall", width=32, height=32, instances=tuple(instances))
 
 
-def test_the_packaged_vocabulary_is_the_art_that_was_trained_on():
-    assert packaged_vocabulary() == vocabulary_of_art()
-    assert len(packaged_vocabulary().objects) == len(packaged_art().objects)
-
-
-def test_the_vocabulary_of_the_second_world_is_read_as_well(tmp_path):
-    """Every word names one object, so that it can take the place of the first."""
-    import json
-
-    world = vocabulary_of_art(world=True)
-    write_atomic(tmp_path / "world.json", json.dumps(world.as_json()))
-    assert Vocabulary.read(tmp_path / "world.json") == world
-    assert len(world.objects) >= 400
-    assert len(world.colours) >= 10
-    assert world.object_in("a black cat sitting").name == "cat"
-    assert world.object_in("two people kissing").name == "kissing couple"
+@for_each("model", MODELS)
+def test_a_packaged_vocabulary_is_the_art_that_is_trained_on(model: PackagedModel):
+    assert packaged_vocabulary(model) == vocabulary_of_art(model)
+    assert model.vocabulary.read_text(encoding="utf-8") == written(vocabulary_of_art(model))
+    art = packaged_art() if model.world == "first" else world_art()
+    assert len(packaged_vocabulary(model).objects) == len(art)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
-import occlusionformer
+from occlusionformer.embedded.packaged import DEFAULT
 
-PACKAGED = {"embedded": ("embedded/weights", "embedded/text")}
-"""Folders of the package that hold a model."""
+PACKAGED = {"embedded": DEFAULT}
+"""Names of models whose files are in the package."""
 PIECE = 2**20
 """Bytes read at a time."""
 
@@ -18,9 +19,8 @@ def weights_digest(model: str) -> str | None:
 
     model: as `load_generator` takes it.
     """
-    root = Path(occlusionformer.__file__).parent
     if model in PACKAGED:
-        return _digest([root / folder for folder in PACKAGED[model]])
+        return _digest(PACKAGED[model].folders)
     _, colon, argument = model.partition(":")
     for folder in (model, argument if colon else ""):
         if folder and Path(folder).is_dir():
@@ -28,7 +28,7 @@ def weights_digest(model: str) -> str | None:
     return None
 
 
-def _digest(folders: list[Path]) -> str:
+def _digest(folders: Sequence[Path]) -> str:
     total = hashlib.sha256()
     for folder in folders:
         for path in sorted(one for one in folder.rglob("*") if one.is_file()):

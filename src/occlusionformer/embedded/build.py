@@ -1,4 +1,4 @@
-"""The embedded pipeline put together from the weights in the package: the same classes that run FLUX.1-dev."""
+"""The pipelines of the packaged models, put together from their weights: the same classes that run FLUX.1-dev."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import occlusionformer.model  # noqa: F401 - before anything else imports diffus
 
 # isort: split
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
+from occlusionformer.embedded.autoencoder import SceneAutoencoder
 from occlusionformer.embedded.codec import PixelCodec
-from occlusionformer.embedded.config import (
-    BACKBONE,
-    CANVAS,
-    SHIFT,
-    STEPS,
-    TEXT_TOKENS,
-    embedded_branch,
-)
+from occlusionformer.embedded.config import backbone_settings, branch_config
+from occlusionformer.embedded.packaged import DEFAULT, MODELS, PackagedModel
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
 from occlusionformer.methods.occlusionformer import OcclusionFormer
 from occlusionformer.methods.registry import load_method
@@ -29,51 +25,85 @@ from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import LOADING
 from occlusionformer.tensors.files import check_tensors, read_tensors
 
-WEIGHTS = Path(__file__).with_name("weights")
 BACKBONE_FILE, BRANCH_FILE = "backbone.safetensors", "branch.safetensors"
 BRANCH_FOLDER = "branch"
+TOKEN_LAYER = "x_embedder.weight"
+"""The layer of a backbone that tokens enter by, (width, token_channels)."""
 
 
-def embedded_pipeline(weights: Path = WEIGHTS) -> OcclusionFormerPipeline:
+def embedded_pipeline(weights: Path | None = None, *, model: PackagedModel = DEFAULT) -> OcclusionFormerPipeline:
     """A ready pipeline in float32 on the CPU; nothing is downloaded.
 
     weights: a folder with `backbone.safetensors` and `branch.safetensors`, stored in any float format, or as training
     leaves it: with `branch/`, which says what method it is; a backbone that was not trained is the packaged one.
-    Raises CheckpointError for files that are damaged or hold the weights of another model.
+    Raises CheckpointError for files that are damaged or hold the weights of another model, ValueError without a folder
+    for a model whose weights are not packaged.
     """
+    folder = model.weights if weights is None else weights
+    if folder is None:
+        raise ValueError(f"weights: expected a folder, as the package has none for {model.name}")
     with LOADING, libraries_standing_in():
-        return _built(weights)
+        return _built(folder, model)
 
 
-def _built(weights: Path) -> OcclusionFormerPipeline:
+def model_in(folder: Path) -> PackagedModel:
+    """The packaged model whose backbone a folder holds, by the width of its tokens; the default where that is open."""
+    path = folder / BACKBONE_FILE
+    if path.is_file():
+        stored, _ = read_tensors(path)
+        for model in MODELS:
+            if TOKEN_LAYER in stored and stored[TOKEN_LAYER].shape[-1] == model.token_channels:
+                return model
+    return DEFAULT
+
+
+def _built(folder: Path, model: PackagedModel) -> OcclusionFormerPipeline:
     with torch.device("meta"):
-        transformer = LayoutFluxTransformer2DModel(**BACKBONE, prediction_type="sample")
-    trained = (weights / BRANCH_FOLDER).is_dir()
-    frozen = trained and not (weights / BACKBONE_FILE).is_file()
-    _fill(transformer, (WEIGHTS if frozen else weights) / BACKBONE_FILE)
+        transformer = LayoutFluxTransformer2DModel(**backbone_settings(model), prediction_type="sample")
+    trained = (folder / BRANCH_FOLDER).is_dir()
+    frozen = trained and not (folder / BACKBONE_FILE).is_file()
+    if frozen and model.weights is None:
+        raise ValueError(f"weights: expected {BACKBONE_FILE} in {folder}, as the package has none for {model.name}")
+    _fill(transformer, (model.weights if frozen and model.weights else folder) / BACKBONE_FILE)
     if trained:
-        branch: Method = load_method(weights / BRANCH_FOLDER).to(torch.float32)
+        branch: Method = load_method(folder / BRANCH_FOLDER).to(torch.float32)
         branch.requires_grad_(False)
     else:
         with torch.device("meta"):
-            branch = OcclusionFormer.build(embedded_branch())
-        _fill(branch, weights / BRANCH_FILE)
-    text, tokenizer = packaged_text_model(), packaged_tokenizer()
+            branch = OcclusionFormer.build(branch_config(model))
+        _fill(branch, folder / BRANCH_FILE)
+    return assembled(model, transformer=transformer, branch=branch, vae=codec_of(model))
+
+
+def codec_of(model: PackagedModel, folder: Path | None = None) -> nn.Module:
+    """What makes tokens of pixels, in float32; folder: another autoencoder in place of the packaged one."""
+    if model.codec is None:
+        return PixelCodec()
+    codec: SceneAutoencoder = SceneAutoencoder.from_pretrained(folder or model.codec, local_files_only=True)
+    return codec.float().requires_grad_(False)
+
+
+def assembled(model: PackagedModel, **parts: Any) -> OcclusionFormerPipeline:
+    """The pipeline of a packaged model, or of one that shares its words and sampler.
+
+    parts: transformer, branch and vae; further arguments of the pipeline go before those of the model.
+    """
+    text, tokenizer = packaged_text_model(model.text), packaged_tokenizer(model.text)
+    settings = {
+        "max_sequence_length": model.text_tokens,
+        "default_steps": model.steps,
+        "default_guidance": 1.0,
+        "default_grounding_ratio": 1.0,
+        "default_size": model.canvas,
+        "captions_in_prompt": False,
+    }
     return OcclusionFormerPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
-        vae=PixelCodec(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=model.shift),
         text_encoder=text,
         tokenizer=tokenizer,
         text_encoder_2=text,
         tokenizer_2=tokenizer,
-        transformer=transformer,
-        branch=branch,
-        max_sequence_length=TEXT_TOKENS,
-        default_steps=STEPS,
-        default_guidance=1.0,
-        default_grounding_ratio=1.0,
-        default_size=CANVAS,
-        captions_in_prompt=False,
+        **(settings | parts),
     )
 
 

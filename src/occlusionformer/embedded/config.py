@@ -1,44 +1,32 @@
-"""The numbers of the model that ships with the package: a Flux-shaped transformer over pixels, and its branch."""
+"""The shapes of the packaged models: a Flux-shaped transformer over pixels or latents, and its branch."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from occlusionformer.model.config import BackboneShape, BranchConfig
+from occlusionformer.embedded.packaged import TEXT_WIDTH, PackagedModel
+from occlusionformer.model.config import BranchConfig
 
-PIXELS_PER_TOKEN = 16
-"""The codec keeps 8 x 8 pixels in one latent position and Flux packs 2 x 2 positions into a token."""
-CANVAS = 128
-"""Side of the pictures it was trained on, in pixels: 64 tokens."""
-TEXT_TOKENS = 16
-"""Tokens of the prompt that are read; it describes the background alone, objects are read from their captions."""
-TEXT_WIDTH = 256
-STEPS = 2
-SHIFT = 9.0
-"""Static timestep shift of the sampler: both steps are near noise, where the layout decides the picture.
-
-Measured on 2 x 60 complex scenes, 1 to 6 steps and shifts of 3.5 to 50: experiments/embedded/README.md. A token's 768
-values do not fit the 256 channels of the model, so that later steps, which should keep what is there already, lose
-some of it."""
-
-SHAPE = BackboneShape(num_dual=1, num_single=4, num_heads=4, head_dim=64, pooled_dim=TEXT_WIDTH)
-
-BACKBONE: dict[str, Any] = {
-    "patch_size": 1,
-    "in_channels": 3 * PIXELS_PER_TOKEN**2,
-    "num_layers": SHAPE.num_dual,
-    "num_single_layers": SHAPE.num_single,
-    "attention_head_dim": SHAPE.head_dim,
-    "num_attention_heads": SHAPE.num_heads,
-    "joint_attention_dim": TEXT_WIDTH,
-    "pooled_projection_dim": TEXT_WIDTH,
-    "guidance_embeds": False,
-    "axes_dims_rope": (8, 28, 28),
-}
-"""Arguments of the stock transformer. No guidance: it is not distilled from anything."""
+HEAD_DIM, NUM_DUAL, NUM_SINGLE = 64, 1, 4
 
 
-def embedded_branch() -> BranchConfig:
+def backbone_settings(model: PackagedModel) -> dict[str, Any]:
+    """Arguments of the stock transformer. No guidance: it is not distilled from anything."""
+    return {
+        "patch_size": 1,
+        "in_channels": model.token_channels,
+        "num_layers": NUM_DUAL,
+        "num_single_layers": NUM_SINGLE,
+        "attention_head_dim": HEAD_DIM,
+        "num_attention_heads": model.num_heads,
+        "joint_attention_dim": TEXT_WIDTH,
+        "pooled_projection_dim": TEXT_WIDTH,
+        "guidance_embeds": False,
+        "axes_dims_rope": (8, 28, 28),
+    }
+
+
+def branch_config(model: PackagedModel) -> BranchConfig:
     """A branch that carries most of the work: own modulation, box coordinates and MLP for every instance.
 
     The last block of the backbone has no layout block after it, so that object edges inside a token are drawn by a
@@ -46,9 +34,9 @@ def embedded_branch() -> BranchConfig:
     not learn what its objects look like.
     """
     return BranchConfig(
-        num_heads=SHAPE.num_heads,
-        head_dim=SHAPE.head_dim,
-        pooled_dim=SHAPE.pooled_dim,
+        num_heads=model.num_heads,
+        head_dim=HEAD_DIM,
+        pooled_dim=TEXT_WIDTH,
         dual_blocks=(0,),
         single_blocks=(0, 2),
         lora_rank=16,

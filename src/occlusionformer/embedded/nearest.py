@@ -1,4 +1,4 @@
-"""What the embedded model draws for a caption in which it knows no word: the object that it reads most alike."""
+"""What a packaged model draws for a caption in which it knows no word: the object that it reads most alike."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from diffusers.utils.outputs import BaseOutput
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-PACKAGED = Path(__file__).with_name("text")
+from occlusionformer.embedded.packaged import DEFAULT
+
 SAID_EXACTLY = 0.999
 """Cosine to a known phrase from which a text is that phrase."""
 TINT = 0.7
@@ -178,21 +179,21 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         return nn.functional.normalize(share_M @ known_as_MD, dim=0).to(unit_D.dtype)
 
 
-def packaged_text_model(folder: Path = PACKAGED) -> StaticTextModel:
+def packaged_text_model(folder: Path = DEFAULT.text) -> StaticTextModel:
     """A table that ships with the package, in float32."""
     model: StaticTextModel = StaticTextModel.from_pretrained(folder, local_files_only=True)
     return model
 
 
-def packaged_tokenizer(folder: Path = PACKAGED) -> PreTrainedTokenizerFast:
+def packaged_tokenizer(folder: Path = DEFAULT.text) -> PreTrainedTokenizerFast:
     """Lower-case WordPiece without start or end tokens, padded with zeros, at most 77 tokens."""
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     return tokenizer
 
 
-def packaged_reader() -> Callable[[Sequence[str]], Tensor]:
+def packaged_reader(folder: Path = DEFAULT.text) -> Callable[[Sequence[str]], Tensor]:
     """Reads texts as a pipeline with this encoder does: one vector for each, (texts, 256)."""
-    model, tokenizer = packaged_text_model(), packaged_tokenizer()
+    model, tokenizer = packaged_text_model(folder), packaged_tokenizer(folder)
 
     def read(texts: Sequence[str]) -> Tensor:
         pieces = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")

@@ -1,17 +1,14 @@
-"""The words that the embedded model knows. Reading them loads no model."""
+"""The words that the packaged models know. Reading them loads no model."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 
+from occlusionformer.embedded.packaged import DEFAULT, PackagedModel
 from occlusionformer.generation.vocabulary import Vocabulary
 
-PACKAGED = Path(__file__).with_name("vocabulary.json")
-"""Written by tools/rebuild_vocabulary.py from the art that the model was trained on."""
 
-
-@lru_cache(maxsize=1)
-def packaged_vocabulary() -> Vocabulary:
-    """Names, synonyms and adjectives of the objects that the model was trained to draw."""
-    return Vocabulary.read(PACKAGED)
+@cache
+def packaged_vocabulary(model: PackagedModel = DEFAULT) -> Vocabulary:
+    """Names, synonyms and adjectives of the objects that the model is trained to draw, and their colours."""
+    return Vocabulary.read(model.vocabulary)

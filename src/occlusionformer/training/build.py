@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
-from occlusionformer.embedded import scene_model
-from occlusionformer.embedded.autoencoder import SceneAutoencoder
-from occlusionformer.embedded.build import WEIGHTS
+from occlusionformer.embedded.build import assembled, codec_of
 from occlusionformer.embedded.codec import PixelCodec
-from occlusionformer.embedded.config import BACKBONE, SHIFT, STEPS, TEXT_TOKENS, TEXT_WIDTH, embedded_branch
-from occlusionformer.embedded.text import PACKAGED, packaged_text_model, packaged_tokenizer
+from occlusionformer.embedded.config import backbone_settings, branch_config
+from occlusionformer.embedded.packaged import FIRST, MODELS, TEXT_WIDTH, PackagedModel
 from occlusionformer.methods.creatilayout import CreatiLayout
 from occlusionformer.methods.eligen import Eligen
 from occlusionformer.methods.gligen import Gligen
@@ -57,13 +54,15 @@ TINY_BACKBONE: dict[str, Any] = {
 """FLUX's parts. A token is 2 x 2 pixels, 12 numbers in a width of 128: FLUX too has room to spare, 64 in 3072."""
 
 PARTS = ("backbone", "branch")
+FAMILIES = {model.name: model for model in MODELS}
 
 
 def build_pipeline(config: RunConfig) -> OcclusionFormerPipeline:
     """The model of a run, in evaluation mode; only what is to be trained requires gradients."""
     torch.manual_seed(config.seed)
     family = config.model.family
-    pipeline = {"flux": _flux, "scenes": _scenes}.get(family, _small)(config)
+    packaged = FAMILIES.get(family)
+    pipeline = _packaged(config, packaged) if packaged else _flux(config) if family == "flux" else _tiny(config)
     if config.model.init_from is not None:
         load_parts(pipeline, config)
     for name in ("vae", "text_encoder", "text_encoder_2"):
@@ -87,7 +86,7 @@ def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
     """Fill the parts that `init_from` holds; SettingsError lists what is missing there or does not fit."""
     model = config.model
     assert model.init_from is not None
-    source = WEIGHTS if model.init_from == "packaged" else Path(model.init_from)
+    source = _packaged_weights(config) if model.init_from == "packaged" else Path(model.init_from)
     wanted = PARTS if model.init_parts == "all" else (model.init_parts,)
     found = [name for name in wanted if (source / f"{name}.safetensors").is_file()]
     problems = []
@@ -102,6 +101,13 @@ def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
         problems += [f"model.init_from: {problem}" for problem in fill_part(pipeline, name, source)]
     if problems:
         raise SettingsError(problems)
+
+
+def _packaged_weights(config: RunConfig) -> Path:
+    packaged = FAMILIES.get(config.model.family, FIRST)
+    if packaged.weights is None:
+        raise SettingsError([f"model.init_from: expected a folder, as the package has no weights of {packaged.name}"])
+    return packaged.weights
 
 
 def fill_part(pipeline: OcclusionFormerPipeline, name: str, folder: Path) -> list[str]:
@@ -140,8 +146,8 @@ def new_method(config: RunConfig, shape: BackboneShape) -> Method:
 
 def _occlusionformer(chosen: OcclusionFormerSettings, config: RunConfig, shape: BackboneShape) -> OcclusionFormer:
     """As the family has it, with the settings that are given; the ablation on attention maps is a class of its own."""
-    known = {"embedded": embedded_branch, "scenes": scene_model.scene_branch}
-    branch = known[config.model.family]() if config.model.family in known else paper(shape)
+    packaged = FAMILIES.get(config.model.family)
+    branch = branch_config(packaged) if packaged else paper(shape)
     given = {
         name: value
         for name in ("hybrid", "rasteriser", "instance_modulation")
@@ -171,63 +177,31 @@ def _flux(config: RunConfig) -> OcclusionFormerPipeline:
     return pipeline
 
 
-def _small(config: RunConfig) -> OcclusionFormerPipeline:
-    tiny = config.model.family == "tiny"
-    transformer = LayoutFluxTransformer2DModel(
-        **(TINY_BACKBONE if tiny else BACKBONE), prediction_type="velocity" if tiny else "sample"
-    )
-    branch = new_method(config, backbone_shape(transformer))
-    if not tiny:
-        initialise(transformer, branch)
-    codec = PixelCodec(latent_channels=3, block_out_channels=(1,)) if tiny else PixelCodec()
-    return _assembled(
-        config,
-        {
-            "vae": codec,
-            "transformer": transformer,
-            "branch": branch,
-            "max_sequence_length": TINY_TEXT_TOKENS if tiny else TEXT_TOKENS,
-            "default_steps": STEPS,
-            "captions_in_prompt": tiny,
-        },
-        PACKAGED,
-        shift=SHIFT,
-    )
-
-
-def _scenes(config: RunConfig) -> OcclusionFormerPipeline:
-    transformer = LayoutFluxTransformer2DModel(**scene_model.BACKBONE, prediction_type="sample")
+def _packaged(config: RunConfig, model: PackagedModel) -> OcclusionFormerPipeline:
+    """Without a layout method a packaged model has to read what is asked for from the prompt."""
+    transformer = LayoutFluxTransformer2DModel(**backbone_settings(model), prediction_type="sample")
     branch = new_method(config, backbone_shape(transformer))
     initialise(transformer, branch)
-    codec = SceneAutoencoder.from_pretrained(config.model.codec or scene_model.AUTOENCODER).float()
-    return _assembled(
-        config,
-        {
-            "vae": codec,
-            "transformer": transformer,
-            "branch": branch,
-            "max_sequence_length": scene_model.TEXT_TOKENS,
-            "default_steps": scene_model.STEPS,
-            "captions_in_prompt": config.model.method.name == "none",
-        },
-        scene_model.TEXT,
-        shift=scene_model.SHIFT,
+    return assembled(
+        model,
+        transformer=transformer,
+        branch=branch,
+        vae=codec_of(model, config.model.codec),
+        default_size=config.data.canvas,
+        captions_in_prompt=model is not FIRST and config.model.method.name == "none",
     )
 
 
-def _assembled(config: RunConfig, parts: dict[str, Any], words: Path, *, shift: float) -> OcclusionFormerPipeline:
-    """The pipeline of a small model: its own parts and settings, and the text table in `words` as both encoders."""
-    text, tokenizer = packaged_text_model(words), packaged_tokenizer(words)
-    return OcclusionFormerPipeline(
-        **parts,
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
-        text_encoder=text,
-        tokenizer=tokenizer,
-        text_encoder_2=text,
-        tokenizer_2=tokenizer,
-        default_guidance=1.0,
-        default_grounding_ratio=1.0,
+def _tiny(config: RunConfig) -> OcclusionFormerPipeline:
+    transformer = LayoutFluxTransformer2DModel(**TINY_BACKBONE, prediction_type="velocity")
+    return assembled(
+        FIRST,
+        transformer=transformer,
+        branch=new_method(config, backbone_shape(transformer)),
+        vae=PixelCodec(latent_channels=3, block_out_channels=(1,)),
+        max_sequence_length=TINY_TEXT_TOKENS,
         default_size=config.data.canvas,
+        captions_in_prompt=True,
     )
 
 

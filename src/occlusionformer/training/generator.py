@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from occlusionformer.embedded.generator import EmbeddedGenerator
 from occlusionformer.layout.problems import shown
 from occlusionformer.pipelines import OcclusionFormerPipeline, PipelineGenerator
-from occlusionformer.training.build import PARTS, build_pipeline, fill_part
+from occlusionformer.training.build import FAMILIES, PARTS, build_pipeline, fill_part
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.overrides import SettingsError, config_of_json
 
 CONFIG = "run.json"
+
+
+def run_config(folder: Path) -> RunConfig:
+    """The settings of a run. Raises SettingsError for a folder without them."""
+    path = folder / CONFIG
+    try:
+        return config_of_json(path.read_text(encoding="utf-8"), RunConfig)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        said = "; ".join(getattr(error, "problems", None) or [str(error)])
+        raise SettingsError([f"model: expected run:FOLDER with {CONFIG} as training leaves it: {said}"]) from error
 
 
 def run_pipeline(folder: Path) -> OcclusionFormerPipeline:
@@ -19,12 +30,7 @@ def run_pipeline(folder: Path) -> OcclusionFormerPipeline:
     A backbone that was not trained is read from where the run began. Raises SettingsError for a folder without a run's
     settings, and for weights that are missing or of another model.
     """
-    path = folder / CONFIG
-    try:
-        config = config_of_json(path.read_text(encoding="utf-8"), RunConfig)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        said = "; ".join(getattr(error, "problems", None) or [str(error)])
-        raise SettingsError([f"model: expected run:FOLDER with {CONFIG} as training leaves it: {said}"]) from error
+    config = run_config(folder)
     pipeline = build_pipeline(config)
     problems = [problem for name in PARTS for problem in fill_part(pipeline, name, folder)]
     if problems:
@@ -35,7 +41,14 @@ def run_pipeline(folder: Path) -> OcclusionFormerPipeline:
 
 
 def load_run(argument: str | None) -> PipelineGenerator:
-    """The generator `run:FOLDER`. Raises ValueError without a folder, and as `run_pipeline` does."""
+    """The generator `run:FOLDER`, which knows the words of the packaged model that the run is of, if it is of one.
+
+    Raises ValueError without a folder, and as `run_pipeline` does.
+    """
     if argument is None or not Path(argument).is_dir():
         raise ValueError(f"model: expected run:FOLDER with the folder of a training run, got {shown(argument)}")
-    return PipelineGenerator(run_pipeline(Path(argument)), model=f"run:{argument}")
+    packaged = FAMILIES.get(run_config(Path(argument)).model.family)
+    pipeline, name = run_pipeline(Path(argument)), f"run:{argument}"
+    if packaged is None:
+        return PipelineGenerator(pipeline, model=name)
+    return EmbeddedGenerator(pipeline, model=name, packaged=packaged)

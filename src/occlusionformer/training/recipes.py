@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from occlusionformer.data.scenes import SceneSpec
 from occlusionformer.data.world.scenes import WorldSpec
+from occlusionformer.embedded.packaged import FIRST, SECOND
 from occlusionformer.layout.problems import one_of
 from occlusionformer.training.config import (
     CodecConfig,
@@ -23,8 +24,6 @@ from occlusionformer.training.config import (
 from occlusionformer.training.method_settings import NoMethodSettings, OcclusionFormerSettings
 from occlusionformer.training.overrides import SettingsError
 
-EMBEDDED_CANVAS = 128
-SCENES_CANVAS = 256
 TINY_CANVAS = 16
 """Eight tokens a side."""
 
@@ -81,7 +80,7 @@ def embedded() -> RunConfig:
         steps=125_000,
         batch=8,
         model=ModelConfig(family="embedded", train_backbone=True, method=OcclusionFormerSettings(lora_rank=16)),
-        data=DataConfig(canvas=EMBEDDED_CANVAS, scenes=SceneSpec(size=EMBEDDED_CANVAS), dropped_order=0.05),
+        data=DataConfig(canvas=FIRST.canvas, scenes=SceneSpec(size=FIRST.canvas), dropped_order=0.05),
         objective=ObjectiveConfig(align_weight=0.05, time_mean=1.5, time_floor=0.5),
         optimizer=OptimizerConfig(
             lr=1.2e-3, betas=(0.9, 0.98), warmup=300, decay_share=0.1, final_share=0.01, ema=0.9993
@@ -173,7 +172,7 @@ def scenes() -> RunConfig:
         model=ModelConfig(family="scenes", train_backbone=True, method=OcclusionFormerSettings(lora_rank=16)),
         data=DataConfig(
             source="world",
-            canvas=SCENES_CANVAS,
+            canvas=SECOND.canvas,
             world=WorldSpec(width=None, height=None, max_instances=12),
             dropped_order=0.05,
             dropped_layout=0.1,

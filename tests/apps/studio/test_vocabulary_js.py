@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from occlusionformer.apps import studio
+from occlusionformer.embedded.packaged import SECOND
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from occlusionformer.generation.vocabulary import LINKS, Vocabulary
 from tests.generation.test_vocabulary import KNOWN
-from tools.rebuild_vocabulary import vocabulary_of_art
 
 SCRIPTS = Path(studio.__file__).parent / "static" / "js"
 
@@ -61,7 +61,7 @@ def run(folder: Path, known: Vocabulary, typed: list[str]) -> dict:
 
 
 @pytest.mark.parametrize(
-    "known", [KNOWN, packaged_vocabulary(), vocabulary_of_art(world=True)], ids=lambda known: str(len(known.objects))
+    "known", [KNOWN, packaged_vocabulary(), packaged_vocabulary(SECOND)], ids=lambda known: str(len(known.objects))
 )
 def test_captions_are_read_as_by_the_library(known: Vocabulary, tmp_path: Path):
     run(tmp_path, known, [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import RefusedError, ending
+from occlusionformer.embedded.packaged import DEFAULT, FOLDER
 from occlusionformer.generation import generator_names, load_generator
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def _card_of_name(name: str) -> Card:
 
 
 def _packaged_files() -> dict[str, int]:
-    """The weights that ship with the package."""
-    folder = Path(str(files("occlusionformer.embedded")))
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*.safetensors"))}
+    """The weights of the packaged model."""
+    paths = sorted(path for folder in DEFAULT.folders for path in folder.rglob("*.safetensors"))
+    return {path.relative_to(FOLDER).as_posix(): path.stat().st_size for path in paths}
 
 
 def _lines(card: Card) -> Iterator[str]:
