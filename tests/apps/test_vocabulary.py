@@ -7,8 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from occlusionformer.embedded.nearest import NearestObjects
+from occlusionformer.embedded.packaged import SECOND
+from occlusionformer.embedded.text import packaged_reader
+from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from tests.apps.conftest import Command
 from tests.apps.examples import TWO_FRUITS
+from tests.tables import for_each
 
 CHANDELIER = "warning: instances[0].caption: no object for 'chandelier': nearest is 'light bulb'\n"
 
@@ -64,9 +69,45 @@ def test_json(run: Command):
         "count": 1,
         "words": 3,
         "drawn_as": None,
+        "colour": None,
     }
     unknown = json.loads(run("vocabulary", "chandelier", "--json").out)
     assert (unknown["count"], unknown["objects"], unknown["drawn_as"]) == (0, [], "light bulb")
+
+
+@for_each(
+    "text, end",
+    [
+        ("a black cat sitting", "'a black cat sitting' is drawn as 'cat', black\n"),
+        ("a cat sitting", "'a cat sitting' is drawn as 'cat'\n"),
+        ("a blue wolf", "'a blue wolf' is drawn as 'wolf', in its own colours\n"),
+        ("two people kissing", "  kissing couple (two people kissing, kiss)\n"),
+        ("", "416 of 416 objects, 1038 words (animal 82, "),
+        ("teal cat", "  cat* (kitten, tabby, house cat)\n"),
+        ("teal", "\ncolours, of objects marked *: red, orange, yellow, green, teal, "),
+        ("an orange", "'an orange' is drawn as 'orange', in its own colours\n"),
+        ("!?", "no object for '!?'\n"),
+    ],
+)
+def test_words_and_colours_of_the_second_world(run: Command, text: str, end: str):
+    result = run("vocabulary", text, "--world", "second")
+    assert (result.code, result.err) == (0, "")
+    assert end in result.out
+
+
+def test_json_of_the_second_world(run: Command):
+    value = run("vocabulary", "a black cat sitting", "--world", "second", "--json").json
+    assert (value["count"], value["drawn_as"], value["colour"], len(value["colours"])) == (0, "cat", "black", 12)
+
+
+def test_what_is_not_known_is_the_nearest_of_its_world(run: Command):
+    known = packaged_vocabulary(SECOND)
+    nearest = NearestObjects(known, packaged_reader(SECOND.text)).of("chandelier")
+    assert run("vocabulary", "chandelier", "--world", "second").out == (
+        f"no object for 'chandelier': nearest is {nearest.name!r}\n"
+    )
+    wrong = run("vocabulary", "--world", "third")
+    assert (wrong.code, wrong.out, wrong.err) == (2, "", "world: expected one of first, second, got 'third'\n")
 
 
 def test_listing_loads_no_model():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from occlusionformer.generation.vocabulary import KnownObject, Vocabulary
+from tests.tables import for_each
 
 OBJECTS = (
     KnownObject(name="cat", category="animal", synonyms=("kitten", "tabby cat"), recolourable=True),
@@ -62,6 +63,54 @@ def test_a_caption_names_an_object(caption: str, name: str | None):
 def test_every_word_names_its_own_object(item: KnownObject):
     for word in item.words:
         assert KNOWN.object_in(f"a {word}") is item
+
+
+FRUIT = KnownObject(name="orange", category="food")
+BEAR = KnownObject(name="bear", category="animal", synonyms=("black bear",), recolourable=True)
+COLOURED = Vocabulary(objects=(*OBJECTS, FRUIT, BEAR), colours=("black", "grey", "orange"))
+
+
+@for_each(
+    "caption, name, colour",
+    [
+        ("a black cat sitting", "cat", "black"),
+        ("A Gray-Cat", "cat", "grey"),
+        ("a cat, black", "cat", "black"),
+        ("a grey and black cat", "cat", "black"),
+        ("a cat on a black sofa", "cat", None),
+        ("a black bus and a cat", "bus", None),
+        ("a blue cat", "cat", None),
+        ("a black dog", "dog", None),
+        ("an orange", "orange", None),
+        ("an orange cat", "cat", "orange"),
+        ("a cat, orange", "cat", "orange"),
+        ("an orange on a bus", "orange", None),
+        ("a grey orange", "orange", None),
+        ("a black bear", "bear", None),
+        ("a grey black bear", "bear", "grey"),
+        ("black", None, None),
+        ("a black chandelier", None, None),
+    ],
+)
+def test_a_caption_asks_for_a_colour(caption: str, name: str | None, colour: str | None):
+    found = COLOURED.object_in(caption)
+    assert (found.name if found else None, COLOURED.colour_in(caption)) == (name, colour)
+
+
+@for_each(
+    "text, names",
+    [
+        ("grey", ["cat", "bear"]),
+        ("gray kit", ["cat"]),
+        ("black be", ["bear"]),
+        ("!?", []),
+        ("orange", ["cat", "orange", "bear"]),
+        ("grey dog", []),
+        ("a grey cat", []),
+    ],
+)
+def test_colours_are_searched(text: str, names: list[str]):
+    assert [item.name for item in COLOURED.search(text)] == names
 
 
 def test_nothing_is_known_of_an_empty_vocabulary():

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 LINKS = frozenset(
     ("of", "with", "in", "on", "from", "and", "under", "over", "beside", "by", "at", "near", "behind",
      "wearing", "holding", "riding")
 )  # fmt: skip
 """Words after which a caption speaks of something else."""
+
+SPELLINGS = {"gray": "grey"}
+"""Other spellings of colours."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
@@ -88,30 +91,63 @@ class Vocabulary:
     def object_in(self, caption: str) -> KnownObject | None:
         """The object that a caption names: by the longest of the vocabulary's words in it, None if it has none.
 
-        Of equally long ones the last before "with", "on" and their like: "a toy dog on a sofa" is a dog. Case, hyphens
-        and plural endings do not count.
+        Of equally long ones the last before "with", "on" and their like: "a toy dog on a sofa" is a dog. A word that
+        is a colour too is the object where no other is named: "an orange", not "a cat, orange". Case, hyphens and
+        plural endings do not count.
+        """
+        named = self._named(_plain(caption))
+        return None if named is None else named.item
+
+    def colour_in(self, caption: str) -> str | None:
+        """The colour that a caption asks for its object: the last word for one before the object, else the next behind.
+
+        None where it asks for none, and for objects that have their own colours alone. What lies beyond "with" and its
+        like speaks of something else, and a word of the object's name is none: "a rose", "a polar bear".
         """
         said = _plain(caption)
-        clause = list(accumulate(word in LINKS for word in said))
-        for length in range(min(self._longest, len(said)), 0, -1):
-            for start in sorted(range(len(said) - length + 1), key=lambda start: (clause[start], -start)):
-                found = self._object_called(said[start : start + length])
-                if found is not None:
-                    return found
-        return None
+        named = self._named(said)
+        if named is None or not named.item.recolourable:
+            return None
+        clause = _clauses(said)
+        same = [place for place, number in enumerate(clause) if number == clause[named.start]]
+        before = [place for place in reversed(same) if place < named.start]
+        behind = [place for place in same if place >= named.end]
+        colours = (SPELLINGS.get(said[place], said[place]) for place in before + behind)
+        return next((colour for colour in colours if colour in self.colours), None)
 
     def search(self, text: str = "", category: str | None = None) -> Iterator[KnownObject]:
         """Objects with the text in their name, a synonym or an adjective; of one category if one is given.
 
+        A colour finds the objects that can be drawn in it too, and after a colour the rest is sought among those.
         Raises ValueError for a category that there is not.
         """
         if category is not None and category not in self.categories:
             raise ValueError(f"category: expected one of {', '.join(self.categories)}, got {category!r}")
-        sought = " ".join(_plain(text))
+        said = tuple(SPELLINGS.get(word, word) for word in _plain(text))
+        if text.strip() and not said:
+            return
+        sought = " ".join(said)
+        coloured = " ".join(said[1:]) if said and said[0] in self.colours else None
         for item in self.objects:
-            fits = category in (None, item.category)
-            if fits and any(sought in " ".join(_plain(word)) for word in (*item.words, *item.adjectives)):
+            words = [" ".join(_plain(word)) for word in item.words]
+            found = any(sought in word for word in (*words, *(" ".join(_plain(word)) for word in item.adjectives)))
+            if not found and coloured is not None and item.recolourable:
+                found = any(coloured in word for word in words)
+            if found and category in (None, item.category):
                 yield item
+
+    def _named(self, said: tuple[str, ...]) -> _Named | None:
+        clause = _clauses(said)
+
+        def rank(start: int) -> tuple[int, bool, int]:
+            return clause[start], length == 1 and said[start] in self.colours, -start
+
+        for length in range(min(self._longest, len(said)), 0, -1):
+            for start in sorted(range(len(said) - length + 1), key=rank):
+                found = self._object_called(said[start : start + length])
+                if found is not None:
+                    return _Named(found, start, start + length)
+        return None
 
     def _object_called(self, words: tuple[str, ...]) -> KnownObject | None:
         """By these very words, or by a singular or plural of them."""
@@ -129,6 +165,19 @@ class Vocabulary:
     @cached_property
     def _longest(self) -> int:
         return max(map(len, self._by_words), default=0)
+
+
+class _Named(NamedTuple):
+    """An object, and the words of a caption that name it."""
+
+    item: KnownObject
+    start: int
+    end: int
+
+
+def _clauses(said: tuple[str, ...]) -> list[int]:
+    """For every word, how often a caption has turned to something else before it or by it."""
+    return list(accumulate(word in LINKS for word in said))
 
 
 def _object(entry: dict[str, Any]) -> KnownObject:

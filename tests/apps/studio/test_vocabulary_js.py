@@ -35,7 +35,8 @@ CAPTIONS = [
     "cat", "a black cat sitting", "A KITTEN, asleep!", "hot dogs", "a toy dog on a bus", "a cat with a puppy",
     "a dog in a hot dog costume", "a glass of milk", "a pair of glasses", "a fire-engine", "busses", "the bus",
     "two books", "chandelier", "two people kissing", "", "  ", "!?", "котёнок", "cherries", "cherry", "foxes",
-    "wolves", "a winner's cup", "Tomatoes on a stall",
+    "wolves", "a winner's cup", "Tomatoes on a stall", "an orange", "an orange cat", "a cat, orange",
+    "an orange on a car",
 ]  # fmt: skip
 
 

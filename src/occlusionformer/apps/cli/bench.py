@@ -13,6 +13,7 @@ from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, Refused
 from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL
 from occlusionformer.apps.cli.progress import counting_progress
 from occlusionformer.apps.weights import weights_digest
+from occlusionformer.embedded.packaged import DEFAULT
 from occlusionformer.layout import write_atomic
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
     limit: Annotated[
         int, typer.Option(min=1, max=200, help="Layouts of every split, and pairs of the order control.")
     ] = 200,
-    world: Annotated[
-        str, typer.Option(help="Whose objects: first (128 pixels) or second (416 objects in colours, 256 pixels).")
-    ] = "first",
+    world: options.WorldOption = DEFAULT.world,
     steps: options.StepsOption = None,
     size: Annotated[
         int | None,

@@ -1,4 +1,4 @@
-"""The command `vocabulary`: the words that the embedded model knows."""
+"""The command `vocabulary`: the words that the packaged models know."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import ending
 from occlusionformer.apps.cli.draw_request import without_garbage_collection
+from occlusionformer.embedded.packaged import DEFAULT, PackagedModel, of_world
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from occlusionformer.generation.vocabulary import KnownObject, Vocabulary
 
@@ -19,31 +20,34 @@ def vocabulary(
         str, typer.Argument(metavar="[TEXT]", help="Part of a word, or a caption.", show_default=False)
     ] = "",
     category: Annotated[str | None, typer.Option(help="Only objects of this category.", show_default=False)] = None,
+    world: options.WorldOption = DEFAULT.world,
     as_json: options.JsonOption = False,
 ) -> None:
-    """List the objects that the embedded model knows, with other words for them.
+    """List the objects that a packaged model knows, with other words for them.
 
-    With TEXT, those with it in their words; otherwise the one that a caption with this text is drawn as.
+    With TEXT, those with it in their words, or that can be drawn in the colour it begins with; otherwise the one that a
+    caption with this text is drawn as.
     """
     with ending(as_json) as outcome:
-        known = packaged_vocabulary()
+        model = of_world(world)
+        known = packaged_vocabulary(model)
         found = list(known.search(text, category))
         drawn_as: KnownObject | None = None
         if not found and category is None:
-            drawn_as = known.object_in(text) or _nearest(known, text)
-        outcome.result(_value(known, found, drawn_as), _lines(known, text, found, drawn_as))
+            drawn_as = known.object_in(text) or _nearest(known, model, text)
+        outcome.result(_value(known, text, found, drawn_as), _lines(known, text, found, drawn_as))
 
 
-def _nearest(known: Vocabulary, text: str) -> KnownObject | None:
+def _nearest(known: Vocabulary, model: PackagedModel, text: str) -> KnownObject | None:
     """As the model itself finds it: by its text encoder, which is loaded for it."""
     with without_garbage_collection():
         from occlusionformer.embedded.nearest import NearestObjects
         from occlusionformer.embedded.text import packaged_reader
 
-        return NearestObjects(known, packaged_reader()).of(text)
+        return NearestObjects(known, packaged_reader(model.text)).of(text)
 
 
-def _value(known: Vocabulary, found: Sequence[KnownObject], drawn_as: KnownObject | None) -> dict[str, Any]:
+def _value(known: Vocabulary, text: str, found: Sequence[KnownObject], drawn_as: KnownObject | None) -> dict[str, Any]:
     shown = Vocabulary(objects=tuple(found), colours=known.colours)
     return {
         **shown.as_json(),
@@ -51,6 +55,7 @@ def _value(known: Vocabulary, found: Sequence[KnownObject], drawn_as: KnownObjec
         "count": len(found),
         "words": shown.num_words,
         "drawn_as": None if drawn_as is None else drawn_as.name,
+        "colour": None if drawn_as is None else known.colour_in(text),
     }
 
 
@@ -66,10 +71,17 @@ def _lines(known: Vocabulary, text: str, found: Sequence[KnownObject], drawn_as:
         if known.colours:
             lines.append(f"colours, of objects marked *: {', '.join(known.colours)}")
     elif drawn_as is not None and known.object_in(text) is not None:
-        lines.append(f"{text!r} is drawn as {drawn_as.name!r}")
+        lines.append(f"{text!r} is drawn as {drawn_as.name!r}{_colouring(known, text, drawn_as)}")
     else:
         lines.append(f"no object for {text!r}" + (f": nearest is {drawn_as.name!r}" if drawn_as else ""))
     return lines
+
+
+def _colouring(known: Vocabulary, text: str, item: KnownObject) -> str:
+    if not known.colours:
+        return ""
+    colour = known.colour_in(text)
+    return f", {colour}" if colour else "" if item.recolourable else ", in its own colours"
 
 
 def _words(item: KnownObject) -> str:

@@ -32,7 +32,10 @@ export class Vocabulary {
     let passed = 0;
     const clause = said.map((word) => (passed += this.links.has(word) ? 1 : 0));
     for (let length = Math.min(this.longest, said.length); length > 0; length--) {
-      const starts = [...Array(said.length - length + 1).keys()].sort((a, b) => clause[a] - clause[b] || b - a);
+      const isColour = (start) => Number(length === 1 && this.colours.includes(said[start]));
+      const starts = [...Array(said.length - length + 1).keys()].sort(
+        (a, b) => clause[a] - clause[b] || isColour(a) - isColour(b) || b - a,
+      );
       for (const start of starts) {
         const words = said.slice(start, start + length);
         const found = this.named.get(joined(words)) ?? this.alike.get(joined(words.map(singular)));
