@@ -86,7 +86,7 @@ def test_json(run: Command):
         ("teal cat", "  cat* (kitten, tabby, house cat)\n"),
         ("teal", "\ncolours, of objects marked *: red, orange, yellow, green, teal, "),
         ("an orange", "'an orange' is drawn as 'orange', in its own colours\n"),
-        ("!?", "no object for '!?'\n"),
+        ("котёнок", "no object for 'котёнок'\n"),
     ],
 )
 def test_words_and_colours_of_the_second_world(run: Command, text: str, end: str):
