@@ -22,6 +22,7 @@ from occlusionformer.layout import rle
 from tests.apps.conftest import Command, run
 from tests.cases.replay import refusal, replay, untouched
 from tests.clock import seconds_of
+from tests.tables import for_each
 
 __all__ = ["run"]
 
@@ -160,7 +161,7 @@ def test_regions_of_a_megabyte_cost_their_size(tmp_path: Path, region: dict[str,
         assert reply.memory_beyond < 300 * 2**20, command
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("region", "message"),
     [
         (
@@ -261,8 +262,8 @@ def test_the_largest_pictures_cost_no_more_than_their_shapes(tmp_path: Path, cha
 # Files that were converted and then found invalid
 
 
-@pytest.mark.parametrize("kind", ["kins", "coco-amodal"])
-@pytest.mark.parametrize(
+@for_each("kind", ["kins", "coco-amodal"])
+@for_each(
     ("name", "message"),
     [
         (

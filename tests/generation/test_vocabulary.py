@@ -26,7 +26,7 @@ OBJECTS = (
 KNOWN = Vocabulary(objects=OBJECTS, colours=("black", "blue"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("caption", "name"),
     [
         ("cat", "cat"),
@@ -59,7 +59,7 @@ def test_a_caption_names_an_object(caption: str, name: str | None):
     assert (found.name if found else None) == name
 
 
-@pytest.mark.parametrize("item", OBJECTS, ids=lambda item: item.name)
+@for_each("item", OBJECTS, ids=lambda item: item.name)
 def test_every_word_names_its_own_object(item: KnownObject):
     for word in item.words:
         assert KNOWN.object_in(f"a {word}") is item
@@ -118,7 +118,7 @@ def test_nothing_is_known_of_an_empty_vocabulary():
     assert (empty.object_in("a cat"), list(empty.search()), empty.categories, empty.num_words) == (None, [], {}, 0)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "category", "names"),
     [
         ("", None, [item.name for item in OBJECTS]),

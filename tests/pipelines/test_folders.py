@@ -16,6 +16,7 @@ from occlusionformer.pipelines import OcclusionFormerPipeline, load_pipeline
 from occlusionformer.pipelines.folder import LIBRARY_CLASSES, check_model_folder, own_classes
 from occlusionformer.tensors.files import CheckpointError
 from tests.pipelines.tiny import tiny_pipeline
+from tests.tables import for_each
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,11 @@ def saved(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(saved, tmp_path) -> Path:
-    shutil.copytree(saved, tmp_path / "model")
-    return tmp_path / "model"
+    return copied(saved, tmp_path)
+
+
+def copied(saved: Path, place: Path) -> Path:
+    return Path(shutil.copytree(saved, place / "model"))
 
 
 def change(path: Path, **entries: object) -> None:
@@ -239,17 +243,19 @@ WEIGHTS = [
 CONFIGS = [f"{Path(path).parent}/config.json" for path in WEIGHTS]
 
 
-@pytest.mark.parametrize("damage", [cut, without_first, of_another_shape, junk, empty, a_folder, gone])
-@pytest.mark.parametrize("path", WEIGHTS)
-def test_damaged_weights_are_refused(path, damage, folder):
+@for_each("damage", [cut, without_first, of_another_shape, junk, empty, a_folder, gone])
+@for_each("path", WEIGHTS)
+def test_damaged_weights_are_refused(path, damage, saved, tmp_path):
+    folder = copied(saved, tmp_path)
     damage(folder / path)
     component = Path(path).parent.name
     assert all(re.search(rf"model/{component}:|model: {component}[/:]", each) for each in refused_problems(folder))
 
 
-@pytest.mark.parametrize("damage", [cut, junk, empty, a_folder, gone])
-@pytest.mark.parametrize("path", [*CONFIGS, "scheduler/scheduler_config.json", "model_index.json"])
-def test_damaged_configurations_are_refused(path, damage, folder):
+@for_each("damage", [cut, junk, empty, a_folder, gone])
+@for_each("path", [*CONFIGS, "scheduler/scheduler_config.json", "model_index.json"])
+def test_damaged_configurations_are_refused(path, damage, saved, tmp_path):
+    folder = copied(saved, tmp_path)
     damage(folder / path)
     component = Path(path).parent.name
     if path == "model_index.json" and damage in (gone, a_folder):

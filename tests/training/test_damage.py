@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from occlusionformer.tensors.files import CheckpointError
 from occlusionformer.training.checkpoint import Checkpoint, load_checkpoint, newest_whole_checkpoint, save_checkpoint
 from occlusionformer.training.resuming import DamagedCheckpointWarning
+from tests.tables import for_each
 
 from .runs import tiny_trainer
 
@@ -62,19 +63,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(finished: Path, tmp_path: Path) -> Path:
-    shutil.copytree(finished, tmp_path / "run")
-    return tmp_path / "run"
+    return copied(finished, tmp_path)
+
+
+def copied(finished: Path, place: Path) -> Path:
+    return Path(shutil.copytree(finished, place / "run"))
 
 
 def step(folder: Path, number: int) -> Path:
     return folder / "checkpoints" / f"step-{number:09}"
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", FILES)
-def test_every_damage_of_every_file_is_found(name: str, damage: Callable[[Path], None], folder: Path):
-    if damage is a_bit and name == "state.json":
-        pytest.skip("a bit of JSON may be a space")
+@for_each(
+    ("name", "damage"),
+    # but for a bit of JSON, which may be a space
+    [(name, damage) for name in FILES for damage in DAMAGES if (name, damage) != ("state.json", a_bit)],
+)
+def test_every_damage_of_every_file_is_found(name: str, damage: Callable[[Path], None], finished: Path, tmp_path: Path):
+    folder = copied(finished, tmp_path)
     damage(step(folder, 3) / name)
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(step(folder, 3))
@@ -149,7 +155,7 @@ def test_a_checkpoint_of_another_model_is_refused(folder: Path):
         tiny_trainer(folder, "steps=3", *SETTINGS, resume=True)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("entries", "message"),
     [
         ({"step": "3"}, "step: expected the number in the name of the folder, got '3'"),
@@ -159,7 +165,8 @@ def test_a_checkpoint_of_another_model_is_refused(folder: Path):
         ({"sha256": {"weights": "0"}}, "sha256: expected a digest for each group, got {'weights': '0'}"),
     ],
 )
-def test_a_state_of_other_types_is_refused(entries: dict[str, object], message: str, folder: Path):
+def test_a_state_of_other_types_is_refused(entries: dict[str, object], message: str, finished: Path, tmp_path: Path):
+    folder = copied(finished, tmp_path)
     path = step(folder, 3) / "state.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
     with pytest.raises(CheckpointError) as caught:

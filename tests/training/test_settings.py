@@ -7,8 +7,9 @@ import inspect
 import pytest
 
 from occlusionformer.training import RECIPES, SettingsError, config_of_json, override, recipe
+from tests.tables import for_each
 
-RECIPE = pytest.mark.parametrize("name", RECIPES)
+RECIPE = for_each("name", RECIPES)
 
 
 @RECIPE

@@ -14,6 +14,7 @@ from occlusionformer.evaluation.scenes.variants import (
     without_order,
 )
 from occlusionformer.layout.box import overlapping_pairs
+from tests.tables import for_each
 
 
 @pytest.fixture(scope="module", params=range(4))
@@ -26,7 +27,7 @@ def relations(layout):
     return {pair for pair in layout.zorder.edges if tuple(sorted(pair)) in boxes}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.5, 1.0])
+@for_each("share", [0.0, 0.1, 0.25, 0.5, 1.0])
 def test_the_share_of_wrong_relations_is_as_asked(scene, share):
     changed = with_wrong_order(scene, share, np.random.default_rng(0))
     before, after = relations(scene.layout), relations(changed.scene.layout)
@@ -56,7 +57,7 @@ def test_no_order_is_none(scene):
     assert without_order(scene).scene.layout.instances == scene.layout.instances
 
 
-@pytest.mark.parametrize("amount", [0.05, 0.1])
+@for_each("amount", [0.05, 0.1])
 def test_boxes_move_by_no_more_than_asked(scene, amount):
     changed = with_moved_boxes(scene, amount, np.random.default_rng(0)).scene.layout
     assert changed.zorder == scene.layout.zorder

@@ -183,7 +183,7 @@ DEPTHS = Depths(depths={"cat": 1, "vase": 2.5})
 LOOP = Pairs(pairs=[Pair(front="cat", behind="vase"), Pair(front="vase", behind="cat")])
 
 
-@pytest.mark.parametrize("form", FOREIGN)
+@for_each("form", FOREIGN)
 def test_every_field_that_would_be_lost_is_named(form):
     with pytest.raises(LayoutError) as caught:
         write_layout(everything(DEPTHS), form)
@@ -204,7 +204,7 @@ def test_losses_in_several_layouts_have_the_place_of_the_layout():
     assert caught.value.problems == ["[1].seed: the coco format cannot hold 3"]
 
 
-@pytest.mark.parametrize("form", ["published", "sa-z", "coco", "simpletuner"])
+@for_each("form", ["published", "sa-z", "coco", "simpletuner"])
 def test_lossy_writing_keeps_the_relations_that_the_policies_come_to(form):
     """cat and vase are in front of each other: breaking the loop leaves the first, and the text says so."""
     layout = everything(LOOP)
@@ -213,7 +213,7 @@ def test_lossy_writing_keeps_the_relations_that_the_policies_come_to(form):
     assert again.zorder.edges == {(0, 1)}
 
 
-@pytest.mark.parametrize("form", ["published", "sa-z", "coco", "simpletuner"])
+@for_each("form", ["published", "sa-z", "coco", "simpletuner"])
 def test_a_total_order_is_written_as_the_relations_it_means(form):
     instances = [Instance(id=str(k), caption="a thing", box=Box(0, 0, 1, 1)) for k in (1, 2, 3)]
     cycles = FORMATS[form].cycles
