@@ -23,7 +23,7 @@ from occlusionformer.model import LayoutFluxTransformer2DModel, Method
 from occlusionformer.model.backbones.libraries import libraries_standing_in
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import LOADING
-from occlusionformer.tensors.files import check_tensors, read_tensors
+from occlusionformer.tensors.files import check_tensors, read_header, read_tensors
 
 BACKBONE_FILE, BRANCH_FILE = "backbone.safetensors", "branch.safetensors"
 BRANCH_FOLDER = "branch"
@@ -50,9 +50,9 @@ def model_in(folder: Path) -> PackagedModel:
     """The packaged model whose backbone a folder holds, by the width of its tokens; the default where that is open."""
     path = folder / BACKBONE_FILE
     if path.is_file():
-        stored, _ = read_tensors(path)
+        shape, _ = read_header(path).get(TOKEN_LAYER, ((), ""))
         for model in MODELS:
-            if TOKEN_LAYER in stored and stored[TOKEN_LAYER].shape[-1] == model.token_channels:
+            if shape[-1:] == (model.token_channels,):
                 return model
     return DEFAULT
 
