@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from occlusionformer.training.precision import CPU_INSTRUCTIONS, chosen_precision
+from tests.training.runs import tiny_trainer
 
 
 @pytest.mark.parametrize("named", ["no", "bf16", "fp16"])
@@ -34,3 +37,12 @@ def test_a_gpu_is_asked(able, expected, monkeypatch):
 
 def test_other_devices_compute_in_float32():
     assert chosen_precision("auto", torch.device("mps")) == "no"
+
+
+def test_a_run_follows_one_of_another_precision_in_the_same_process(tmp_path: Path):
+    for number, precision in enumerate(("no", "bf16", "no")):
+        trainer = tiny_trainer(
+            tmp_path / str(number), f"execution.precision={precision}", "execution.device=cpu", "steps=1", "batch=1"
+        )
+        assert trainer.accelerator.mixed_precision == precision
+        trainer.run()

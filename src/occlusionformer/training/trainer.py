@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType, PartialState
+from accelerate.state import AcceleratorState, is_initialized
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -346,14 +347,20 @@ class Trainer:
 
 
 def new_accelerator(config: RunConfig, folder: Path) -> Accelerator:
-    """Devices and processes as `accelerate launch` set them up; alone on the best device otherwise."""
+    """Devices and processes as `accelerate launch` set them up; alone on the best device otherwise.
+
+    accelerate keeps one precision for the whole process; a run that follows one of another precision sets it anew.
+    """
     problems = check_trackers(config.logging.trackers)
     if problems:
         raise SettingsError(problems)
     on_cpu = config.execution.device == "cpu"
+    precision = chosen_precision(config.execution.precision, PartialState(cpu=on_cpu).device)
+    if is_initialized() and AcceleratorState().mixed_precision != precision:
+        AcceleratorState._reset_state()
     return Accelerator(
         cpu=on_cpu,
-        mixed_precision=chosen_precision(config.execution.precision, PartialState(cpu=on_cpu).device),
+        mixed_precision=precision,
         log_with=list(config.logging.trackers) or None,
         project_dir=str(folder),
         # Density has no gradient where nothing overlaps, nor have layout tokens after their last block.
