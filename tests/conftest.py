@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import properties
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -26,6 +28,11 @@ LEFT_OUT = pytest.StashKey[int]()
 """How many tests were left out because nobody asked for any by their marks."""
 
 LEAN = ["--no-sandbox", "--disable-gpu", "--in-process-gpu", "--disable-dev-shm-usage", "--renderer-process-limit=1"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Properties are read with their numbers of examples when test files are imported."""
+    properties.load(config.option.markexpr)
 
 
 @pytest.hookimpl(tryfirst=True)

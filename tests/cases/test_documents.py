@@ -159,6 +159,7 @@ def test_documents_made_to_cost_are_refused_together_in_time(folder: Path):
         assert len(told) <= 102
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nan.json", "backslashes.json"])
 def test_the_worst_of_them_alone(name: str, folder: Path):
     (folder / name).write_text(COSTLY[name]())

@@ -25,6 +25,7 @@ from tests.pictures.files import encoded, huge_png, png_file, turned
 __all__ = ["run"]
 
 DATA = Path(__file__).parent / "data"
+LIKE_COCO = ("coco-amodal", "cocoa", "kins")
 
 Change = Callable[[pa.Table], pa.Table]
 
@@ -196,7 +197,8 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(work: Path):
     assert len(text.splitlines()) == 1
 
 
-@pytest.mark.parametrize("from_", ["sa-z", "coco-amodal", "cocoa", "kins"])
+# One reader of large JSON serves them all.
+@pytest.mark.parametrize("from_", ["sa-z", *(pytest.param(name, marks=pytest.mark.slow) for name in LIKE_COCO)])
 def test_a_file_of_backslashes_is_refused(work: Path, from_: str):
     (work / "long.json").write_bytes(b'{"images": "' + b"\\" * 60_000_000 + b'"}')
     text = refusal("data", "convert", "long.json", "out", "--from", from_, folder=work)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,46 +19,21 @@ import pytest
 from occlusionformer.data.records import RecordFolder, decode_masks
 from occlusionformer.layout import rle
 from tests.apps.conftest import Command, run
-from tests.cases.replay import refusal, replay, untouched
+from tests.cases.commands import LARGEST, converted, refused, work
+from tests.cases.replay import replay
 from tests.clock import seconds_of
 from tests.tables import for_each
 
-__all__ = ["run"]
+__all__ = ["run", "work"]
 
 DATA = Path(__file__).parent / "data"
 
 APPLE = {"id": "1", "caption": "a red apple", "box": [0.1, 0.1, 0.6, 0.6]}
 PLAIN = {"prompt": "a table", "width": 128, "height": 128, "seed": 1, "instances": [APPLE]}
-LARGEST = {"size": [65_535, 65_535], "counts": [1, 4_294_836_224]}
-"""All of a canvas of four thousand million pixels but one."""
-
-
-@pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that is the current one."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def with_region(region: dict[str, Any]) -> dict[str, Any]:
     return {**PLAIN, "instances": [{**APPLE, "region": region}]}
-
-
-def converted(run: Command, source: Path | str, kind: str, *options: str) -> list[str]:
-    """What `data convert` says; the data set it makes is right."""
-    done = run("data", "convert", source, "set", "--from", kind, *options)
-    assert done.code == 0, done.err
-    checked = run("data", "validate", "set")
-    assert checked.code == 0, checked.out
-    return done.out.splitlines()
-
-
-def refused(run: Command, folder: Path, *arguments: object) -> list[str]:
-    """The lines of a refusal: exit code 2, and nothing new in the folder."""
-    with untouched(folder):
-        done = run(*arguments)
-    assert (done.code, done.out) == (2, ""), done.err
-    return done.err.splitlines()
 
 
 # Regions of layouts
@@ -186,77 +160,6 @@ def test_regions_that_are_none_are_refused(run: Command, work: Path, region: dic
     Path("in.json").write_text(json.dumps(with_region(region)))
     (line,) = refused(run, work, "generate", "in.json", "-o", "out.png")
     assert line.startswith(f"instances[0].region{'' if message.startswith(':') else '.'}{message}")
-
-
-# Polygons far away
-
-
-@pytest.mark.parametrize(("name", "kind"), [("case", "coco-amodal"), ("case", "kins"), ("cocoa", "cocoa")])
-def test_a_polygon_far_outside_is_refused(tmp_path: Path, name: str, kind: str):
-    source = tmp_path / f"{name}.json"
-    shutil.copy(DATA / "segfault-huge-polygon" / source.name, source)
-    message = refusal("data", "convert", source.name, "set", "--from", kind, folder=tmp_path)
-    assert re.fullmatch(
-        rf"{name}\.json: record '?1'?: (annotations\[0\]|regions\[0\])\.segmentation(\[0\])?: expected corners on the "
-        r"picture of 64 x 48, or less than its sides away from it, got \[[0-9.]+, [0-9.]+\]\n",
-        message,
-    )
-
-
-def test_a_polygon_far_outside_is_refused_by_instaorder(tmp_path: Path):
-    shutil.copy(DATA / "segfault-huge-polygon" / "case.json", tmp_path / "coco.json")
-    orders = {"annotations": [{"image_id": 1, "instance_ids": [7], "occlusion": [], "depth": []}]}
-    (tmp_path / "orders.json").write_text(json.dumps(orders))
-    message = refusal(
-        "data", "convert", "orders.json", "set", "--from", "instaorder", "--instances", "coco.json", folder=tmp_path
-    )
-    assert message.startswith("orders.json: record 1: instance_ids[0].segmentation[0]: expected corners on the picture")
-
-
-def test_a_polygon_far_outside_is_cut_off_when_asked_to(run: Command, work: Path):
-    said = converted(run, DATA / "segfault-huge-polygon" / "case.json", "coco-amodal", "--repair")
-    assert said[0] == "set (1 records)"
-    assert said[1].startswith("repaired: case.json: record 1: annotations[0].segmentation[0]: cut off at the edges of")
-    [record] = RecordFolder("set")
-    [mask_HW] = decode_masks([record.instances[0].visible_mask])
-    # The corners that stay, and the straight lines to the one far away at (210000000, 350000000).
-    assert mask_HW[33, 5]
-    assert not mask_HW[2:4].any()
-    assert mask_HW.any(axis=1).sum() > 40
-
-
-def huge_ring() -> list[list[float]]:
-    """Back and forth over the largest picture: forty million pixels of outline in eight kilobytes."""
-    return [[number for place in range(600) for number in (65_535 * (place % 2), place)]]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"segmentation": huge_ring()},
-        {"segmentation": LARGEST, "amodal_segm": LARGEST},
-        {"segmentation": [[0, 0, 65_535, 0, 65_535, 65_535, 0, 65_535]] * 3},
-    ],
-    ids=["outline", "run lengths", "polygons"],
-)
-def test_the_largest_pictures_cost_no_more_than_their_shapes(tmp_path: Path, change: dict[str, Any]):
-    rows = [{"id": place, "image_id": 1, "category_id": 1, **change} for place in range(3)]
-    document = {
-        "images": [{"id": 1, "width": 65_535, "height": 65_535}],
-        "annotations": rows,
-        "categories": [{"id": 1, "name": "sky"}],
-    }
-    (tmp_path / "in.json").write_text(json.dumps(document))
-    harmless = ("data", "convert", "scenes", "set", "--count", "1", "--size", "64")
-    command = ("data", "convert", "in.json", "set", "--from", "coco-amodal")
-    if change["segmentation"] == huge_ring():
-        assert "expected outlines of at most 1000000 pixels" in refusal(*command, folder=tmp_path)
-        return
-    for words in (command, ("data", "validate", "set"), ("data", "show", "set", "-o", "page.html")):
-        reply = replay(*words, folder=tmp_path, harmless=harmless)
-        assert reply.code == 0, reply.stderr
-        assert reply.seconds_beyond < 2, words
-        assert reply.memory_beyond < 500 * 2**20, words
 
 
 # Files that were converted and then found invalid

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -19,6 +19,7 @@ from occlusionformer.evaluation.records import (
     read_records,
     record_key,
 )
+from tests.properties import examples
 
 IDENTITY = {"name": "a", "model": "b", "revision": "c", "settings": {"d": 1}}
 
@@ -34,7 +35,7 @@ def test_lines_come_back_as_they_were(tmp_path: Path):
     assert list(read_lines([tmp_path / "r.jsonl"])) == written
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(0, 200))
 def test_a_file_that_was_torn_anywhere_loses_one_line_at_most(cut: int):
     import tempfile

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from occlusionformer.evaluation.benchmark import Contribution, Question
 from occlusionformer.evaluation.scores import compare, score
 from occlusionformer.evaluation.specs import METRICS
 from tests.evaluation.things import BOXES, DEPTH, MASK, NAMES, PERFECT, SIDE, item
+from tests.properties import examples
 from tests.tables import for_each
 
 PER_IMAGE = [metric for metric in METRICS.values() if metric.of_image]
@@ -235,7 +236,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(anything)
 def test_no_answer_stops_the_scoring(answer):
     answers = dict.fromkeys((question for metric in METRICS.values() for question in metric.needs), answer)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from occlusionformer.layout import LayoutError
 from occlusionformer.layout.polygons import PolygonPainter
+from tests.properties import examples
 
 PLACES = st.integers(-20, 120).map(lambda place: place / 8.17)
 RINGS = st.lists(st.tuples(PLACES, PLACES), min_size=3, max_size=7)
@@ -22,7 +23,7 @@ def is_inside(ring: list[tuple[float, float]], x: float, y: float) -> bool:
     return odd
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(RINGS, min_size=1, max_size=3), st.integers(1, 12), st.integers(1, 12))
 def test_pixels_are_set_where_their_middles_lie_inside(rings, width, height):
     rings = [[(min(max(x, 0), width), min(max(y, 0), height)) for x, y in ring] for ring in rings]

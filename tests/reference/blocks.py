@@ -5,6 +5,7 @@ N instances, L image tokens, D channels, S = 1 + covered tokens of an instance.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ class Scene:
     opacities: list[float] = field(default_factory=list)
     """One an instance; empty: all opaque."""
 
-    @property
+    @cached_property
     def cover(self) -> Cover:
         area = self.rules.rasteriser == "area"
         masks = [(coverage if area else soft_mask)(box, self.height, self.width) for box in self.boxes]

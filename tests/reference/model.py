@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ class LayoutInputs:
 def rotary_angles(transformer: nn.Module) -> Angles:
     """The backbone's rotary table, looked up one position at a time."""
 
+    @cache
     def angles(position: tuple[float, float, float]) -> tuple[Tensor, Tensor]:
         cosine, sine = transformer.pos_embed(torch.tensor([position], dtype=torch.float64))
         return cosine[0].double(), sine[0].double()

@@ -77,10 +77,10 @@ def tokens_of(source: Source) -> Iterator[Token]:
     Every function begins with a token of its own, so that no run goes from one into the next. An argument that is
     passed on under its own name, as in `seed=seed`, counts for nothing.
     """
-    inside = {line: number for number, lines in enumerate(_bodies(source.tree)) for line in lines}
+    inside = {line: number for number, lines in enumerate(_bodies(source.nodes)) for line in lines}
     passed = {
         (word.lineno, word.col_offset + offset)
-        for word in ast.walk(source.tree)
+        for word in source.nodes
         if isinstance(word, ast.keyword) and isinstance(word.value, ast.Name) and word.value.id == word.arg
         for offset in (0, len(word.arg), len(word.arg) + 1)
     }
@@ -95,9 +95,9 @@ def tokens_of(source: Source) -> Iterator[Token]:
         yield Token(token.string, token.start[0])
 
 
-def _bodies(tree: ast.Module) -> Iterator[set[int]]:
+def _bodies(nodes: Iterable[ast.AST]) -> Iterator[set[int]]:
     """Lines of every function's statements, without docstring and imports; of one inside another, with the outer."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             kept = [part for part in node.body if not _says_nothing(part)]
             yield {line for part in kept for line in range(part.lineno, (part.end_lineno or part.lineno) + 1)}

@@ -42,9 +42,14 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All of the tree, found once: many rules look through it."""
+        return list(ast.walk(self.tree))
+
     def imports(self) -> Iterator[tuple[str, str]]:
         """Every import anywhere in the file as (module, name); name is empty for `import module`."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from ((alias.name, "") for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -52,7 +57,7 @@ class Source:
                 yield from ((node.module or "", alias.name) for alias in node.names)
 
     def functions(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-        yield from (node for node in ast.walk(self.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        yield from (node for node in self.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
     def exported(self) -> list[str] | None:
         """`__all__`, if there is one."""

@@ -19,7 +19,7 @@ OTHERS = {
 
 def picture_handling(source: Source) -> Iterator[str]:
     """Calls in a file that open pictures or convert colours."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         name, owner = node.func.attr, ast.unparse(node.func.value)

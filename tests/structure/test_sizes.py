@@ -71,7 +71,7 @@ def test_nothing_stands_in_two_files():
 def _code_lines(source: Source) -> Iterator[tuple[int, str]]:
     """Numbered lines of bodies: no imports, docstrings or signatures, which options of commands repeat."""
     skipped: set[int] = set()
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         if text or isinstance(node, ast.Import | ast.ImportFrom):
             skipped |= set(range(node.lineno, node.end_lineno + 1))

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from occlusionformer.tensors.alignment import mask_cross_entropy, query_similarity
 from occlusionformer.tensors.grid import TokenGrid
+from tests.properties import examples
 from tests.reference import heads
 from tests.tensors.scenes import CHANNELS, RULES, Scene, batches, pack_scenes, pairs, random_layers
 
@@ -20,7 +21,7 @@ def random_queries(count: int, seed: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("rasteriser", "hybrid"), RULES)
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(batches(), st.integers(0, 2**16))
 def test_similarity_is_the_twins(rasteriser, hybrid, scenes, seed):
     packed = pack_scenes(scenes, rasteriser, hybrid)
@@ -75,7 +76,7 @@ def test_similarity_gradcheck(rasteriser):
     assert torch.autograd.gradcheck(lambda layers, query: query_similarity(layers, query, packed, eps=1e-6), inputs)
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.integers(0, 2**16))
 def test_cross_entropy_is_the_binary_one_of_the_logit_difference(seed):
     generator = torch.Generator().manual_seed(seed)

@@ -5,12 +5,13 @@ N instances, T (instance, pixel) pairs, D channels.
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from occlusionformer.tensors.compositing import composite, pair_weights, weight_maps
 from occlusionformer.tensors.grid import TokenGrid
+from tests.properties import examples
 from tests.reference import composition
 from tests.tables import for_each
 from tests.tensors.scenes import (
@@ -34,7 +35,7 @@ OVERLAP = 1 * 5 + 2
 """A token inside both boxes."""
 
 by_rule = pytest.mark.parametrize(("rasteriser", "hybrid"), RULES)
-few = settings(deadline=None, max_examples=40)
+few = examples(40)
 seeds = st.integers(0, 2**16)
 
 
@@ -89,7 +90,7 @@ def test_blend_with_opacities_is_the_twins(scenes_, seed):
 
 
 @by_rule
-@settings(deadline=None, max_examples=15)
+@examples(15)
 @given(batches(), seeds)
 def test_gradients_are_the_twins(rasteriser, hybrid, scenes_, seed):
     features, density_ND = random_layers(scenes_, seed)

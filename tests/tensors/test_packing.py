@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from occlusionformer.tensors.grid import TokenGrid
 from occlusionformer.tensors.packing import PackedInstances, pack
@@ -42,7 +42,6 @@ def attended(packed: PackedInstances) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(("rasteriser", "hybrid"), RULES)
-@settings(deadline=None)
 @given(batches())
 def test_pairs_are_exactly_the_covered_tokens(rasteriser, hybrid, scenes):
     packed = pack_scenes(scenes, rasteriser, hybrid)
@@ -64,7 +63,6 @@ def test_pairs_are_exactly_the_covered_tokens(rasteriser, hybrid, scenes):
     assert packed.sample_N.tolist() == [s for s, one in enumerate(scenes) for _ in one.boxes]
 
 
-@settings(deadline=None)
 @given(batches())
 def test_buckets_hold_every_pair_once_in_the_order_of_the_pairs(scenes):
     packed = pack_scenes(scenes)

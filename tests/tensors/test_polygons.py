@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from occlusionformer.tensors import polygons
 from occlusionformer.tensors.polygons import SUBSAMPLES, coverage_of_polygon
 from tests.clock import bounded
+from tests.properties import examples
 from tests.reference import regions
 
 PLACES = st.integers(0, 1009).map(lambda place: place / 1009)
 """Fractions with a prime below: hardly any lattice point lies on an edge."""
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(st.lists(st.tuples(PLACES, PLACES), min_size=3, max_size=9), st.integers(1, 4), st.integers(1, 4))
 def test_coverage_is_the_twins(points, rows, columns):
     """Edges may cross: what lies inside an even number of times is outside; on an edge rounding decides."""

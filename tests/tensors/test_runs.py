@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from occlusionformer.layout import rle
@@ -26,6 +26,7 @@ from occlusionformer.tensors.runs import (
     shared_pixels,
 )
 from tests.clock import bounded
+from tests.properties import examples
 from tests.reference import regions
 from tests.tables import for_each
 
@@ -37,7 +38,7 @@ def drawn(rng: np.random.Generator, size: tuple[int, int] | None = None) -> np.n
     return rng.random(size or tuple(rng.integers(1, 40, 2))) < rng.random()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SEEDS)
 def test_masks_survive(rng):
     mask_HW = drawn(rng)
@@ -48,14 +49,14 @@ def test_masks_survive(rng):
     assert runs_of_ranges(*set_ranges(runs_R), mask_HW.size).tolist() == runs_R.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.integers(0, 2**32), min_size=1, max_size=60))
 def test_numbers_survive_as_the_plain_encoder_writes_them(counts):
     assert compressed(counts) == rle.compress(counts)
     assert run_lengths(rle.compress(counts)).tolist() == counts
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SEEDS)
 def test_boxes_are_those_of_the_pixels(rng):
     mask_HW = drawn(rng)
@@ -69,7 +70,7 @@ def test_boxes_of_runs_over_several_columns_reach_from_top_to_bottom():
     assert box_of_runs(np.array([6, 5, 9]), 5) == (1.0, 0.0, 3.0, 5.0)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(SEEDS)
 def test_shared_pixels_and_borders_are_those_of_the_pixels(rng):
     first_HW = drawn(rng) & (rng.random() < 0.9)
@@ -84,7 +85,7 @@ def test_shared_pixels_and_borders_are_those_of_the_pixels(rng):
     assert do_border(first_R, second_R, len(first_HW)) == np.any(grown_HW & second_HW)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SEEDS)
 def test_a_mask_of_another_size_has_the_pixels_under_the_middles(rng):
     mask_HW, new = drawn(rng), tuple(map(int, rng.integers(1, 60, 2)))
@@ -96,7 +97,7 @@ def test_a_mask_of_another_size_has_the_pixels_under_the_middles(rng):
     assert np.array_equal(mask_of_runs(found_R, *new), mask_HW[np.ix_(rows, columns)])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SEEDS)
 def test_coverage_is_the_twins_to_the_last_bit(rng):
     mask_HW, cells = drawn(rng, tuple(rng.integers(1, 9, 2))), tuple(map(int, rng.integers(1, 7, 2)))
@@ -128,7 +129,7 @@ def test_many_runs_are_summed_piece_by_piece():
     np.testing.assert_allclose(coverage_of_runs(runs_R, mask_HW.shape, (6, 5)), cells_hw, rtol=1e-15)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=12))
 def test_damaged_text_is_refused_like_the_plain_decoder(text):
     def read(decode):

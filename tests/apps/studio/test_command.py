@@ -1,4 +1,4 @@
-"""The command `studio`, in a process of its own."""
+"""The command `studio`: in this process where it refuses to serve, in one of its own where it serves."""
 
 from __future__ import annotations
 
@@ -14,17 +14,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.apps.conftest import Command
 from tests.apps.studio.fake import fruit
 from tests.clock import seconds_of
 
 SLOWEST_PICTURE = 4.0
 SLOWEST_FIRST_PICTURE = 10.0
 """Seconds of computing: on cores of one's own no less than those on the clock."""
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "occlusionformer.apps.cli", "studio", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize(
@@ -40,28 +36,29 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--model", "embedded", "--model", "embedded"], "model: expected at least one, and names that differ"),
     ],
 )
-def test_what_cannot_be_served_is_refused(arguments, told):
-    done = run(*arguments, "--port", "0")
-    assert done.returncode == 2
-    assert told in done.stderr
+def test_what_cannot_be_served_is_refused(run: Command, arguments, told):
+    done = run("studio", *arguments, "--port", "0")
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
 
 
-def test_an_auth_file_is_read_first(tmp_path):
+def test_an_auth_file_is_read_first(run: Command, tmp_path):
     (tmp_path / "users").write_text("ada:secret")
     (tmp_path / "users").chmod(0o600)
-    done = run("--host", "0.0.0.0", "--auth-file", str(tmp_path / "users"))
-    assert done.returncode == 2
-    assert "auth-file: line 1" in done.stderr
-    assert "secret" not in done.stderr
-    missing = run("--auth-file", str(tmp_path / "none"))
-    assert missing.returncode == 2
-    assert missing.stderr.startswith("auth-file: expected a file that can be read, got ")
+    done = run("studio", "--host", "0.0.0.0", "--auth-file", tmp_path / "users")
+    assert done.code == 2
+    assert "auth-file: line 1" in done.err
+    assert "secret" not in done.err
+    missing = run("studio", "--auth-file", tmp_path / "none")
+    assert missing.code == 2
+    assert missing.err.startswith("auth-file: expected a file that can be read, got ")
 
 
 def test_a_port_in_use_is_told_and_nothing_else():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run("--port", str(port))
+        command = [sys.executable, "-m", "occlusionformer.apps.cli", "studio", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     told = f"port: expected a free one, got {port}, which another program listens on: choose another with --port\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from occlusionformer.layout import FORMATS
 from tests.apps.studio.fake import fruit
+from tests.properties import examples
 from tests.tables import for_each
 
 SLOWEST_ANSWER = 20.0
@@ -80,7 +81,7 @@ def dumped(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 PATHS = st.sampled_from(["/api/generate", "/api/validate", "/api/convert"])
 
 

@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from occlusionformer.data.converters import json_ends, json_stream
 from occlusionformer.data.converters.json_ends import ValueEnd
 from occlusionformer.data.converters.json_stream import JsonStream
 from tests.clock import bounded
+from tests.properties import examples
 from tests.tables import for_each
 
 TEXT = st.text(st.sampled_from('ab{}[],:"\\ \né'), max_size=12)
@@ -39,7 +40,7 @@ def write(path: Path, value: object, indent: int | None, *, is_ascii: bool) -> P
     return path
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.dictionaries(TEXT, VALUES, max_size=5) | st.lists(VALUES, max_size=5), st.sampled_from([None, 2]), st.booleans()
 )
@@ -49,7 +50,7 @@ def test_members_are_those_of_the_whole(folder: Path, value, indent, is_ascii):
     assert members == list(value.items() if isinstance(value, dict) else enumerate(value))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.dictionaries(st.sampled_from("abcd"), VALUES, max_size=4), st.lists(VALUES, max_size=5))
 def test_elements_of_one_list_among_others(folder: Path, others, wanted):
     value = {**others, "wanted": wanted, "z": [1, {"a": []}]}
@@ -115,7 +116,7 @@ def test_other_members_are_passed_over_however_large_they_are(folder: Path, monk
         assert list(stream.elements("wanted")) == [1, 2]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(VALUES, TEXT, st.integers(0, 6), st.integers(1, 9))
 def test_ends_are_found_in_windows_as_one_by_one(value, behind: str, before: int, step: int):
     """With the buffer growing byte by byte, and brackets and texts looked at in windows from the first on."""

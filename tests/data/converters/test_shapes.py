@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from occlusionformer.data.converters.shapes import ShapeError, ShapeReader
 from occlusionformer.data.records import decode_masks
 from occlusionformer.layout import rle
+from tests.properties import examples
 from tests.tables import for_each
 
 HEIGHT, WIDTH = 4, 6
@@ -108,7 +109,7 @@ def test_the_largest_picture_is_drawn_at_the_cost_of_its_outline():
     assert mask.counts == rle.compress([0, side * side])
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(
         st.lists(st.one_of(st.integers(-30, 30), st.floats(), st.integers(), st.booleans()), max_size=10), max_size=4
@@ -145,7 +146,7 @@ def test_repairs_read_bytes_that_were_written_as_text():
     assert list(map(str, repairs)) == [f"counts: read as the bytes it shows: {str(text.encode())!r}"]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.tuples(st.floats(-40, 40), st.floats(-40, 40)), min_size=3, max_size=8))
 def test_a_polygon_that_is_cut_off_covers_what_it_covers(points):
     """As drawn whole by COCO, but for pixels at the outline; the corners are far away only for so small a picture."""

@@ -4,11 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from occlusionformer.evaluation.metrics.bootstrap import interval, paired, ratio
+from tests.properties import examples
 
 numbers = st.floats(0, 1, width=32)
 pictures = st.lists(st.tuples(numbers, st.integers(1, 5)), min_size=1, max_size=30)
@@ -56,7 +57,7 @@ def test_interval_covers_the_truth_as_often_as_it_says():
     assert 0.89 <= covered / 200 <= 0.99
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(pictures, st.randoms(use_true_random=False))
 def test_how_pictures_are_listed_changes_nothing(rows, random):
     shuffled = random.sample(rows, len(rows))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
@@ -14,6 +14,7 @@ from occlusionformer.evaluation.metrics.spatial import (
     o_miou_image,
     overlap_of_pairs,
 )
+from tests.properties import examples
 
 NEAR, FAR = [0, 0, 10, 10], [20, 20, 30, 30]
 
@@ -145,7 +146,7 @@ def test_perfect_detections_score_one(declared):
         assert o_miou_image(truth, categories, found, pairs) == 1.0
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(scenes, scenes, st.randoms(use_true_random=False))
 def test_how_instances_are_listed_changes_nothing(declared, detected, random):
     truth, categories = columns(declared)

@@ -6,10 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from occlusionformer.layout import FORMATS, LayoutError, read_layouts
+from tests.properties import examples
 from tests.tables import for_each
 
 FULL = {"size": [48, 64], "counts": [0, 3072]}
@@ -206,7 +207,7 @@ def test_the_documents_themselves_are_read(form):
 
 
 @pytest.mark.parametrize("form", DOCUMENTS)
-@settings(max_examples=80)
+@examples(80)
 @given(data=st.data())
 def test_a_document_with_anything_anywhere_is_read_or_refused(form, data):
     document = DOCUMENTS[form]
@@ -234,7 +235,7 @@ def test_an_unknown_or_missing_field_anywhere_is_read_or_refused(form, extra):
 
 
 @pytest.mark.parametrize("form", DOCUMENTS)
-@settings(max_examples=50)
+@examples(50)
 @given(data=st.data())
 def test_a_text_with_a_hole_or_a_stray_character_is_read_or_refused(form, data):
     text = FORMATS[form].to_text(DOCUMENTS[form])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -22,10 +23,11 @@ from occlusionformer.layout import (
     read_layout,
     write_layout,
 )
+from tests.properties import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore:gligen writes phrases:FutureWarning")  # what its name meant before
 
-LAYOUTS = 500
+LAYOUTS = examples(500).max_examples
 IDS = ["cat", "cat_1", "dog-2", "1", "2", "3", "Ünder", "a b", "obj_2", "x.y"]
 PROMPTS = [
     "a room",
@@ -74,6 +76,7 @@ def some_order(random: Random, ids: list[str]) -> tuple[Any, str]:
     return pairs, random.choice(("allow", "break"))
 
 
+@cache
 def some_layout(number: int) -> Layout:
     random = Random(f"layout {number}")
     ids = random.sample(IDS, random.randint(0, 5))
