@@ -47,10 +47,19 @@ _TO_LAB = np.array(
 )
 
 
+def _linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB in 0..255 as shares of light."""
+    value = np.asarray(srgb, dtype=np.float64) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+_LINEAR_OF_BYTE = _linear(np.arange(256))
+
+
 def oklab(srgb_PC: np.ndarray) -> np.ndarray:
     """sRGB in 0..255 as OKLab, (..., 3)."""
-    value = np.asarray(srgb_PC, dtype=np.float64) / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    srgb_PC = np.asarray(srgb_PC)
+    linear = _LINEAR_OF_BYTE[srgb_PC] if srgb_PC.dtype == np.uint8 else _linear(srgb_PC)
     return np.cbrt(linear @ _TO_LMS.T) @ _TO_LAB.T
 
 
@@ -72,31 +81,42 @@ def main_share(rgba_HWC: np.ndarray) -> np.ndarray:
 
     The main colour is the hue that most chroma lies at; an object of greys has the greys for it.
     """
-    lab = oklab(rgba_HWC[..., :3])
-    chroma, hue = np.hypot(lab[..., 1], lab[..., 2]), np.arctan2(lab[..., 2], lab[..., 1])
-    alpha = rgba_HWC[..., 3] / 255
-    coloured = alpha * (chroma > SATURATED)
-    if coloured.sum() < 0.35 * alpha.sum():
+    rgba_PC = rgba_HWC.reshape(-1, 4)
+    return _main_share(oklab(rgba_PC[:, :3]), rgba_PC[:, 3] / 255).reshape(rgba_HWC.shape[:2])
+
+
+def _main_share(lab_PC: np.ndarray, alpha_P: np.ndarray) -> np.ndarray:
+    chroma = np.hypot(lab_PC[:, 1], lab_PC[:, 2])
+    coloured = alpha_P * (chroma > SATURATED)
+    if coloured.sum() < 0.35 * alpha_P.sum():
         return np.clip(2 - chroma / SATURATED, 0, 1)
+    hue = np.arctan2(lab_PC[:, 2], lab_PC[:, 1])
     weight, edges = np.histogram(hue, bins=72, range=(-np.pi, np.pi), weights=coloured * chroma)
     smooth = sum(np.roll(weight, shift) for shift in range(-4, 5))
     main = edges[int(np.argmax(smooth))] + np.pi / 72
-    apart = np.abs(np.angle(np.exp(1j * (hue - main))))
+    apart = np.abs(hue - main)
+    apart = np.minimum(apart, 2 * np.pi - apart)
     near = np.clip(2 - apart / HUE_REACH, 0, 1)
     return np.minimum(near * 1.5, 1) * np.clip(chroma / SATURATED - 0.3, 0, 1)
 
 
 def recolour(rgba_HWC: np.ndarray, colour: str) -> np.ndarray:
     """The object with its main colour turned into another, its shading kept; uint8, not premultiplied, (H, W, 4)."""
-    lab = oklab(rgba_HWC[..., :3])
-    share = main_share(rgba_HWC)
-    weight = share * (rgba_HWC[..., 3] / 255)
-    mean = (lab * weight[..., None]).sum((0, 1)) / max(weight.sum(), 1e-9)
+    seen_HW = rgba_HWC[..., 3] > 0
+    seen_PC = rgba_HWC[seen_HW]
+    lab, alpha = oklab(seen_PC[:, :3]), seen_PC[:, 3] / 255
+    share = _main_share(lab, alpha)
+    weight = share * alpha
+    mean = weight @ lab / max(weight.sum(), 1e-9)
+    changed = share > 0
+    lab, share = lab[changed], share[changed]
     target = oklab(np.array(OBJECT_COLOURS[colour]))
-    light = target[0] + (lab[..., 0] - mean[0]) * CONTRAST.get(colour, 0.9)
+    light = target[0] + (lab[:, 0] - mean[0]) * CONTRAST.get(colour, 0.9)
     mean_chroma = float(np.hypot(mean[1], mean[2]))
-    chroma = np.hypot(lab[..., 1], lab[..., 2])
+    chroma = np.hypot(lab[:, 1], lab[:, 2])
     strength = np.clip(chroma / mean_chroma, 0.6, 1.3) if mean_chroma > SATURATED else np.ones_like(chroma)
     new = np.stack([light, target[1] * strength, target[2] * strength], -1)
-    mixed = lab + share[..., None] * (new - lab)
-    return np.concatenate([np.rint(srgb(mixed)), rgba_HWC[..., 3:]], -1).astype(np.uint8)
+    seen_PC[changed, :3] = np.rint(srgb(lab + share[:, None] * (new - lab)))
+    result = rgba_HWC.copy()
+    result[seen_HW] = seen_PC
+    return result

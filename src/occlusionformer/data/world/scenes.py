@@ -148,10 +148,11 @@ def composite(background_HWC: np.ndarray, placed: Sequence[PlacedObject], rules:
         cast = shadow(item, rules)
         if cast is not None:
             canvas_HWC[cast[0]] *= 1 - cast[1]
-        premultiplied_HWC = item.pixels[..., :3].astype(np.float32)
-        transmitted_HW1 = 1 - item.pixels[..., 3:].astype(np.float32) / 255
-        canvas_HWC[item.window] = premultiplied_HWC + transmitted_HW1 * canvas_HWC[item.window]
-    image_HWC: np.ndarray = np.rint(canvas_HWC).astype(np.uint8)
+        pixels_HWC = item.pixels.astype(np.float32)
+        under_HWC = canvas_HWC[item.window]
+        under_HWC *= 1 - pixels_HWC[..., 3:] / 255
+        under_HWC += pixels_HWC[..., :3]
+    image_HWC: np.ndarray = np.rint(canvas_HWC, out=canvas_HWC).astype(np.uint8)
     return image_HWC
 
 
