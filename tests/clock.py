@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +18,32 @@ MOST_SLOWNESS = 8.0
 """A bound is never stretched further: what grows too fast takes minutes, not eight times as long."""
 
 
+_imported_is_kept = False
+
+
+def keep_imported() -> None:
+    """Never look for garbage among what was imported to find all tests: that takes half a second each time."""
+    global _imported_is_kept
+    gc.freeze()
+    _imported_is_kept = True
+
+
+def imported_late(name: str) -> None:
+    """Import a large library that few tests need, without looking for garbage in it meanwhile or later."""
+    if name not in sys.modules:
+        gc.disable()
+        importlib.import_module(name)
+        keep_imported()
+        gc.enable()
+
+
 @contextmanager
 def bounded(seconds: float) -> Iterator[None]:
     """Fails when what it holds takes more processor time, on a machine as fast as the one the bound was written on.
 
     Objects that earlier tests left are kept from the garbage collector meanwhile: to look through them costs seconds
-    late in a long process. A machine that counts more slowly, or a core that is shared, gets as much more time.
+    late in a long process. After `keep_imported` they are so for good, as what was imported could not be told from
+    them. A machine that counts more slowly, or a core that is shared, gets as much more time.
     """
     gc.freeze()
     started = time.process_time()
@@ -29,7 +51,8 @@ def bounded(seconds: float) -> Iterator[None]:
         yield
     finally:
         took = time.process_time() - started
-        gc.unfreeze()
+        if not _imported_is_kept:
+            gc.unfreeze()
     if took >= seconds:
         allowed = seconds * machine_slowness()
         assert took < allowed, f"took {took:.2f} s of processor time, expected less than {allowed:.2f}"

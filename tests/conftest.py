@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import properties
+from tests import clock, properties
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Garbage is collected from here on, and never looked for among what was imported."""
-    gc.freeze()
+    clock.keep_imported()
     gc.enable()
 
 

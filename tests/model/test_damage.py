@@ -18,6 +18,7 @@ from occlusionformer.model.checkpoint import CheckpointError, alphas, load_publi
 from occlusionformer.tensors.files import LONGEST_HEADER, read_header, read_tensors
 from tests.model.damaging import CONFIG, KINDS, outcomes, write
 from tests.model.tiny import tiny_branch
+from tests.properties import examples
 from tests.tables import for_each
 
 KEY = "layout_net.linears.linear_2.bias"
@@ -46,7 +47,7 @@ def change_layout(folder: Path, **changes: object) -> None:
 
 
 def test_random_damage_is_refused_or_leaves_finite_weights(tmp_path: Path):
-    found = collections.Counter(outcomes(tmp_path, count=250, seed=14))
+    found = collections.Counter(outcomes(tmp_path, count=examples(250).max_examples, seed=14))
     assert {outcome for _, outcome in found} == {"refused", "loaded"}, found
     assert {kind for kind, outcome in found if outcome == "refused"} == set(KINDS)
 

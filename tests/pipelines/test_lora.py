@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +24,11 @@ STYLE = ("adapters", "style")
 
 def lora_state(seed: int) -> dict[str, torch.Tensor]:
     """A LoRA in the format of diffusers' training scripts, on attention and on the layers the branch borrows."""
+    return {key: value.clone() for key, value in _lora_state(seed).items()}
+
+
+@functools.cache
+def _lora_state(seed: int) -> dict[str, torch.Tensor]:
     transformer = flux_components()["transformer"]
     targets = ["attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out.0", "norm1.linear", "ff.net.2", "proj_out"]
     transformer.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=targets))
@@ -29,11 +37,23 @@ def lora_state(seed: int) -> dict[str, torch.Tensor]:
     return {f"transformer.{key}": torch.randn(value.shape, generator=noise) * 0.5 for key, value in state.items()}
 
 
-@pytest.fixture
-def styled() -> OcclusionFormerPipeline:
+def styled_pipeline() -> OcclusionFormerPipeline:
     pipeline = tiny_pipeline()
     pipeline.load_lora_weights(lora_state(0), adapter_name="style")
     return pipeline
+
+
+@pytest.fixture
+def styled() -> OcclusionFormerPipeline:
+    return styled_pipeline()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of it that nobody may change."""
+    folder = tmp_path_factory.mktemp("styled") / "saved"
+    styled_pipeline().save_pretrained(folder)
+    return folder
 
 
 def layout_picture(pipeline, **arguments):
@@ -208,8 +228,8 @@ class TestSavedWithThePipeline:
             ),
         ],
     )  # fmt: skip
-    def test_a_damaged_description_is_refused(self, styled, path, value, expected, tmp_path):
-        styled.save_pretrained(tmp_path)
+    def test_a_damaged_description_is_refused(self, saved, path, value, expected, tmp_path):
+        shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
         file = tmp_path / "transformer" / "lora" / "lora.json"
         told = json.loads(file.read_text())
         entry = told
@@ -221,8 +241,8 @@ class TestSavedWithThePipeline:
             OcclusionFormerPipeline.from_pretrained(tmp_path)
         assert error.value.reasons[0] == f"transformer/lora/lora.json: {expected}"
 
-    def test_damaged_weights_are_refused(self, styled, tmp_path):
-        styled.save_pretrained(tmp_path)
+    def test_damaged_weights_are_refused(self, saved, tmp_path):
+        shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
         file = tmp_path / "transformer" / "lora" / "0.safetensors"
         tensors, _ = read_tensors(file)
         first = sorted(tensors)[0]

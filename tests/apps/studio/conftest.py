@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import pytest
 
-pytest.importorskip("gradio", reason="the studio is an extra of its own")
+if find_spec("gradio") is None:  # not imported: that takes seconds
+    pytest.skip("the studio is an extra of its own", allow_module_level=True)
 
 import httpx
 from fastapi import FastAPI
@@ -17,6 +19,7 @@ from fastapi.routing import APIRoute
 from occlusionformer.apps.studio.rates import Rate, Rates
 from occlusionformer.apps.studio.server import Studio, StudioConfig, StudioServer, build_studio
 from tests.apps.studio.fake import FakeGenerator
+from tests.clock import imported_late
 
 
 def paths_of(app: FastAPI) -> Sequence[tuple[str, str]]:
@@ -64,6 +67,8 @@ def serving() -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(generator: object | None = None, load: Callable | None = None, **config: object) -> Running:
+            if config.get("serves_gradio"):
+                imported_late("gradio")
             given = {"port": 0, "rates": UNLIMITED, "serves_gradio": False, **config}
             maker = generator if generator is not None else FakeGenerator()
             studio = build_studio(StudioConfig(**given), load=load or (lambda spec: maker))

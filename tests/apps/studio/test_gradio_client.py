@@ -1,4 +1,7 @@
-"""gradio's own client, and what else of gradio can be reached; and that nothing goes to other hosts."""
+"""gradio's own client, and what else of gradio can be reached; and that nothing goes to other hosts.
+
+Tests import gradio and its client, which takes seconds, and every process that looks for tests would wait for it.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,14 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from gradio_client import Client
-from gradio_client.exceptions import AppError
 from PIL import Image
 
-from occlusionformer.apps.studio import gradio_calls, server
+from occlusionformer.apps.studio import server
 from occlusionformer.layout import Layout
 from tests.apps.studio.fake import FakeGenerator, fruit, pixels_for
 
@@ -41,13 +43,21 @@ def asked_for(monkeypatch) -> list[str]:
     return seen
 
 
+def client_of(url: str) -> Any:
+    from gradio_client import Client
+
+    return Client(url, verbose=False, httpx_kwargs={"timeout": 60})
+
+
 def is_here(host: str) -> bool:
     return host in ("localhost", "None") or ipaddress.ip_address(host).is_loopback
 
 
 def test_the_client_draws_checks_and_converts_and_nothing_leaves_this_machine(serve, asked_for):
+    from gradio_client import exceptions
+
     studio = serve(FakeGenerator(seconds_per_step=0.02), serves_gradio=True)
-    client = Client(studio.url, verbose=False, httpx_kwargs={"timeout": 60})
+    client = client_of(studio.url)
     states = list(client.submit({"layout": fruit(7), "images": 2}, api_name="/generate"))
     assert [state["status"] for state in states if "status" in state][-1] == "done"
     result = states[-1]
@@ -61,7 +71,7 @@ def test_the_client_draws_checks_and_converts_and_nothing_leaves_this_machine(se
                                api_name="/convert")  # fmt: skip
     assert "apple" in converted["document"]
     assert client.predict(api_name="/models")["default"] == "embedded"
-    with pytest.raises(AppError, match=r"layout\.prompt: expected some text"):
+    with pytest.raises(exceptions.AppError, match=r"layout\.prompt: expected some text"):
         client.predict({"layout": fruit(prompt=" ")}, api_name="/generate")
     client.close()
 
@@ -73,7 +83,7 @@ def test_the_client_draws_checks_and_converts_and_nothing_leaves_this_machine(se
 def test_cancelling_a_call_stops_the_job(serve):
     generator = FakeGenerator(seconds_per_step=0.05)
     studio = serve(generator, serves_gradio=True)
-    client = Client(studio.url, verbose=False, httpx_kwargs={"timeout": 60})
+    client = client_of(studio.url)
     job = client.submit({"layout": fruit(1), "steps": 100}, api_name="/generate")
     states = iter(job)
     running = next(state for state in states if state["status"] == "running")
@@ -107,6 +117,8 @@ def test_gradio_reads_no_files_and_only_what_its_client_sends(serve):
 
 def test_the_server_answers_while_gradio_is_made(serve, monkeypatch):
     """gradio takes seconds to import; the editor does not wait for it."""
+    from occlusionformer.apps.studio import gradio_calls
+
     go, make = threading.Event(), gradio_calls.gradio_app
 
     def slowly(*given):
@@ -126,6 +138,8 @@ def test_the_server_answers_while_gradio_is_made(serve, monkeypatch):
 def test_gradio_is_made_when_there_is_time(serve, monkeypatch):
     """So that its client need not wait; but never while something is drawn."""
     made = threading.Event()
+    from occlusionformer.apps.studio import gradio_calls
+
     make = gradio_calls.gradio_app
     monkeypatch.setattr(gradio_calls, "gradio_app", lambda *given: made.set() or make(*given))
     monkeypatch.setattr(server, "UNHURRIED", 0.2)

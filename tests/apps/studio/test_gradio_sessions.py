@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from occlusionformer.apps.studio.errors import ApiError
-from occlusionformer.apps.studio.gradio_calls import gradio_app
 from occlusionformer.apps.studio.gradio_sessions import GradioSessions
 from occlusionformer.apps.studio.passwords import new_token
 from tests.apps.studio.conftest import UNLIMITED
@@ -105,6 +104,8 @@ def gradio_routes(routes) -> set[tuple[str, str]]:
 
 def test_no_path_of_gradio_shows_another_user_anything(two, plain):
     """All that gradio mounts, with ada's session and call wherever something can be named."""
+    from occlusionformer.apps.studio.gradio_calls import gradio_app
+
     routes = gradio_routes(gradio_app(plain.studio.service, "").routes)
     assert len(routes) > 60
     assert {("GET", f"{API}/queue/data"), ("POST", f"{API}/upload"), ("GET", "/config")} <= routes

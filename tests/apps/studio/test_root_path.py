@@ -6,7 +6,6 @@ import re
 
 import httpx
 import pytest
-from gradio_client import Client
 
 from tests.apps.studio.fake import fruit
 from tests.apps.studio.test_jobs import events
@@ -80,6 +79,8 @@ def test_its_description_says_where_it_is(asked, plain):
 
 
 def test_the_gradio_client(under):
+    from gradio_client import Client
+
     client = Client(f"{under.url}{PREFIX}/", verbose=False, httpx_kwargs={"timeout": 60})
     states = list(client.submit({"layout": fruit(7)}, api_name="/generate"))
     assert under.client.get(states[-1]["images"][0]["png"]).status_code == 200

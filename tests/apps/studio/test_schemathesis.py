@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-pytest.importorskip("schemathesis")
-
-import schemathesis
 from hypothesis import HealthCheck, given, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from occlusionformer.apps.studio.server import StudioConfig, StudioServer, build_studio
 from tests.apps.studio.conftest import UNLIMITED
@@ -19,6 +14,7 @@ SECONDS = 20.0
 
 @pytest.fixture(scope="module")
 def schema():
+    schemathesis = pytest.importorskip("schemathesis")
     config = StudioConfig(port=0, rates=UNLIMITED, max_queue=1000, serves_gradio=False)
     studio = build_studio(config, load=lambda spec: FakeGenerator())
     with StudioServer(studio).running() as url:
@@ -39,6 +35,8 @@ def test_no_error_of_the_server_and_every_answer_as_described(schema):
 
     That a body fits its schema does not make it right: ids have to agree, and the text of a document has a grammar.
     """
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
     for operation in operations(schema):
 
         @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import pytest
 
-pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'occlusionformer[studio]'")
+if find_spec("gradio") is None:  # not imported: that takes seconds
+    pytest.skip("the studio needs gradio: pip install 'occlusionformer[studio]'", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
 
 from occlusionformer.apps.studio.rates import Rate, Rates  # noqa: E402

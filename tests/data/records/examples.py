@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,7 +77,20 @@ def picture(seed: int = 0) -> bytes:
 
 def data_set(folder: Path, records: list[Record] | None = None, *, pictures: bool = True) -> Path:
     """Two shards of two records."""
-    records = records or [record(name) for name in ("one", "two", "three", "four")]
+    if records is None:
+        return shutil.copytree(_usual(pictures).name, folder, dirs_exist_ok=True)
+    return _written(folder, records, pictures)
+
+
+@functools.cache
+def _usual(pictures: bool) -> tempfile.TemporaryDirectory[str]:
+    """The data set of four records that most tests take, written once."""
+    made = tempfile.TemporaryDirectory()
+    _written(Path(made.name), [record(name) for name in ("one", "two", "three", "four")], pictures)
+    return made
+
+
+def _written(folder: Path, records: list[Record], pictures: bool) -> Path:
     (folder / "data").mkdir(parents=True)
     for number in range(2):
         items = [(each, picture(number) if pictures else None) for each in records[2 * number : 2 * number + 2]]

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import f1_score, precision_score, recall_score
 
 from occlusionformer.evaluation.metrics.order import Scores, has_occlusion, occlusion_scores
 from tests.tables import for_each
@@ -45,6 +44,8 @@ def test_worked_by_hand(judged, declared, expected):
 
 @given(matrices(values=(0, 1, -1)))
 def test_agrees_with_scikit_learn(pair):
+    from sklearn.metrics import f1_score, precision_score, recall_score
+
     judged, declared = pair
     known = declared != -1
     if not known.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,15 +16,23 @@ LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 def code_version() -> dict[str, Json]:
     """`commit` is None for an installed package; `changed` says whether the tree differs from it."""
-    root = Path(occlusionformer.__file__).parent
-    commit = _git(root, "rev-parse", "HEAD") if _git(root, "ls-files", "__init__.py") else None
+    commit, changed = _working_tree()
     return {
         "occlusionformer": occlusionformer.__version__,
         "commit": commit,
-        "changed": None if commit is None else bool(_git(root, "status", "--porcelain", "--", str(root))),
+        "changed": changed,
         "python": platform.python_version(),
         **{name: _version(name) for name in LIBRARIES},
     }
+
+
+@cache
+def _working_tree() -> tuple[str | None, bool | None]:
+    """Commit, and whether files differ from it, when it is first asked for: what is edited later is not what runs."""
+    root = Path(occlusionformer.__file__).parent
+    if not _git(root, "ls-files", "__init__.py"):
+        return None, None
+    return _git(root, "rev-parse", "HEAD"), bool(_git(root, "status", "--porcelain", "--", str(root)))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

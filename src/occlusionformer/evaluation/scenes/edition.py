@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -27,13 +28,15 @@ JUDGE_FILES = (
 )
 
 
+@cache
 def judge_digest(world: WorldName = "first") -> str:
-    """Of the judge's code and of the artwork."""
+    """Of the judge's code and of the artwork, as they are when it is first asked for: they are loaded but once."""
     here = files("occlusionformer.evaluation.scenes")
     sources = [(here / f"{name}.py").read_text(encoding="utf-8").encode() for name in JUDGE_FILES]
     return hashlib.sha256(b"\0".join([*sources, *_art(world)])).hexdigest()[:16]
 
 
+@cache
 def art_digest(world: WorldName) -> str:
     """Of the artwork alone."""
     return hashlib.sha256(b"\0".join(_art(world))).hexdigest()[:16]
