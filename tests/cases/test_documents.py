@@ -189,11 +189,11 @@ def ring(count: int) -> dict[str, object]:
     return {"prompt": "a", "width": 64, "height": 64, "instances": instances, **fields}
 
 
-def test_a_closed_ring_of_five_thousand(folder: Path):
+def test_a_closed_ring_of_five_thousand(run: Command, folder: Path):
     (folder / "ring.json").write_text(json.dumps(ring(5000)))
-    assert refusal("convert", "ring.json", "out.json", "--to", "simpletuner", folder=folder) == (
-        "instances: expected at most 1000 (--max-instances), got 5000\n"
-    )
+    assert refused(run, folder, "convert", "ring.json", "out.json", "--to", "simpletuner") == [
+        "instances: expected at most 1000 (--max-instances), got 5000"
+    ]
     arguments = ("convert", "ring.json", "out.json", "--to", "simpletuner", "--lossy", "--max-instances", "5000")
     done = replay(*arguments, folder=folder)
     assert done.code == 0, done.stderr

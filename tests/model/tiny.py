@@ -5,6 +5,7 @@ N instances of the batch, P pooled text width, D channels, L image tokens.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from diffusers import FluxTransformer2DModel
@@ -228,6 +229,13 @@ def random_texts(pictures: Sequence[Picture], seed: int = 3) -> Tensor:
     return torch.randn(count, BACKBONE["pooled_projection_dim"], generator=generator, dtype=torch.float64)
 
 
+@cache
+def without_weights(config: BranchConfig) -> OcclusionBranch:
+    """A branch for what needs its settings alone."""
+    with torch.device("meta"):
+        return OcclusionBranch.build(config)
+
+
 def prepare(
     pictures: Sequence[Picture],
     texts_NP: Tensor,
@@ -237,9 +245,7 @@ def prepare(
     dtype: torch.dtype = torch.float64,
 ) -> PreparedLayouts:
     layouts = [picture.layout(grid) for picture in pictures]
-    with torch.device("meta"):
-        branch = OcclusionBranch.build(config)
-    return branch.prepare(layouts, InstanceTexts(pooled_NP=texts_NP), grid, device="cpu", dtype=dtype)
+    return without_weights(config).prepare(layouts, InstanceTexts(pooled_NP=texts_NP), grid, device="cpu", dtype=dtype)
 
 
 def begin(model: Model, inputs: FluxInputs, layout: PreparedLayouts, strength: float = 1.0) -> BranchState:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -116,12 +117,18 @@ class BranchConfig:
         if unknown:
             raise ValueError(f"branch config: unknown fields {', '.join(unknown)}")
         try:
-            config: BranchConfig = TypeAdapter(cls).validate_json(json.dumps(dict(values)), strict=True)
+            config = _reader().validate_json(json.dumps(dict(values)), strict=True)
         except ValidationError as error:
             found = [(".".join(map(str, one["loc"])), one["msg"], one["input"]) for one in error.errors()]
             lines = [f"{where}: {message}, got {value!r:.80}" if where else message for where, message, value in found]
             raise ValueError(f"branch config: {'; '.join(lines)}") from error
         return config
+
+
+@cache
+def _reader() -> TypeAdapter[BranchConfig]:
+    """Made once, when a config is first read: it takes longer than all the reading."""
+    return TypeAdapter(BranchConfig)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
