@@ -120,6 +120,8 @@ class LayoutStep(ModularPipelineBlocks):  # type: ignore[misc]
                 sigmas=given.sigmas,
                 denoising_strength=1.0 if given.image is None else given.strength,
                 num_images_per_prompt=given.num_images_per_prompt,
+                max_sequence_length=given.max_sequence_length,
+                lora_scale=(given.joint_attention_kwargs or {}).get("scale"),
                 grounding_ratio=given.grounding_ratio,
                 strength=given.layout_strength,
             )

@@ -249,6 +249,8 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         sigmas: Sequence[float] | None = None,
         denoising_strength: float = 1.0,
         num_images_per_prompt: int = 1,
+        max_sequence_length: int | None = None,
+        lora_scale: float | None = None,
         grounding_ratio: float | None = None,
         truncate_grounding: bool = False,
         strength: float = 1.0,
@@ -258,9 +260,10 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
     ) -> PreparedLayouts:
         """A layout for another Flux pipeline over the same components: its joint_attention_kwargs["layout"].
 
-        layout: one per prompt of that call. height, width, num_inference_steps, sigmas and num_images_per_prompt as in
-        that call, denoising_strength its `strength` (img2img, inpaint): the layout acts on the first share of the steps
-        that are run. The rest as in a call of this pipeline; masks and weights are left in the result's `report`.
+        layout: one per prompt of that call. height, width, num_inference_steps, sigmas, num_images_per_prompt and
+        max_sequence_length as in that call, lora_scale the `scale` of its joint_attention_kwargs, denoising_strength
+        its `strength` (img2img, inpaint): the layout acts on the first share of the steps that are run. The rest as in
+        a call of this pipeline; masks and weights are left in the result's `report`.
         """
         layouts = (layout,) if isinstance(layout, Layout) else tuple(layout)
         canvas = self.canvas(layouts, height, width)
@@ -277,9 +280,10 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
             raise ValueError("layout: expected a pipeline with a branch, got one with branch=None")
         levels = noise_levels(self.scheduler, steps, sigmas, canvas.grid.num_tokens)
         levels = last_steps(levels, steps, denoising_strength, self.scheduler.order)
-        prepared = self._prepared(
-            layouts, canvas.grid, settings, instance_embeds, (self.config.max_sequence_length, None)
-        ).repeat(num_images_per_prompt)
+        reading = (_chosen(max_sequence_length, self.config.max_sequence_length), lora_scale)
+        prepared = self._prepared(layouts, canvas.grid, settings, instance_embeds, reading).repeat(
+            num_images_per_prompt
+        )
         until = level_between(levels, settings.active_steps(len(levels)))
         return replace(prepared, until=until, check_ids=True)
 
