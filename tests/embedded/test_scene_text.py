@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 import torch
 
 from occlusionformer.data.world.artwork import world_art
-from occlusionformer.data.world.captions import training_synonyms
+from occlusionformer.data.world.backgrounds import KINDS, WALLS, WOODS, draw_background
+from occlusionformer.data.world.captions import held_out_synonym, training_synonyms
+from occlusionformer.data.world.colours import OBJECT_COLOURS
 from occlusionformer.embedded.packaged import SECOND
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
+from tests.tables import for_each
 
 COLOUR = slice(240, 256)
 
@@ -78,3 +84,77 @@ def test_what_is_encoded_does_not_depend_on_what_else_is(encode):
     assert torch.equal(together.pooler_output[0], encode("a blue car, a tree").pooler_output[0])
     assert torch.equal(together.last_hidden_state[1], encode("a cat").last_hidden_state[0])
     assert torch.count_nonzero(encode("").pooler_output) == 0
+
+
+def said_in_training() -> list[str]:
+    """Every wording of training, plain and in every colour."""
+    nouns = [(item, noun) for item in world_art().objects for noun in (item.name, *training_synonyms(item))]
+    return [
+        noun if word is None or word in noun.split() else f"{word} {noun}"
+        for item, noun in nouns
+        for word in (None, *item.adjectives, *OBJECT_COLOURS)
+    ]
+
+
+def test_what_training_says_is_read_by_the_known_phrases_alone(encode):
+    """The image weights learnt these vectors: keys for other texts may not change them."""
+    texts = sorted(set(said_in_training()))[::6]
+    table, tokenizer = packaged_text_model(SECOND.text), packaged_tokenizer(SECOND.text)
+    table.word_keys.zero_()
+    found = tokenizer(texts, padding="max_length", max_length=16, return_tensors="pt")
+    alone = table(found.input_ids, found.attention_mask)
+    both = encode(*texts, length=16)
+    assert torch.equal(both.pooler_output, alone.pooler_output)
+    assert torch.equal(both.last_hidden_state, alone.last_hidden_state)
+    assert alone.pooler_output.any(1).all()
+
+
+def test_no_held_out_wording_is_known(encode):
+    """Neither among the known phrases nor by a row of the table: but for words that training says too."""
+    table, tokenizer = packaged_text_model(SECOND.text), packaged_tokenizer(SECOND.text)
+    trained = {word for text in said_in_training() for word in re.findall("[a-z]+", text)}
+    words = tokenizer.convert_ids_to_tokens(range(len(table.table)))
+    scenery = {word for phrase in background_words() for word in re.findall("[a-z]+", phrase)}
+    aliases = {"gray", "violet", "crimson", "scarlet", "turquoise", "cyan"}
+    assert {word for word in words if word.isalpha()} <= trained | scenery | aliases | {"a", "an", "the"}
+    assert len(table.known_of) == len(table.known)
+
+
+def background_words() -> list[str]:
+    rng = np.random.default_rng(0)
+    drawn = [draw_background(kind, 32, 32, rng).prompt for kind in KINDS]
+    return [*drawn, *WALLS, *WOODS, "blue carpeted table wall room with floor gradient from to plain background and"]
+
+
+def test_held_out_wordings_are_mostly_read_as_their_object(encode):
+    objects = [item for item in world_art().objects if held_out_synonym(item)]
+    names = [item.name for item in world_art().objects]
+    named = encode(*names).pooler_output
+    read = encode(*(str(held_out_synonym(item)) for item in objects)).pooler_output
+    found = [names[int(place)] == item.name for place, item in zip((read @ named.T).argmax(1), objects, strict=True)]
+    # 120 of 192 without the keys and without rows of their own.
+    assert sum(found) >= 0.7 * len(found), sum(found)
+
+
+@for_each(
+    ("caption", "name"),
+    [
+        ("two people kissing", "kissing couple"),
+        ("a woman with an umbrella", "woman"),
+        ("a small brown puppy", "dog"),
+        ("a wooden chair", "chair"),
+        ("a running horse", "horse"),
+        ("a white coffee mug", "cup of coffee"),
+        ("a wall clock", "clock"),
+        ("a chandelier", "light bulb"),
+    ],
+)
+def test_an_everyday_caption_is_read_as_what_it_shows(encode, caption: str, name: str):
+    names = [item.name for item in world_art().objects]
+    assert names[int((encode(*names).pooler_output @ encode(caption).pooler_output[0]).argmax())] == name
+
+
+def test_words_that_say_nothing_do_not_make_a_phrase_another(encode):
+    cat, dotted, blank = encode("a cat", "a cat.", "...").pooler_output
+    assert torch.equal(cat, dotted)
+    assert torch.count_nonzero(blank) == 0

@@ -23,6 +23,8 @@ from occlusionformer.embedded.packaged import DEFAULT
 
 SAID_EXACTLY = 0.999
 """Cosine to a known phrase from which a text is that phrase."""
+SAID_ALMOST = 0.98
+"""Cosine to a known phrase from which a text is read by the known phrases, where the table has other keys too."""
 TINT = 0.7
 """Length of a colour's vector beside that of what has the colour."""
 SLOWEST = 1e4
@@ -63,6 +65,11 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     model learnt them by: a table that knows words better needs no other image model. Nothing of it is trained with the
     image model. A new model is blank: all zeros.
 
+    With `num_keys`, known phrases are for what says them. Any other text is read as one of them: its words have vectors
+    of their own for this (`word_keys`), whose sum is compared with `phrase_keys`; each leads to a known phrase.
+    Then only the first `num_rows` tokens, those of the known phrases, have rows in the table; the others have none.
+    `num_meanings` is how many different vectors phrases are known as, where several share one.
+
     `separator_id` is the token between two phrases, `ignored_ids` are tokens that mean nothing, as articles.
 
     It is a model of diffusers, as loading what transformers' models are made of takes longer than drawing a picture.
@@ -70,6 +77,12 @@ class StaticTextModel(ModelMixin, ConfigMixin):
 
     table: Tensor
     colour_ids: Tensor
+    known_of: Tensor
+    """Which row of `known_as` each known phrase has, with `num_meanings`."""
+    word_keys: Tensor
+    phrase_keys: Tensor
+    leads_to: Tensor
+    """Which known phrase each key leads to."""
 
     @register_to_config
     def __init__(  # noqa: PLR0913 - diffusers learns what is stored from this signature
@@ -84,13 +97,27 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         phrases: bool = False,
         separator_id: int | None = None,
         ignored_ids: Sequence[int] = (),
+        num_rows: int | None = None,
+        num_meanings: int | None = None,
+        num_keys: int = 0,
+        key_size: int = 128,
     ) -> None:
         super().__init__()
-        self.register_buffer("table", torch.zeros(vocab_size, hidden_size, dtype=torch.int8))
-        self.scale = nn.Parameter(torch.zeros(vocab_size, 1), requires_grad=False)
-        self.weight = nn.Parameter(torch.ones(vocab_size, 1), requires_grad=False)
+        rows = vocab_size if num_rows is None else num_rows
+        self.register_buffer("table", torch.zeros(rows, hidden_size, dtype=torch.int8))
+        self.scale = nn.Parameter(torch.zeros(rows, 1), requires_grad=False)
+        self.weight = nn.Parameter(torch.ones(rows, 1), requires_grad=False)
         self.known = nn.Parameter(torch.zeros(num_known, hidden_size), requires_grad=False)
-        self.known_as = nn.Parameter(torch.zeros(num_known, hidden_size), requires_grad=False)
+        meanings = num_known if num_meanings is None else num_meanings
+        self.known_as = nn.Parameter(torch.zeros(meanings, hidden_size), requires_grad=False)
+        if num_meanings is not None:
+            self.register_buffer("known_of", torch.zeros(num_known, dtype=torch.int64))
+        if num_keys:
+            self.register_buffer("word_keys", torch.zeros(vocab_size, key_size, dtype=torch.int8))
+            self.word_scale = nn.Parameter(torch.zeros(vocab_size, 1), requires_grad=False)
+            self.register_buffer("phrase_keys", torch.zeros(num_keys, key_size, dtype=torch.int8))
+            self.phrase_scale = nn.Parameter(torch.zeros(num_keys, 1), requires_grad=False)
+            self.register_buffer("leads_to", torch.zeros(num_keys, dtype=torch.int64))
         self.register_buffer("colour_ids", torch.zeros(num_colours, dtype=torch.int64))
         self.colour_as = nn.Parameter(torch.zeros(num_colours, hidden_size), requires_grad=False)
 
@@ -108,10 +135,12 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         Without a mask, tokens equal to `config.pad_token_id` are padding. A text of padding alone pools to zero.
         """
         is_token_BS = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask.bool()
-        rows_BSD = self.table[input_ids].to(self.scale.dtype) * self.scale[input_ids]
-        rows_BSD = rows_BSD * is_token_BS.unsqueeze(-1)
-        weighted_BSD = rows_BSD.float() * self.weight[input_ids].float()
-        known = (self.known.double(), self.known_as.double())
+        row_BS = input_ids.clamp(max=len(self.table) - 1)
+        rows_BSD = self.table[row_BS].to(self.scale.dtype) * self.scale[row_BS]
+        rows_BSD = rows_BSD * (is_token_BS & (input_ids < len(self.table))).unsqueeze(-1)
+        weighted_BSD = rows_BSD.float() * self.weight[row_BS].float()
+        known_as = self.known_as.double()
+        known = (self.known.double(), known_as if self.config.num_meanings is None else known_as[self.known_of])
         pooled, spread = [], []
         for ids_S, weighted_SD in zip(input_ids, weighted_BSD, strict=True):
             # Text by text: a product over the batch would round differently with the batch's size, and what is
@@ -153,12 +182,34 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         counts_S = ~torch.isin(ids_S, ids_S.new_tensor(self.config.ignored_ids))
         is_colour_SK = ids_S[:, None] == self.colour_ids
         is_colour_S = is_colour_SK.any(1)
-        whole_D = nn.functional.normalize(weighted_SD[counts_S].sum(0), dim=0)
-        noun_D = nn.functional.normalize(weighted_SD[counts_S & ~is_colour_S].sum(0), dim=0)
-        if not is_colour_S.any() or not noun_D.any() or bool((known[0] @ whole_D.double()).max() > SAID_EXACTLY):
-            return self._recalled(whole_D, known)
+        noun_S = counts_S & ~is_colour_S
+        whole, noun = (ids_S[counts_S], weighted_SD[counts_S]), (ids_S[noun_S], weighted_SD[noun_S])
+        if not self._says_anything(*noun):
+            return self._recalled(nn.functional.normalize(whole[1].sum(0), dim=0), known)
+        if not is_colour_S.any() or self._nearness(*whole, known) > SAID_EXACTLY:
+            return self._meant(*whole, known)
         tint_D = nn.functional.normalize(self.colour_as[is_colour_SK.any(0)].sum(0), dim=0)
-        return nn.functional.normalize(self._recalled(noun_D, known) + TINT * tint_D, dim=0)
+        return nn.functional.normalize(self._meant(*noun, known) + TINT * tint_D, dim=0)
+
+    def _says_anything(self, ids_S: Tensor, weighted_SD: Tensor) -> bool:
+        return bool(weighted_SD.any()) or bool(self.config.num_keys and self.word_scale[ids_S].any())
+
+    def _nearness(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> float:
+        """Cosine to the nearest known phrase; -1 where a word has no row, so that the text is none of them."""
+        if self.config.num_keys and bool(self.word_scale[ids_S[ids_S >= len(self.table)]].any()):
+            return -1.0
+        return float((known[0] @ nn.functional.normalize(weighted_SD.sum(0), dim=0).double()).max())
+
+    def _meant(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> Tensor:
+        """The direction that a text's known phrases are known as: those near it, or the one that the keys lead to."""
+        unit_D = nn.functional.normalize(weighted_SD.sum(0), dim=0)
+        if not self.config.num_keys or self._nearness(ids_S, weighted_SD, known) > SAID_ALMOST:
+            return self._recalled(unit_D, known)
+        words_K = (self.word_keys[ids_S].double() * self.word_scale[ids_S].double()).sum(0)
+        if not words_K.any():
+            return torch.zeros_like(unit_D)
+        nearest = int(((self.phrase_keys.double() @ words_K) * self.phrase_scale.double()[:, 0]).argmax())
+        return self._recalled(self.known[self.leads_to[nearest]].to(unit_D.dtype), known)
 
     def _placed(self, rows_BSD: Tensor, is_token_BS: Tensor) -> Tensor:
         """With sinusoids of their places added, where the model has `positions`: Flux itself gives texts none."""
