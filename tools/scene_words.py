@@ -76,9 +76,14 @@ def normal_form(text: str) -> str:
     return "".join(map(singular, words_of(text)))
 
 
+def held_out_forms(objects: Sequence[WorldObject]) -> set[str]:
+    """Normal forms of what training calls no object."""
+    return {normal_form(word) for item in objects if (word := held_out_synonym(item))}
+
+
 def wordings(objects: Sequence[WorldObject], scenery: Sequence[str]) -> list[Wording]:
     """Names, training synonyms, both with adjectives, tags that are held out of no object, and backgrounds."""
-    held_out = {normal_form(word) for item in objects if (word := held_out_synonym(item))}
+    held_out = held_out_forms(objects)
     found = []
     for number, item in enumerate(objects):
         for noun in (item.name, *training_synonyms(item)):
@@ -224,7 +229,8 @@ class Lexicon:
         self.told_KE = unit(rows_KE - rows_KE.mean(0))
         numbers = sorted({number for word in self.words for number, _ in self.senses.of(word)})
         rows_SE = read([self.senses.told(number) for number in numbers])
-        mean_E = rows_SE[[place for place, number in enumerate(numbers) if number in set(self._sense_of_K)]].mean(0)
+        of_wordings = set(self._sense_of_K)
+        mean_E = rows_SE[[place for place, number in enumerate(numbers) if number in of_wordings]].mean(0)
         self._gloss_of = dict(zip(numbers, unit(rows_SE - mean_E), strict=True))
 
     def beside(self, words: Sequence[str]) -> np.ndarray:
@@ -250,7 +256,7 @@ class Lexicon:
     @cached_property
     def _context_alone_ND(self) -> np.ndarray:
         """Of the categories of objects and of what the dictionary says of their names."""
-        held_out = {normal_form(word) for item in self.objects if (word := held_out_synonym(item))}
+        held_out = held_out_forms(self.objects)
         found_ND = np.stack([unit(self.summed(item.category)) for item in self.objects])
         for wording, number in zip(self.wordings, self._sense_of_K, strict=True):
             if wording.kind == "name" and number:
@@ -261,9 +267,9 @@ class Lexicon:
                     found_ND[wording.of] += unit(self.summed(text))
         return found_ND
 
-    def features(self, words: Sequence[str], kept_K: np.ndarray, beside: np.ndarray | None = None) -> np.ndarray:
+    def features(self, words: Sequence[str], kept_K: np.ndarray) -> np.ndarray:
         """What tells which object a word means, (W, N, F), by the wordings that are kept."""
-        near, tree, told = self.beside(words) if beside is None else beside
+        near, tree, told = self.beside(words)
         out_K = np.where(kept_K > 0, 0, -3).astype(np.float32)
         found = np.full((len(words), len(self.objects), 6), -1, dtype=np.float32)
         for number, (called, tagged, named) in enumerate(self._groups):
