@@ -24,7 +24,9 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A package `heavy` with a class and a function in a module of it, and a package file that counts its runs."""
     folder = tmp_path / "heavy"
     (folder / "deep").mkdir(parents=True)
-    (folder / "__init__.py").write_text("import json\nfrom heavy.deep.tools import Tool\nruns = 1\n")
+    (folder / "__init__.py").write_text(
+        "import json\nfrom heavy.deep.tools import Tool\nruns = 1\n__version__ = '3.1'\n"
+    )
     (folder / "deep" / "__init__.py").write_text("from heavy.deep.tools import Tool, measure\n")
     (folder / "deep" / "tools.py").write_text(
         "class Tool:\n    '''A tool.'''\n    size = 3\n    def __init__(self, name='tool'):\n        self.name = name\n"
@@ -87,6 +89,20 @@ def test_afterwards_the_real_module_is_imported(library):
     from heavy.deep.tools import Tool
 
     assert type(Tool) is type
+
+
+def test_the_version_of_a_library_is_the_real_ones(library):
+    """Also where the import system asks the module for names that it has not."""
+    with standing_in({"heavy": {"Tool": stand_in("heavy", "Tool")}}):
+        import heavy
+
+        with pytest.raises(AttributeError):
+            _ = heavy.__file__
+        assert loaded() == ["heavy"]
+    assert loaded() == []
+    assert heavy.__file__.endswith("__init__.py")
+    assert heavy.__version__ == "3.1"
+    assert heavy.runs == 1
 
 
 def test_other_names_and_modules_below_load_the_real_one(library):
@@ -173,14 +189,21 @@ def test_an_action_waits_for_its_module(library):
 def test_diffusers_is_imported_without_the_libraries_it_can_work_with():
     """In a process of its own; then peft, torch's compiler and the packages of models are there as ever."""
     script = """
-import json, sys
+import importlib.metadata, json, sys
 import occlusionformer.model
 from occlusionformer.model import LayoutFluxTransformer2DModel
-heavy = ("peft", "peft.config", "scipy.stats", "scipy.integrate", "torch._dynamo", "transformers.modeling_utils")
+heavy = (
+    "gguf", "peft", "peft.config", "scipy.stats", "scipy.integrate", "torch._dynamo",
+    "torch.distributed._functional_collectives", "transformers",
+)
 before = [name for name in heavy if name in sys.modules]
 from diffusers.loaders import lora_base
 from diffusers.pipelines.flux import pipeline_flux
 from diffusers.hooks import layerwise_casting
+from diffusers.pipelines import pipeline_loading_utils
+from diffusers.quantizers import auto, pipe_quant_config
+from diffusers.utils import import_utils
+version = pipeline_loading_utils.transformers.__version__
 import torch, peft, transformers, diffusers
 from diffusers.models.autoencoders import AutoencoderTiny
 torch.compiler.reset()  # loads it
@@ -197,6 +220,14 @@ print(json.dumps({
     "lora layer": isinstance(tuner, lora_base.BaseTunerLayer),
     "plain layer": isinstance(torch.nn.Linear(2, 2), lora_base.BaseTunerLayer),
     "model": issubclass(transformers.CLIPTextModel, lora_base.PreTrainedModel),
+    "version": version == transformers.__version__ == pipeline_loading_utils.transformers.__version__,
+    "file names": [
+        pipeline_loading_utils.TRANSFORMERS_SAFE_WEIGHTS_NAME == transformers.utils.SAFE_WEIGHTS_NAME,
+        pipeline_loading_utils.TRANSFORMERS_WEIGHTS_NAME == transformers.utils.WEIGHTS_NAME,
+    ],
+    "quantizer": auto.AUTO_QUANTIZER_MAPPING["gguf"].__name__,
+    "list of what is installed": import_utils._package_map["torch"],
+    "listing": importlib.metadata.packages_distributions() == dict(import_utils._package_map),
     "types": [kind.__name__ for kind in diffusers.FluxPipeline._get_signature_types()["text_encoder"]],
     "stand-ins left": [name for name, module in sys.modules.items() if type(module).__name__ == "_StandInModule"],
 }))
@@ -209,6 +240,11 @@ print(json.dumps({
         "lora layer": True,
         "plain layer": False,
         "model": True,
+        "version": True,
+        "file names": [True, True],
+        "quantizer": "GGUFQuantizer",
+        "list of what is installed": ["torch"],
+        "listing": True,
         "types": ["CLIPTextModel"],
         "stand-ins left": [],
     }

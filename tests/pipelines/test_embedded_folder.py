@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from PIL import Image
 from transformers import PreTrainedModel
 
@@ -57,10 +58,12 @@ def test_every_component_of_ours_may_be_named_by_a_folder():
     """A class that save_pretrained can write and from_pretrained would refuse is of no use."""
     found = {
         (name, value.__name__)
-        for package in ("embedded", "model", "methods")
+        for package in ("embedded", "model", "methods", "pipelines")
         for name in modules_of(f"occlusionformer.{package}")
         for value in vars(importlib.import_module(name)).values()
-        if inspect.isclass(value) and issubclass(value, ModelMixin | PreTrainedModel) and value.__module__ == name
+        if inspect.isclass(value)
+        and issubclass(value, ModelMixin | PreTrainedModel | SchedulerMixin)
+        and value.__module__ == name
     }
     abstract = {(base.__module__, base.__name__) for base in (Method, SegmentMethod)}
     assert found - abstract == {(module, name) for module, names in own_classes().items() for name in names}

@@ -17,9 +17,9 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.outputs import BaseOutput
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 
 from occlusionformer.embedded.packaged import DEFAULT
+from occlusionformer.pipelines.tokenizer import PlainTokenizer
 
 SAID_EXACTLY = 0.999
 """Cosine to a known phrase from which a text is that phrase."""
@@ -236,10 +236,9 @@ def packaged_text_model(folder: Path = DEFAULT.text) -> StaticTextModel:
     return model
 
 
-def packaged_tokenizer(folder: Path = DEFAULT.text) -> PreTrainedTokenizerFast:
+def packaged_tokenizer(folder: Path = DEFAULT.text) -> PlainTokenizer:
     """Lower-case WordPiece without start or end tokens, padded with zeros, at most 77 tokens."""
-    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    return tokenizer
+    return PlainTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def packaged_reader(folder: Path = DEFAULT.text) -> Callable[[Sequence[str]], Tensor]:

@@ -1,7 +1,7 @@
 """Stand-ins for what a library imports beside its work, so that it is loaded when it is first used.
 
-diffusers loads every library that it can work with when it is imported: peft, scipy, torch's compiler, the text models
-of transformers. Together they take longer than torch itself, and a start that draws with the embedded model uses none.
+diffusers loads every library that it can work with when it is imported: transformers, peft, scipy, torch's compiler.
+Together they take longer than torch itself, and a start that draws with the embedded model uses none.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class _StandInModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if self._users and name in self._given:
             return self._given[name]
-        if name.startswith("__") and self._behind is None:
-            raise AttributeError(name)
+        if self._users and name.startswith("__") and name != "__version__" and self._behind is None:
+            raise AttributeError(name)  # what the import system asks of every module
         return getattr(_real_module(self.__name__), name)
 
     def __setattr__(self, name: str, value: Any) -> None:

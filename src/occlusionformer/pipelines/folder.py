@@ -58,6 +58,7 @@ OWN_CLASSES: Mapping[str, frozenset[str]] = {
     "occlusionformer.embedded.text": frozenset({"StaticTextModel"}),
     "occlusionformer.model.backbones.flux_transformer": frozenset({"LayoutFluxTransformer2DModel"}),
     "occlusionformer.model.branch": frozenset({"OcclusionBranch"}),
+    "occlusionformer.pipelines.tokenizer": frozenset({"PlainTokenizer"}),
 }
 """Ours, by the module that defines them, beside the layout methods that are installed."""
 

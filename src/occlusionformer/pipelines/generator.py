@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import threading
 import time
 import weakref
@@ -13,7 +14,6 @@ from typing import Any
 
 import diffusers
 import torch
-import transformers
 from torch import Tensor
 
 import occlusionformer
@@ -256,7 +256,7 @@ class PipelineGenerator:
                 occlusionformer=occlusionformer.__version__,
                 torch=torch.__version__,
                 diffusers=diffusers.__version__,
-                transformers=transformers.__version__,
+                transformers=importlib.metadata.version("transformers"),  # which need not be loaded
             ),
             layout=picture.layout.model_dump(mode="json"),
             prompt=compose_prompt(picture.layout, captions=self.pipeline.config.captions_in_prompt),

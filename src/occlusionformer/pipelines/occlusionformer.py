@@ -13,7 +13,6 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from occlusionformer.layout import Layout
 from occlusionformer.model import InstanceTexts, LayoutFluxTransformer2DModel, Method, PreparedLayouts
@@ -35,10 +34,11 @@ from occlusionformer.pipelines.maps import maps_of_report
 from occlusionformer.pipelines.output import OcclusionFormerPipelineOutput
 from occlusionformer.pipelines.overflow import EncoderTexts, clip_reading, t5_reading, warn_of_overflow
 from occlusionformer.pipelines.schedule import last_steps, level_between, level_of_step, noise_levels
+from occlusionformer.pipelines.tokenizer import PlainTokenizer
 from occlusionformer.tensors.grid import TokenGrid
 
 with libraries_standing_in():
-    from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection, PreTrainedModel
+    from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection, PreTrainedModel, PreTrainedTokenizerBase
 
 
 class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
@@ -62,9 +62,9 @@ class OcclusionFormerPipeline(LoadablePipeline, LayoutReader):
         scheduler: FlowMatchEulerDiscreteScheduler,
         vae: Union[AutoencoderKL, ModelMixin],  # noqa: UP007
         text_encoder: Union[PreTrainedModel, ModelMixin],  # noqa: UP007
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Union[PreTrainedTokenizerBase, PlainTokenizer],  # noqa: UP007
         text_encoder_2: Union[PreTrainedModel, ModelMixin],  # noqa: UP007
-        tokenizer_2: PreTrainedTokenizerBase,
+        tokenizer_2: Union[PreTrainedTokenizerBase, PlainTokenizer],  # noqa: UP007
         transformer: FluxTransformer2DModel,
         branch: Method,
         image_encoder: Optional[CLIPVisionModelWithProjection] = None,  # noqa: UP045

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import importlib.metadata
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-import transformers  # noqa: F401 - lazy itself: it is loaded, its models are not
 
 from occlusionformer.model.stand_ins import is_loaded, stand_in, standing_in, when_loaded
 
 STAND_INS: Mapping[str, tuple[str, ...]] = {
+    "diffusers.quantizers.gguf": ("GGUFQuantizer",),
     "peft": ("PeftModel",),
     "peft.helpers": ("disable_input_dtype_casting",),
     "peft.tuners.tuners_utils": ("BaseTunerLayer",),
+    "requests": (),
     "scipy.integrate": (),
     "scipy.stats": (),
+    "torch.distributed._functional_collectives": (),
     "torch.nn.attention.flex_attention": (),
     "transformers": (
         "AutoImageProcessor",
@@ -34,8 +37,14 @@ STAND_INS: Mapping[str, tuple[str, ...]] = {
         "T5EncoderModel",
         "T5TokenizerFast",
     ),
+    "transformers.utils.quantization_config": ("QuantizationConfigMixin",),
 }
 """Classes and functions that diffusers and this project name where they are imported, and use where somebody does."""
+
+CONSTANTS: Mapping[str, Mapping[str, str]] = {
+    "transformers.utils": {"SAFE_WEIGHTS_NAME": "model.safetensors", "WEIGHTS_NAME": "pytorch_model.bin"},
+}
+"""Names of files that diffusers takes from a library where it is imported."""
 
 COMPILER = "torch._dynamo"
 
@@ -52,7 +61,7 @@ UNOPENED = (
 def libraries_standing_in() -> Iterator[None]:
     """While this lasts, what diffusers imports of other libraries loads none of them."""
     given = {module: {name: stand_in(module, name) for name in names} for module, names in STAND_INS.items()}
-    with standing_in({**given, COMPILER: _compiler()}, UNOPENED):
+    with standing_in({**given, **CONSTANTS, COMPILER: _compiler()}, UNOPENED):
         yield
 
 
@@ -88,7 +97,42 @@ def _uncompiled(function: Any = None, recursive: bool = True, **reason: Any) -> 
     return uncompiled
 
 
-with libraries_standing_in():
+class _Listed(Mapping[str, list[str]]):
+    """A mapping that is made when the first key is asked of it."""
+
+    def __init__(self, make: Callable[[], Mapping[str, list[str]]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Mapping[str, list[str]]:
+        return self._make()
+
+    def __getitem__(self, key: str) -> list[str]:
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+@contextmanager
+def _distributions_listed_later() -> Iterator[None]:
+    """While this lasts, listing the packages of everything installed is put off until somebody reads the list.
+
+    diffusers makes the list when it is imported, and looks there for few packages, of those that are installed.
+    """
+    metadata: Any = importlib.metadata
+    listing = metadata.packages_distributions
+    metadata.packages_distributions = lambda: _Listed(listing)
+    try:
+        yield
+    finally:
+        metadata.packages_distributions = listing
+
+
+with libraries_standing_in(), _distributions_listed_later():
     import diffusers.hooks
     import diffusers.loaders.peft
     import diffusers.models.autoencoders.autoencoder_kl
