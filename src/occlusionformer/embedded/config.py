@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from occlusionformer.embedded.packaged import TEXT_WIDTH, PackagedModel
+from occlusionformer.embedded.packaged import FIRST, TEXT_WIDTH, PackagedModel
 from occlusionformer.model.config import BranchConfig
 
 HEAD_DIM, NUM_DUAL, NUM_SINGLE = 64, 1, 4
@@ -44,4 +44,5 @@ def branch_config(model: PackagedModel) -> BranchConfig:
         instance_modulation=True,
         box_coordinates=True,
         instance_mlp_ratio=4,
+        appearance_side=0 if model is FIRST else 32,
     )

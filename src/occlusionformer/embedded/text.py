@@ -21,12 +21,14 @@ from torch import Tensor, nn
 from occlusionformer.embedded.packaged import DEFAULT
 from occlusionformer.pipelines.tokenizer import PlainTokenizer
 
-SAID_EXACTLY = 0.999
+SAID_EXACTLY = 0.999999
 """Cosine to a known phrase from which a text is that phrase."""
 SAID_ALMOST = 0.98
 """Cosine to a known phrase from which a text is read by the known phrases, where the table has other keys too."""
 TINT = 0.7
 """Length of a colour's vector beside that of what has the colour."""
+LOOKS_LIKE_SOMETHING = 0.05
+"""Length of the look's part of a phrase's vector, of length 1, from which it looks like something."""
 SLOWEST = 1e4
 """Wavelength of the slowest sinusoid of a token's place, over 2 pi, in tokens (arXiv 1706.03762, section 3.5)."""
 
@@ -70,6 +72,10 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     Then only the first `num_rows` tokens, those of the known phrases, have rows in the table; the others have none.
     `num_meanings` is how many different vectors phrases are known as, where several share one.
 
+    With `num_looks`, tokens that tell what a phrase looks like follow the words, so many for each phrase in turn that
+    has a look, as far as there is room before the end: a square of patches of a coarse picture, which is linear in the
+    phrase's vector (`looks`). Each has the patch, then what the phrase means and its colour, then which patch it is.
+
     `separator_id` is the token between two phrases, `ignored_ids` are tokens that mean nothing, as articles.
 
     It is a model of diffusers, as loading what transformers' models are made of takes longer than drawing a picture.
@@ -101,6 +107,9 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         num_meanings: int | None = None,
         num_keys: int = 0,
         key_size: int = 128,
+        num_looks: int = 0,
+        look_size: int = 128,
+        look_channels: int = 144,
     ) -> None:
         super().__init__()
         rows = vocab_size if num_rows is None else num_rows
@@ -118,6 +127,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             self.register_buffer("phrase_keys", torch.zeros(num_keys, key_size, dtype=torch.int8))
             self.phrase_scale = nn.Parameter(torch.zeros(num_keys, 1), requires_grad=False)
             self.register_buffer("leads_to", torch.zeros(num_keys, dtype=torch.int64))
+        if num_looks:
+            self.looks = nn.Parameter(torch.zeros(hidden_size, num_looks * look_size), requires_grad=False)
         self.register_buffer("colour_ids", torch.zeros(num_colours, dtype=torch.int64))
         self.colour_as = nn.Parameter(torch.zeros(num_colours, hidden_size), requires_grad=False)
 
@@ -141,18 +152,23 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         weighted_BSD = rows_BSD.float() * self.weight[row_BS].float()
         known_as = self.known_as.double()
         known = (self.known.double(), known_as if self.config.num_meanings is None else known_as[self.known_of])
-        pooled, spread = [], []
+        pooled, spread, looks = [], [], []
         for ids_S, weighted_SD in zip(input_ids, weighted_BSD, strict=True):
             # Text by text: a product over the batch would round differently with the batch's size, and what is
             # encoded must not depend on what else is.
-            unit_D, phrase_SD = self._read(ids_S, weighted_SD, known)
+            unit_D, phrase_SD, phrase_PD = self._read(ids_S, weighted_SD, known)
             pooled.append(unit_D)
             spread.append(phrase_SD)
+            looks.append(phrase_PD)
         unit_BD = torch.stack(pooled) if pooled else weighted_BSD.sum(1)
         placed_BSD = self._placed(rows_BSD, is_token_BS)
         root = self.config.hidden_size**0.5
         if self.config.phrases and spread:
             placed_BSD = placed_BSD + torch.stack(spread).to(rows_BSD.dtype) * root * is_token_BS.unsqueeze(-1)
+        if self.config.num_looks:
+            for placed_SD, phrase_PD, length in zip(placed_BSD, looks, is_token_BS.sum(1).tolist(), strict=True):
+                look_LD = self._looks(phrase_PD)[: placed_SD.shape[0] - length]
+                placed_SD[length : length + len(look_LD)] = look_LD.to(placed_SD.dtype)
         output = TextVectors(
             last_hidden_state=placed_BSD,
             pooler_output=(unit_BD * root).to(rows_BSD.dtype),
@@ -160,10 +176,24 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         )
         return output if return_dict else tuple(output.to_tuple())
 
-    def _read(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> tuple[Tensor, Tensor]:
-        """The direction of a text (D,), and at each of its tokens that of the phrase it is in (S, D)."""
+    def _looks(self, phrase_PD: Tensor) -> Tensor:
+        """The tokens of what phrases look like, those that look like something, one after the other, (L, D)."""
+        count, size = self.config.num_looks, self.config.look_size
+        seen_PD = phrase_PD[phrase_PD[:, : self.config.look_channels].norm(dim=1) > LOOKS_LIKE_SOMETHING]
+        seen_PD = seen_PD.float() * self.config.hidden_size**0.5
+        # Row by row: a product's rounding depends on its shape.
+        patch_PLC = torch.stack([row_D @ self.looks.float() for row_D in seen_PD] or [seen_PD.new_zeros(count * size)])
+        patch_PLC = patch_PLC[: len(seen_PD)].unflatten(1, (count, size))
+        of_phrase_PLC = seen_PD[:, None, self.config.look_channels :].expand(-1, count, -1)
+        place_LL = torch.eye(count) * count**0.5
+        place_PLL = place_LL.to(seen_PD).expand(len(seen_PD), -1, -1)
+        return torch.cat([patch_PLC, of_phrase_PLC, place_PLL], dim=2).flatten(0, 1)
+
+    def _read(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> tuple[Tensor, Tensor, Tensor]:
+        """The direction of a text (D,), at each of its tokens that of the phrase it is in (S, D), those of phrases."""
         if not self.config.phrases:
-            return self._phrase(ids_S, weighted_SD, known), weighted_SD
+            unit_D = self._phrase(ids_S, weighted_SD, known)
+            return unit_D, weighted_SD, unit_D[None]
         at_separator_S = ids_S.eq(-1 if self.config.separator_id is None else self.config.separator_id)
         number_S = at_separator_S.cumsum(0)
         directions = []
@@ -171,9 +201,9 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             inside_S = (number_S == number) & ~at_separator_S
             directions.append(self._phrase(ids_S[inside_S], weighted_SD[inside_S], known))
         if not directions:
-            return weighted_SD.sum(0), weighted_SD
+            return weighted_SD.sum(0), weighted_SD, weighted_SD[:0]
         phrase_PD = torch.stack(directions)
-        return nn.functional.normalize(phrase_PD.sum(0), dim=0), phrase_PD[number_S]
+        return nn.functional.normalize(phrase_PD.sum(0), dim=0), phrase_PD[number_S], phrase_PD
 
     def _phrase(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> Tensor:
         """The direction of one phrase: of the known one it is or is nearest to, and of its colour; (D,), float32."""

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occlusionformer.model.align import MaskHead
+from occlusionformer.model.appearance import CHANNELS, SAMPLES
 from occlusionformer.model.attention import QueryKeyValue, attend, rotate
 from occlusionformer.model.backbones.borrowed import BorrowedDual, BorrowedSingle
 from occlusionformer.model.config import BranchConfig
@@ -48,6 +49,7 @@ class BranchStep:
     row_index: Tensor | None
     rotation_JC: Tensor
     coordinates_RF: Tensor | None
+    appearance_RF: Tensor | None
     strength: float
     return_masks: bool
     return_weights: bool
@@ -125,6 +127,11 @@ class LayoutBlock(nn.Module):
         self.density = Density(config) if config.density != "none" else None
         self.mask_head = MaskHead(config) if config.mask_head else None
         self.coordinates = nn.Linear(8 * config.fourier_frequencies, config.width) if config.box_coordinates else None
+        self.appearance: nn.Linear | None = None
+        if config.appearance_side:
+            self.appearance = nn.Linear(CHANNELS * SAMPLES**2, config.width, bias=False)
+            self.appearance_out = nn.Linear(CHANNELS * SAMPLES**2, config.width, bias=False)
+            nn.init.zeros_(self.appearance_out.weight)
 
     def modulation(self, layer: nn.Module, name: str, condition_CD: Tensor, parts: int) -> tuple[Tensor, ...]:
         chunks: tuple[Tensor, ...] = self.deltas[name](layer, F.silu(condition_CD)).chunk(parts, dim=-1)
@@ -134,7 +141,15 @@ class LayoutBlock(nn.Module):
         """The covered image tokens, normalised and modulated, with their place in their own box where that is used."""
         rows_RD = norm(image_BLD.flatten(0, 1).index_select(0, step.packed.pixel_R))
         rows_RD = torch.addcmul(spread(shift, step.row_index), rows_RD, 1 + spread(scale, step.row_index))
-        return rows_RD if self.coordinates is None else rows_RD + self.coordinates(step.coordinates_RF)
+        if self.coordinates is not None:
+            rows_RD = rows_RD + self.coordinates(step.coordinates_RF)
+        return rows_RD if self.appearance is None else rows_RD + self.appearance(step.appearance_RF)
+
+    def seen(self, layers_tD: Tensor, row_t: Tensor, step: BranchStep) -> Tensor:
+        """Layers with what their instance looks like at these rows added, where that is used."""
+        if self.appearance is None or step.appearance_RF is None:
+            return layers_tD
+        return layers_tD + self.appearance_out(step.appearance_RF)[row_t]
 
     def qkv(self, x_RD: Tensor, names: str, layers: BorrowedDual | BorrowedSingle) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of some rows, (R, heads, channels)."""
@@ -189,7 +204,9 @@ class DualLayoutBlock(LayoutBlock):
             layers_tD = self.project(deltas["out"](layers.out, attended_tD))
             if self.instance_mlp is not None:
                 layers_tD = layers_tD + self.instance_mlp(rows_RD[packed.row_T[bucket.pairs]])
-            composition.add(bucket, layers_tD * gate[packed.owner_T[bucket.pairs]] if own else layers_tD, token_nD)
+            if own:
+                layers_tD = layers_tD * gate[packed.owner_T[bucket.pairs]]
+            composition.add(bucket, self.seen(layers_tD, packed.row_T[bucket.pairs], step), token_nD)
         update_BLD = composition.update_BLD if own else composition.update_BLD * gate[:, None]
         image_BLD = torch.add(image_BLD, update_BLD, alpha=step.strength)
         # The feed-forwards: once more for the image tokens, and that of the layout tokens.
@@ -254,7 +271,7 @@ class SingleLayoutBlock(LayoutBlock):
             else:
                 out_tD = delta_out(layers.out, torch.cat([attended_tD, mlp_RH[row_t]], -1))
             gate_tD = gate if step.row_index is None else gate[step.row_index[row_t]]
-            composition.add(bucket, self.project(gate_tD * out_tD), token_nD)
+            composition.add(bucket, self.seen(self.project(gate_tD * out_tD), row_t, step), token_nD)
         image_BLD = torch.add(image_BLD, composition.update_BLD, alpha=step.strength)
         update_ND = delta_out(layers.out, torch.cat([composition.tokens_ND, mlp_NH], -1))
         tokens_ND = tokens_ND + t_gate * update_ND

@@ -15,6 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from occlusionformer.layout import Layout
+from occlusionformer.model.appearance import AppearanceField
 from occlusionformer.model.attention import rotation
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
@@ -64,13 +65,14 @@ class OcclusionBranch(Method):
 
     _supports_gradient_checkpointing = True
     _no_split_modules = ("DualLayoutBlock", "SingleLayoutBlock")
-    _skip_layerwise_casting_patterns = ("embedder", "density", "mask_head")
+    _skip_layerwise_casting_patterns = ("embedder", "density", "mask_head", "appearance")
 
     @register_to_config
     def __init__(self, branch: dict[str, Any]) -> None:
         super().__init__()
         self.shape = config = BranchConfig.from_json(branch)
         self.embedder = LayoutEmbedder(config)
+        self.appearance = AppearanceField(config) if config.appearance_side else None
         self.dual = nn.ModuleDict({str(index): DualLayoutBlock(config) for index in config.dual_blocks})
         self.single = nn.ModuleDict({str(index): SingleLayoutBlock(config) for index in config.single_blocks})
 
@@ -134,10 +136,14 @@ class OcclusionBranch(Method):
             row_index=packed.owner_R if own else (None if one_sample else packed.sample_R),
             rotation_JC=rotation(*inputs.rotary(position_J3)),
             coordinates_RF=box_coordinates(packed, config, text_NP.dtype) if config.box_coordinates else None,
+            appearance_RF=self._appearance(text_NP, packed),
             strength=prepared.strength,
             return_masks=prepared.want_masks,
             return_weights=prepared.want_weights,
         )
+
+    def _appearance(self, text_NP: Tensor, packed: PackedInstances) -> Tensor | None:
+        return None if self.appearance is None else self.appearance(text_NP, packed, SMALLEST_SIDE).to(text_NP.dtype)
 
     def figures(self) -> dict[str, float]:
         """lora_norm: Frobenius norm of all low-rank deltas together, without forming them."""

@@ -70,6 +70,9 @@ class BranchConfig:
     """Modulate an instance's tokens by its own text-time embedding: rows are then computed per pair."""
     box_coordinates: bool = False
     """Add box-relative coordinates to an instance's tokens; needs instance_modulation."""
+    appearance_side: int = 0
+    """Cells a side of a coarse picture of an instance, linear in its text and looked up at its tokens' places in its
+    box, see model.appearance; needs instance_modulation. 0: none."""
     instance_mlp_ratio: int = 0
     """Width, in units of the model's, of an MLP beside the instance attention of dual blocks; 0: none."""
 
@@ -81,7 +84,7 @@ class BranchConfig:
         ]
         problems += [
             f"{name}: expected 0 to {LARGEST_SIZE}, got {getattr(self, name)}"
-            for name in ("lora_rank", "instance_mlp_ratio")
+            for name in ("lora_rank", "instance_mlp_ratio", "appearance_side")
             if not 0 <= getattr(self, name) <= LARGEST_SIZE
         ]
         problems += [
@@ -89,8 +92,8 @@ class BranchConfig:
             for name in ("lora_scale", "fourier_base", "density_scale", "cosine_eps")
             if not math.isfinite(getattr(self, name))
         ]
-        if (self.box_coordinates or self.instance_mlp_ratio) and not self.instance_modulation:
-            problems.append("box_coordinates, instance_mlp_ratio: need instance_modulation=True")
+        if (self.box_coordinates or self.instance_mlp_ratio or self.appearance_side) and not self.instance_modulation:
+            problems.append("box_coordinates, instance_mlp_ratio, appearance_side: need instance_modulation=True")
         for name in ("dual_blocks", "single_blocks"):
             blocks = getattr(self, name)
             if list(blocks) != sorted(set(blocks)) or any(not 0 <= block <= LARGEST_BLOCK for block in blocks):

@@ -13,6 +13,7 @@ from occlusionformer.embedded.build import assembled, codec_of
 from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.config import backbone_settings, branch_config
 from occlusionformer.embedded.packaged import FIRST, MODELS, TEXT_WIDTH, PackagedModel
+from occlusionformer.embedded.text import packaged_reader
 from occlusionformer.methods.creatilayout import CreatiLayout
 from occlusionformer.methods.eligen import Eligen
 from occlusionformer.methods.gligen import Gligen
@@ -26,6 +27,7 @@ from occlusionformer.model.config import BackboneShape
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import cast
 from occlusionformer.tensors.files import CheckpointError, check_tensors, read_tensors
+from occlusionformer.training.appearance import fit_appearance
 from occlusionformer.training.attention_maps import AttentionMapBranch
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.method_settings import (
@@ -154,7 +156,7 @@ def _occlusionformer(chosen: OcclusionFormerSettings, config: RunConfig, shape: 
         if (value := getattr(chosen, name)) is not None
     }
     if chosen.instance_modulation is False:
-        given |= {"box_coordinates": False, "instance_mlp_ratio": 0}
+        given |= {"box_coordinates": False, "instance_mlp_ratio": 0, "appearance_side": 0}
     branch = replace(
         branch,
         lora_rank=chosen.lora_rank,
@@ -182,6 +184,8 @@ def _packaged(config: RunConfig, model: PackagedModel) -> OcclusionFormerPipelin
     transformer = LayoutFluxTransformer2DModel(**backbone_settings(model), prediction_type="sample")
     branch = new_method(config, backbone_shape(transformer))
     initialise(transformer, branch)
+    if isinstance(branch, OcclusionFormer) and branch.appearance is not None:
+        fit_appearance(branch.appearance, packaged_reader(model.text))
     return assembled(
         model,
         transformer=transformer,
