@@ -166,8 +166,9 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         if self.config.phrases and spread:
             placed_BSD = placed_BSD + torch.stack(spread).to(rows_BSD.dtype) * root * is_token_BS.unsqueeze(-1)
         if self.config.num_looks:
+            looks_DX = self.looks.float()
             for placed_SD, phrase_PD, length in zip(placed_BSD, looks, is_token_BS.sum(1).tolist(), strict=True):
-                look_LD = self._looks(phrase_PD)[: placed_SD.shape[0] - length]
+                look_LD = self._looks(phrase_PD, looks_DX)[: placed_SD.shape[0] - length]
                 placed_SD[length : length + len(look_LD)] = look_LD.to(placed_SD.dtype)
         output = TextVectors(
             last_hidden_state=placed_BSD,
@@ -176,13 +177,13 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         )
         return output if return_dict else tuple(output.to_tuple())
 
-    def _looks(self, phrase_PD: Tensor) -> Tensor:
+    def _looks(self, phrase_PD: Tensor, looks_DX: Tensor) -> Tensor:
         """The tokens of what phrases look like, those that look like something, one after the other, (L, D)."""
         count, size = self.config.num_looks, self.config.look_size
         seen_PD = phrase_PD[phrase_PD[:, : self.config.look_channels].norm(dim=1) > LOOKS_LIKE_SOMETHING]
         seen_PD = seen_PD.float() * self.config.hidden_size**0.5
         # Row by row: a product's rounding depends on its shape.
-        patch_PLC = torch.stack([row_D @ self.looks.float() for row_D in seen_PD] or [seen_PD.new_zeros(count * size)])
+        patch_PLC = torch.stack([row_D @ looks_DX for row_D in seen_PD] or [seen_PD.new_zeros(count * size)])
         patch_PLC = patch_PLC[: len(seen_PD)].unflatten(1, (count, size))
         of_phrase_PLC = seen_PD[:, None, self.config.look_channels :].expand(-1, count, -1)
         place_LL = torch.eye(count) * count**0.5
