@@ -73,8 +73,9 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     `num_meanings` is how many different vectors phrases are known as, where several share one.
 
     With `num_looks`, tokens that tell what a phrase looks like follow the words, so many for each phrase in turn that
-    has a look, as far as there is room before the end: a square of patches of a coarse picture, which is linear in the
-    phrase's vector (`looks`). Each has the patch, then what the phrase means and its colour, then which patch it is.
+    has a look, as far as there is room before the end: a square of patches of a coarse picture, which an MLP makes of the
+    phrase's vector. Each has the patch, in components of which `look_axes` makes pixels, then what the phrase means and
+    its colour, then which patch it is.
 
     `separator_id` is the token between two phrases, `ignored_ids` are tokens that mean nothing, as articles.
 
@@ -110,6 +111,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         num_looks: int = 0,
         look_size: int = 128,
         look_channels: int = 144,
+        look_hidden: int = 512,
+        look_pixels: int = 256,
     ) -> None:
         super().__init__()
         rows = vocab_size if num_rows is None else num_rows
@@ -128,7 +131,10 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             self.phrase_scale = nn.Parameter(torch.zeros(num_keys, 1), requires_grad=False)
             self.register_buffer("leads_to", torch.zeros(num_keys, dtype=torch.int64))
         if num_looks:
-            self.looks = nn.Parameter(torch.zeros(hidden_size, num_looks * look_size), requires_grad=False)
+            self.look_in = nn.Linear(hidden_size, look_hidden)
+            self.look_mid = nn.Linear(look_hidden, look_hidden)
+            self.look_out = nn.Linear(look_hidden, num_looks * look_size)
+            self.look_axes = nn.Parameter(torch.zeros(look_size, look_pixels), requires_grad=False)
         self.register_buffer("colour_ids", torch.zeros(num_colours, dtype=torch.int64))
         self.colour_as = nn.Parameter(torch.zeros(num_colours, hidden_size), requires_grad=False)
 
@@ -166,9 +172,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         if self.config.phrases and spread:
             placed_BSD = placed_BSD + torch.stack(spread).to(rows_BSD.dtype) * root * is_token_BS.unsqueeze(-1)
         if self.config.num_looks:
-            looks_DX = self.looks.float()
             for placed_SD, phrase_PD, length in zip(placed_BSD, looks, is_token_BS.sum(1).tolist(), strict=True):
-                look_LD = self._looks(phrase_PD, looks_DX)[: placed_SD.shape[0] - length]
+                look_LD = self._looks(phrase_PD)[: placed_SD.shape[0] - length]
                 placed_SD[length : length + len(look_LD)] = look_LD.to(placed_SD.dtype)
         output = TextVectors(
             last_hidden_state=placed_BSD,
@@ -177,14 +182,21 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         )
         return output if return_dict else tuple(output.to_tuple())
 
-    def _looks(self, phrase_PD: Tensor, looks_DX: Tensor) -> Tensor:
+    def look(self, vector_D: Tensor) -> Tensor:
+        """The patches of a pooled vector's picture in their components, (L, C)."""
+        hidden_H = nn.functional.gelu(self.look_in(vector_D.to(self.look_in.weight.dtype)))
+        hidden_H = nn.functional.gelu(self.look_mid(hidden_H))
+        patch_LC: Tensor = self.look_out(hidden_H).unflatten(-1, (self.config.num_looks, self.config.look_size))
+        return patch_LC.float()
+
+    def _looks(self, phrase_PD: Tensor) -> Tensor:
         """The tokens of what phrases look like, those that look like something, one after the other, (L, D)."""
         count, size = self.config.num_looks, self.config.look_size
         seen_PD = phrase_PD[phrase_PD[:, : self.config.look_channels].norm(dim=1) > LOOKS_LIKE_SOMETHING]
         seen_PD = seen_PD.float() * self.config.hidden_size**0.5
         # Row by row: a product's rounding depends on its shape.
-        patch_PLC = torch.stack([row_D @ looks_DX for row_D in seen_PD] or [seen_PD.new_zeros(count * size)])
-        patch_PLC = patch_PLC[: len(seen_PD)].unflatten(1, (count, size))
+        patches = [self.look(row_D) for row_D in seen_PD]
+        patch_PLC = torch.stack(patches) if patches else seen_PD.new_zeros(0, count, size)
         of_phrase_PLC = seen_PD[:, None, self.config.look_channels :].expand(-1, count, -1)
         place_LL = torch.eye(count) * count**0.5
         place_PLL = place_LL.to(seen_PD).expand(len(seen_PD), -1, -1)

@@ -1,11 +1,12 @@
 """What an instance's text says it looks like, looked up at its tokens' places in its box.
 
-Legend: N instances, R rows, P pooled text, C channels, G cells a side of the picture, S samples a side of a token.
+Legend: N instances, R rows, P pooled text, H hidden, C channels, A cells of the picture, S samples a side of a token.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occlusionformer.model.config import BranchConfig
@@ -18,22 +19,24 @@ SAMPLES = 4
 
 
 class AppearanceField(nn.Module):
-    """A coarse picture, linear in the pooled text and stretched over the box; zero outside it.
+    """A coarse picture made of the pooled text and stretched over the box; zero outside it.
 
     A large backbone knows from its own training what things look like. One that is trained with its branch and on few
-    images learns this far faster as a table of what texts have in common than in the weights of its blocks.
+    images learns this far faster as a map from texts to pictures than in the weights of its blocks.
     """
 
     def __init__(self, config: BranchConfig) -> None:
         super().__init__()
-        self.side = config.appearance_side
-        self.pictures = nn.Parameter(torch.empty(config.pooled_dim, CHANNELS * self.side**2))
-        nn.init.normal_(self.pictures, std=config.pooled_dim**-0.5)
+        self.side, hidden = config.appearance_side, config.appearance_hidden
+        self.text_in = nn.Linear(config.pooled_dim, hidden)
+        self.text_out = nn.Linear(hidden, hidden)
+        self.picture = nn.Linear(hidden, CHANNELS * self.side**2)
 
     def forward(self, text_NP: Tensor, packed: PackedInstances, smallest: float) -> Tensor:
         """The picture at the samples of every row, (R, C * S * S)."""
         assert packed.owner_R is not None
-        picture_NCA = (text_NP.to(self.pictures.dtype) @ self.pictures).unflatten(1, (CHANNELS, -1))
+        hidden_NH = F.gelu(self.text_out(F.gelu(self.text_in(text_NP))))
+        picture_NCA = self.picture(hidden_NH).unflatten(1, (CHANNELS, -1))
         box_R4, grid = packed.box_N4[packed.owner_R], packed.grid
         token_R = packed.pixel_R % grid.num_tokens
         across = self._cells(token_R % grid.width, grid.width, box_R4[:, 0], box_R4[:, 2], smallest)

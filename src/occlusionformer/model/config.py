@@ -13,6 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 LARGEST_SIZE = 65536
 LARGEST_BLOCK = 999
+POSITIVE = (
+    "num_heads", "head_dim", "pooled_dim", "mlp_ratio", "grid_points", "fourier_frequencies", "appearance_hidden",
+)  # fmt: skip
 PUBLISHED_DUAL = (0, 3, 6, 9, 12, 15, 18)
 PUBLISHED_SINGLE = (0, 9, 18, 27, 37)
 
@@ -71,15 +74,17 @@ class BranchConfig:
     box_coordinates: bool = False
     """Add box-relative coordinates to an instance's tokens; needs instance_modulation."""
     appearance_side: int = 0
-    """Cells a side of a coarse picture of an instance, linear in its text and looked up at its tokens' places in its
-    box, see model.appearance; needs instance_modulation. 0: none."""
+    """Cells a side of a coarse picture of an instance, made of its text and looked up at its tokens' places in its box,
+    see model.appearance; needs instance_modulation. 0: none."""
+    appearance_hidden: int = 512
+    """Width of the MLP that makes it."""
     instance_mlp_ratio: int = 0
     """Width, in units of the model's, of an MLP beside the instance attention of dual blocks; 0: none."""
 
     def __post_init__(self) -> None:
         problems = [
             f"{name}: expected a positive integer up to {LARGEST_SIZE}, got {getattr(self, name)!r}"
-            for name in ("num_heads", "head_dim", "pooled_dim", "mlp_ratio", "grid_points", "fourier_frequencies")
+            for name in POSITIVE
             if not 1 <= getattr(self, name) <= LARGEST_SIZE
         ]
         problems += [

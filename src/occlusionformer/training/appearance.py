@@ -1,51 +1,38 @@
-"""Where a branch's coarse pictures start: the linear map from captions' vectors to the art, by least squares.
+"""Where a branch's coarse pictures start: at those that the text table has, as the MLP that makes them is the same.
 
-Legend: M captions, P pooled text, C channels, G cells a side.
+Legend: H hidden, L patches, K components, C channels, Q pixels of a patch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 
-from occlusionformer.data.world.artwork import WorldObject, world_art
-from occlusionformer.data.world.captions import colours_of
-from occlusionformer.model.appearance import AppearanceField
-
-RIDGE = 3.0
-"""Added to the squares of the captions' vectors, in captions: directions that few share stay near zero."""
+from occlusionformer.embedded.text import StaticTextModel
+from occlusionformer.model.appearance import CHANNELS, AppearanceField
 
 
-def fit_appearance(appearance: AppearanceField, read: Callable[[Sequence[str]], Tensor]) -> None:
-    """Fill `pictures` as `fitted_pictures` finds them."""
-    with torch.no_grad():
-        appearance.pictures.copy_(fitted_pictures(appearance.side, read))
+@torch.no_grad()
+def copy_appearance(field: AppearanceField, text: StaticTextModel) -> None:
+    """Fill the field with the table's looks. ValueError for a table without looks or with ones of another size."""
+    if not text.config.num_looks or (size := pixels(text)) != field.side**2:
+        found = size if text.config.num_looks else 0
+        raise ValueError(f"text: expected looks of {field.side**2} pixels, got {found}")
+    field.text_in.load_state_dict(text.look_in.state_dict())
+    field.text_out.load_state_dict(text.look_mid.state_dict())
+    field.picture.weight.copy_(pictures_of(text.look_out.weight.T.float(), text).T)
+    field.picture.bias.copy_(pictures_of(text.look_out.bias.float(), text))
 
 
-def fitted_pictures(side: int, read: Callable[[Sequence[str]], Tensor]) -> Tensor:
-    """The ridge regression from captions that training says to premultiplied RGBA, 0..1; float64 (P, C * G * G).
-
-    Every object counts once in its own colour and once in all others that training shows together. read: texts to
-    pooled vectors (M, P).
-    """
-    captions, weights, pictures = [], [], []
-    for item in world_art().objects:
-        colours: list[str | None] = [None, *colours_of(item, "training")]
-        for colour in colours:
-            captions.append(item.name if colour is None else f"{colour} {item.name}")
-            weights.append(1.0 if colour is None else 1.0 / (len(colours) - 1))
-            pictures.append(picture(item, colour, side))
-    text_MP = read(captions).double()
-    weight_M1 = torch.tensor(weights, dtype=torch.float64)[:, None]
-    picture_MC = torch.from_numpy(np.stack(pictures)).double()
-    square_PP = text_MP.T @ (weight_M1 * text_MP) + RIDGE * torch.eye(text_MP.shape[1], dtype=torch.float64)
-    return torch.linalg.solve(square_PP, text_MP.T @ (weight_M1 * picture_MC))
+def pixels(text: StaticTextModel) -> int:
+    """Of the picture whose patches are a table's looks."""
+    return int(text.config.num_looks * text.config.look_pixels // CHANNELS)
 
 
-def picture(item: WorldObject, colour: str | None, side: int) -> np.ndarray:
-    """An object in a square, premultiplied RGBA in 0..1, channels first and flat, (C * G * G,)."""
-    pixels_HWC = item.resized(side, side, colour).astype(np.float32) / 255
-    return pixels_HWC.transpose(2, 0, 1).reshape(-1)
+def pictures_of(looks: Tensor, text: StaticTextModel) -> Tensor:
+    """Pictures (..., C * A), channels first, from patches in components (..., L * K)."""
+    across = round(text.config.num_looks**0.5)
+    cell = round((text.config.look_pixels // CHANNELS) ** 0.5)
+    patch_LQ = looks.unflatten(-1, (text.config.num_looks, -1)) @ text.look_axes.float()
+    cells = patch_LQ.unflatten(-2, (across, across)).unflatten(-1, (CHANNELS, cell, cell))
+    return cells.movedim(-3, -5).movedim(-2, -3).flatten(-5)

@@ -13,7 +13,7 @@ from occlusionformer.embedded.build import assembled, codec_of
 from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.config import backbone_settings, branch_config
 from occlusionformer.embedded.packaged import FIRST, MODELS, TEXT_WIDTH, PackagedModel
-from occlusionformer.embedded.text import packaged_reader
+from occlusionformer.embedded.text import packaged_text_model
 from occlusionformer.methods.creatilayout import CreatiLayout
 from occlusionformer.methods.eligen import Eligen
 from occlusionformer.methods.gligen import Gligen
@@ -27,7 +27,7 @@ from occlusionformer.model.config import BackboneShape
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import cast
 from occlusionformer.tensors.files import CheckpointError, check_tensors, read_tensors
-from occlusionformer.training.appearance import fit_appearance
+from occlusionformer.training.appearance import copy_appearance
 from occlusionformer.training.attention_maps import AttentionMapBranch
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.method_settings import (
@@ -185,7 +185,7 @@ def _packaged(config: RunConfig, model: PackagedModel) -> OcclusionFormerPipelin
     branch = new_method(config, backbone_shape(transformer))
     initialise(transformer, branch)
     if isinstance(branch, OcclusionFormer) and branch.appearance is not None:
-        fit_appearance(branch.appearance, packaged_reader(model.text))
+        copy_appearance(branch.appearance, packaged_text_model(model.text))
     return assembled(
         model,
         transformer=transformer,
