@@ -73,9 +73,9 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     `num_meanings` is how many different vectors phrases are known as, where several share one.
 
     With `num_looks`, tokens that tell what a phrase looks like follow the words, so many for each phrase in turn that
-    has a look, as far as there is room before the end: a square of patches of a coarse picture, which an MLP makes of the
-    phrase's vector. Each has the patch, in components of which `look_axes` makes pixels, then what the phrase means and
-    its colour, then which patch it is.
+    has a look, as far as there is room before the end: a square of patches of a coarse picture, which an MLP makes of
+    the phrase's vector. Each has the patch, in components of which `look_axes` makes pixels, then what the phrase means
+    and its colour, then which patch it is.
 
     `separator_id` is the token between two phrases, `ignored_ids` are tokens that mean nothing, as articles.
 
