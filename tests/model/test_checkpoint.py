@@ -136,10 +136,21 @@ def test_a_branch_in_the_published_format_and_back(branch, folder):
 
 
 def test_parameters_the_published_format_has_no_name_for_are_listed():
-    with pytest.raises(ValueError, match=r"dual\.0\.coordinates\.bias, .*dual\.0\.instance_mlp\.0\.weight"):
+    with pytest.raises(
+        ValueError,
+        match=r"appearance\.picture\.weight.*dual\.0\.appearance\.weight.*coordinates\.bias.*instance_mlp\.0\.weight",
+    ):
         published_state(tiny_branch(PRESETS["small"][0]))
     with pytest.raises(ValueError, match=r"dual\.0\.ff_gate"):
         published_state(tiny_branch(paper(backbone_shape(tiny_backbone()))))
+
+
+def test_no_preset_of_a_large_backbone_looks_anything_up():
+    """A backbone that knows what things look like needs no pictures, and published files have none."""
+    for preset in (published, paper, instance_assemble):
+        with torch.device("meta"):
+            branch = OcclusionBranch.build(preset(FLUX_DEV))
+        assert not [name for name in branch.state_dict() if "appearance" in name]
 
 
 def test_every_wrong_key_is_listed_at_once(folder):
@@ -260,6 +271,11 @@ def test_a_config_names_everything_wrong_with_it():
         replace(CONFIG, num_heads=0, lora_rank=-1, dual_blocks=(3, 0))
     with pytest.raises(ValueError, match="box_coordinates"):
         replace(CONFIG, box_coordinates=True)
+    with pytest.raises(ValueError, match=r"appearance_side: need instance_modulation=True"):
+        replace(CONFIG, appearance_side=5)
+    own = replace(CONFIG, instance_modulation=True)
+    with pytest.raises(ValueError, match=r"appearance_hidden: expected a positive integer .*, got 0; appearance_side"):
+        replace(own, appearance_side=-1, appearance_hidden=0)
 
 
 def test_a_branch_without_deltas_has_none():

@@ -57,13 +57,14 @@ def presets() -> dict[str, tuple[BranchConfig, Rules]]:
     """Every preset and the options of the small model, on the tiny backbone, with the twin's rules for each."""
     shape = backbone_shape(tiny_backbone())
     extras = {"instance_modulation": True, "box_coordinates": True}
+    sizes = {"instance_mlp_ratio": 2, "appearance_side": 5, "appearance_hidden": 7}
     return {
         "published": (published(shape), PUBLISHED),
         "paper": (replace(paper(shape), cosine_eps=1e-12), PAPER),
         "instance_assemble": (instance_assemble(shape), INSTANCE_ASSEMBLE),
         "small": (
-            replace(paper(shape), cosine_eps=1e-12, instance_mlp_ratio=2, second_feed_forward="none", **extras),
-            replace(PAPER, instance_mlp=True, second_feed_forward="none", **extras),
+            replace(paper(shape), cosine_eps=1e-12, second_feed_forward="none", **extras, **sizes),
+            replace(PAPER, instance_mlp=True, second_feed_forward="none", appearance_side=5, **extras),
         ),
     }
 
@@ -277,6 +278,8 @@ EXTRA_KEYS = {
     "instance_mlp.0.bias": "instance_mlp.0.bias",
     "instance_mlp.2.weight": "instance_mlp.2.weight",
     "instance_mlp.2.bias": "instance_mlp.2.bias",
+    "appearance.weight": "appearance.weight",
+    "appearance_out.weight": "appearance_out.weight",
 }
 """Parameters of a block without a published name, by the package's name and by the twin's."""
 
@@ -287,7 +290,9 @@ def twin_weights(backbone: FluxTransformer2DModel, branch: OcclusionBranch) -> W
     layout, lora = {}, {}
     for ours, parameter in branch.named_parameters():
         theirs = names.get(ours)
-        if theirs is None:
+        if theirs is None and ours.startswith("appearance."):
+            theirs = ours
+        elif theirs is None:
             stream, index, rest = ours.split(".", 2)
             prefix = {"dual": "transformer_blocks", "single": "single_transformer_blocks"}[stream]
             theirs = f"{prefix}.{index}.{EXTRA_KEYS[rest]}"

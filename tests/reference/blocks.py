@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from tests.reference.appearance import coarse_picture, looked_up
 from tests.reference.attention import Angle, dual_attention, single_attention
 from tests.reference.composition import Cover, blend, density
 from tests.reference.heads import mask_logits, similarity
@@ -24,7 +25,7 @@ from tests.reference.regions import (
     soft_mask,
 )
 from tests.reference.rules import PUBLISHED, Rules
-from tests.reference.weights import Weights, adapted, affine
+from tests.reference.weights import Weights, adapted, affine, linear
 
 LAYER_NORM_EPSILON = 1e-6
 
@@ -41,6 +42,7 @@ class Scene:
     occluders: list[list[int]] | None
     branch_time_D: Tensor
     instance_time_ND: Tensor
+    text_NP: Tensor
     angles: Angles
     """Rotary cosines and sines of a position id."""
     rules: Rules = PUBLISHED
@@ -94,7 +96,8 @@ def scatter(rows_SD: Tensor, tokens: list[int], num_tokens: int) -> Tensor:
 
 
 def image_rows(weights: Weights, block: str, image_LD: Tensor, instance: int, norm: str, scene: Scene) -> Tensor:
-    """The normalised, modulated rows of the tokens an instance covers, told where they lie in its box. (S - 1, D)"""
+    """The normalised, modulated rows of the tokens an instance covers, told where they lie in its box and what it looks
+    like there. (S - 1, D)"""
     parts = 6 if norm == "norm1" else 3
     shift, scale, *_ = modulation(weights, f"{block}.{norm}", scene.condition(instance), parts)
     rows = []
@@ -104,7 +107,17 @@ def image_rows(weights: Weights, block: str, image_LD: Tensor, instance: int, no
             inside = box_coordinates(scene.boxes[instance], token, scene.height, scene.width).to(row_D)
             row_D = row_D + affine(weights.layout, f"{block}.coordinates", inside)
         rows.append(row_D)
-    return torch.stack(rows)
+    return add_appearance(weights, f"{block}.appearance", torch.stack(rows), instance, scene)
+
+
+def add_appearance(weights: Weights, module: str, rows_SD: Tensor, instance: int, scene: Scene) -> Tensor:
+    """Rows of the tokens an instance covers, with what it looks like at each of them added, where that is used."""
+    if not scene.rules.appearance_side:
+        return rows_SD
+    picture = coarse_picture(weights, scene.text_NP[instance], scene.rules.appearance_side)
+    box, tokens = scene.boxes[instance], scene.cover.footprints[instance]
+    seen = [looked_up(picture, box, token, scene.height, scene.width) for token in tokens]
+    return rows_SD + torch.stack([linear(weights.layout, module, row) for row in seen])
 
 
 def composed(weights: Weights, block: str, features_NLD: Tensor, scene: Scene) -> Tensor:
@@ -151,6 +164,7 @@ def dual_instance(
         update_SD = update_SD + affine(weights.layout, f"{block}.instance_mlp.2", hidden)
     if scene.rules.instance_modulation:
         update_SD = gate * update_SD
+    update_SD = add_appearance(weights, f"{block}.appearance_out", update_SD, instance, scene)
     layout_D = layout_D + l_gate * layout_update_D
     modulated_D = layer_norm(layout_D) * (1 + l_scale_ff) + l_shift_ff
     layout_D = layout_D + l_gate_ff * feed_forward(weights, f"{block}.ff_context", modulated_D)
@@ -193,6 +207,7 @@ def single_instance(
     hidden = torch.nn.functional.gelu(adapted(weights, f"{block}.proj_mlp", rows_SD), approximate="tanh")
     update_SD = gate * adapted(weights, f"{block}.proj_out", torch.cat([attended_SD, hidden], dim=-1))
     features_SD = affine(weights.layout, f"{block}.layout_forward", update_SD[1:])
+    features_SD = add_appearance(weights, f"{block}.appearance_out", features_SD, instance, scene)
     return scatter(features_SD, tokens, len(image_LD)), layout_D + update_SD[0]
 
 

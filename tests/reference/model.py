@@ -65,6 +65,7 @@ def build_scene(transformer: nn.Module, inputs: Inputs, layout: LayoutInputs) ->
         branch_time_D=time_embedding(transformer, inputs.timestep, guidance, inputs.pooled_projections[0]),
         instance_time_ND=torch.stack(instance_times),
         angles=rotary_angles(transformer),
+        text_NP=layout.text_NP,
         rules=layout.rules,
         opacities=layout.opacities,
     )

@@ -25,6 +25,8 @@ class Rules:
     """Rows are modulated by their instance's time embedding instead of the branch's."""
     box_coordinates: bool = False
     instance_mlp: bool = False
+    appearance_side: int = 0
+    """Cells a side of the coarse picture of an instance; 0: none."""
 
 
 PUBLISHED = Rules()

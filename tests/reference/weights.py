@@ -18,7 +18,12 @@ class Weights:
 
 def affine(weights: Mapping[str, Tensor], module: str, x: Tensor) -> Tensor:
     """W x + b."""
-    return x @ weights[f"{module}.weight"].T + weights[f"{module}.bias"]
+    return linear(weights, module, x) + weights[f"{module}.bias"]
+
+
+def linear(weights: Mapping[str, Tensor], module: str, x: Tensor) -> Tensor:
+    """W x."""
+    return x @ weights[f"{module}.weight"].T
 
 
 def adapted(weights: Weights, module: str, x: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ class BranchStep:
 
     time_BD is the layout time embedding of each sample, time_ND that of each instance with its own text. The condition
     is one of them; the indices pick its vectors for layout tokens and rows, None where there is one vector for all.
-    Rotations are those of the layout tokens, then those of the rows.
+    Rotations are those of the layout tokens, then those of the rows. coordinates_RF is where the rows lie in their own
+    box, appearance_RF what their instance looks like there; None where the branch does not use it.
     """
 
     packed: PackedInstances
@@ -147,9 +148,7 @@ class LayoutBlock(nn.Module):
 
     def seen(self, layers_tD: Tensor, row_t: Tensor, step: BranchStep) -> Tensor:
         """Layers with what their instance looks like at these rows added, where that is used."""
-        if self.appearance is None or step.appearance_RF is None:
-            return layers_tD
-        return layers_tD + self.appearance_out(step.appearance_RF)[row_t]
+        return layers_tD if self.appearance is None else layers_tD + self.appearance_out(step.appearance_RF)[row_t]
 
     def qkv(self, x_RD: Tensor, names: str, layers: BorrowedDual | BorrowedSingle) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of some rows, (R, heads, channels)."""

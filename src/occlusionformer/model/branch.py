@@ -22,7 +22,7 @@ from occlusionformer.model.backbones.streams import Streams
 from occlusionformer.model.block import BranchStep, DualLayoutBlock, LayoutBlockOutput, SingleLayoutBlock
 from occlusionformer.model.config import BackboneShape, BranchConfig
 from occlusionformer.model.delta import LowRankDelta
-from occlusionformer.model.embed import LayoutEmbedder, box_features, fourier
+from occlusionformer.model.embed import SMALLEST_SIDE, LayoutEmbedder, box_features, fourier
 from occlusionformer.model.method import (
     Carried,
     ForwardState,
@@ -35,9 +35,6 @@ from occlusionformer.model.method import (
 )
 from occlusionformer.tensors.grid import TokenGrid, layout_token_ids, published_corners
 from occlusionformer.tensors.packing import InstanceGeometry, PackedInstances, empty_geometry, layout_geometry, pack
-
-SMALLEST_SIDE = 2.0**-16
-"""Of a box where something is divided by it, a pixel of the largest canvas: in fp32 a thinner one may have no width."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,14 +133,11 @@ class OcclusionBranch(Method):
             row_index=packed.owner_R if own else (None if one_sample else packed.sample_R),
             rotation_JC=rotation(*inputs.rotary(position_J3)),
             coordinates_RF=box_coordinates(packed, config, text_NP.dtype) if config.box_coordinates else None,
-            appearance_RF=self._appearance(text_NP, packed),
+            appearance_RF=None if self.appearance is None else self.appearance(text_NP, packed),
             strength=prepared.strength,
             return_masks=prepared.want_masks,
             return_weights=prepared.want_weights,
         )
-
-    def _appearance(self, text_NP: Tensor, packed: PackedInstances) -> Tensor | None:
-        return None if self.appearance is None else self.appearance(text_NP, packed, SMALLEST_SIDE).to(text_NP.dtype)
 
     def figures(self) -> dict[str, float]:
         """lora_norm: Frobenius norm of all low-rank deltas together, without forming them."""

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from occlusionformer.model.config import BranchConfig
 
+SMALLEST_SIDE = 2.0**-16
+"""Of a box where something is divided by it, a pixel of the largest canvas: in fp32 a thinner one may have no width."""
+
 
 def box_features(box_N4: Tensor, config: BranchConfig) -> Tensor:
     """Fourier features of a square lattice of points on each normalised xyxy box, (N, box_features).
