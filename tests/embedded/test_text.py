@@ -279,6 +279,11 @@ def test_half_precision_keeps_the_integers(tokenizer):
 def test_a_fresh_model_is_blank():
     fresh = StaticTextModel(vocab_size=5, hidden_size=4)
     assert torch.count_nonzero(fresh(torch.tensor([[1, 2]]))[0]) == 0
+    with_looks = StaticTextModel(num_looks=4, look_size=12, look_channels=16, hidden_size=32)
+    assert torch.count_nonzero(with_looks.look(torch.ones(32))) == 0
+    assert not any(parameter.requires_grad for parameter in with_looks.parameters())
+    with pytest.raises(ValueError, match=r"look_size \+ num_looks to be look_channels, got 12 \+ 5 and 16"):
+        StaticTextModel(num_looks=5, look_size=12, look_channels=16, hidden_size=32)
 
 
 def test_table_is_small_and_licensed():

@@ -1,6 +1,7 @@
 """The embedded text encoder: one vector per word piece, of a sentence encoder and word vectors, taught a dictionary.
 
-Arrays: B texts, S tokens, V word pieces, D channels, M known phrases.
+Arrays: B texts, S tokens, V word pieces, D channels, M known phrases, P phrases of a text, L tokens of looks, H hidden,
+C components of a patch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from occlusionformer.embedded.packaged import DEFAULT
 from occlusionformer.pipelines.tokenizer import PlainTokenizer
 
 SAID_EXACTLY = 0.999999
-"""Cosine to a known phrase from which a text is that phrase."""
+"""Cosine to a known phrase from which a text is that phrase. So near 1 because colour words weigh little beside heavy
+nouns: to "vase", "blue vase" has a cosine above 0.999."""
 SAID_ALMOST = 0.98
 """Cosine to a known phrase from which a text is read by the known phrases, where the table has other keys too."""
 TINT = 0.7
@@ -35,6 +37,8 @@ SLOWEST = 1e4
 
 Known = tuple[Tensor, Tensor]
 """Known phrases and what they are known as, in float64."""
+Reading = tuple[Tensor, Tensor]
+"""Of one text: the number of the phrase that each token is in (S,), and the phrases' directions (P, D), float32."""
 
 
 @dataclass
@@ -73,9 +77,10 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     `num_meanings` is how many different vectors phrases are known as, where several share one.
 
     With `num_looks`, tokens that tell what a phrase looks like follow the words, so many for each phrase in turn that
-    has a look, as far as there is room before the end: a square of patches of a coarse picture, which an MLP makes of
-    the phrase's vector. Each has the patch, in components of which `look_axes` makes pixels, then what the phrase means
-    and its colour, then which patch it is.
+    has a look, as far as there is room before the end, padding being last: a square of patches of a coarse picture,
+    which an MLP makes of the phrase's vector. Each has the patch, in components of which `look_axes` makes pixels, then
+    what the phrase means and its colour, then which patch it is. The first `look_channels` of a phrase's vector are how
+    it looks; patch and number take their place.
 
     `separator_id` is the token between two phrases, `ignored_ids` are tokens that mean nothing, as articles.
 
@@ -131,9 +136,15 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             self.phrase_scale = nn.Parameter(torch.zeros(num_keys, 1), requires_grad=False)
             self.register_buffer("leads_to", torch.zeros(num_keys, dtype=torch.int64))
         if num_looks:
+            if look_size + num_looks != look_channels:
+                found = f"{look_size} + {num_looks} and {look_channels}"
+                raise ValueError(f"text table: expected look_size + num_looks to be look_channels, got {found}")
             self.look_in = nn.Linear(hidden_size, look_hidden)
             self.look_mid = nn.Linear(look_hidden, look_hidden)
             self.look_out = nn.Linear(look_hidden, num_looks * look_size)
+            for layer in (self.look_in, self.look_mid, self.look_out):
+                nn.init.zeros_(layer.requires_grad_(False).weight)
+                nn.init.zeros_(layer.bias)
             self.look_axes = nn.Parameter(torch.zeros(look_size, look_pixels), requires_grad=False)
         self.register_buffer("colour_ids", torch.zeros(num_colours, dtype=torch.int64))
         self.colour_as = nn.Parameter(torch.zeros(num_colours, hidden_size), requires_grad=False)
@@ -151,36 +162,27 @@ class StaticTextModel(ModelMixin, ConfigMixin):
 
         Without a mask, tokens equal to `config.pad_token_id` are padding. A text of padding alone pools to zero.
         """
-        is_token_BS = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask.bool()
-        row_BS = input_ids.clamp(max=len(self.table) - 1)
-        rows_BSD = self.table[row_BS].to(self.scale.dtype) * self.scale[row_BS]
-        rows_BSD = rows_BSD * (is_token_BS & (input_ids < len(self.table))).unsqueeze(-1)
-        weighted_BSD = rows_BSD.float() * self.weight[row_BS].float()
-        known_as = self.known_as.double()
-        known = (self.known.double(), known_as if self.config.num_meanings is None else known_as[self.known_of])
-        pooled, spread, looks = [], [], []
-        for ids_S, weighted_SD in zip(input_ids, weighted_BSD, strict=True):
-            # Text by text: a product over the batch would round differently with the batch's size, and what is
-            # encoded must not depend on what else is.
-            unit_D, phrase_SD, phrase_PD = self._read(ids_S, weighted_SD, known)
-            pooled.append(unit_D)
-            spread.append(phrase_SD)
-            looks.append(phrase_PD)
-        unit_BD = torch.stack(pooled) if pooled else weighted_BSD.sum(1)
+        rows_BSD, is_token_BS = self._rows(input_ids, attention_mask)
+        readings = self._readings(input_ids, rows_BSD)
         placed_BSD = self._placed(rows_BSD, is_token_BS)
-        root = self.config.hidden_size**0.5
-        if self.config.phrases and spread:
-            placed_BSD = placed_BSD + torch.stack(spread).to(rows_BSD.dtype) * root * is_token_BS.unsqueeze(-1)
+        if self.config.phrases and readings:
+            phrase_BSD = torch.stack([phrase_PD[number_S] for number_S, phrase_PD in readings]).to(rows_BSD.dtype)
+            placed_BSD = placed_BSD + phrase_BSD * self.config.hidden_size**0.5 * is_token_BS.unsqueeze(-1)
         if self.config.num_looks:
-            for placed_SD, phrase_PD, length in zip(placed_BSD, looks, is_token_BS.sum(1).tolist(), strict=True):
-                look_LD = self._looks(phrase_PD)[: placed_SD.shape[0] - length]
-                placed_SD[length : length + len(look_LD)] = look_LD.to(placed_SD.dtype)
+            for text, (length, (_, phrase_PD)) in enumerate(zip(is_token_BS.sum(1).tolist(), readings, strict=True)):
+                look_LD = self._looks(phrase_PD)[: placed_BSD.shape[1] - length]
+                placed_BSD[text, length : length + len(look_LD)] = look_LD.to(placed_BSD.dtype)
         output = TextVectors(
             last_hidden_state=placed_BSD,
-            pooler_output=(unit_BD * root).to(rows_BSD.dtype),
+            pooler_output=self._pooled(readings, rows_BSD),
             hidden_states=(placed_BSD,) if output_hidden_states else None,
         )
         return output if return_dict else tuple(output.to_tuple())
+
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """The pooled vectors of texts alone, (B, D): those of `forward`, without what its tokens take."""
+        rows_BSD, _ = self._rows(input_ids, attention_mask)
+        return self._pooled(self._readings(input_ids, rows_BSD), rows_BSD)
 
     def look(self, vector_D: Tensor) -> Tensor:
         """The patches of a pooled vector's picture in their components, (L, C)."""
@@ -202,52 +204,78 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         place_PLL = place_LL.to(seen_PD).expand(len(seen_PD), -1, -1)
         return torch.cat([patch_PLC, of_phrase_PLC, place_PLL], dim=2).flatten(0, 1)
 
-    def _read(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> tuple[Tensor, Tensor, Tensor]:
-        """The direction of a text (D,), at each of its tokens that of the phrase it is in (S, D), those of phrases."""
+    def _rows(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The table's row for every token (B, S, D), zero where it has none, and which tokens are no padding (B, S)."""
+        is_token_BS = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask.bool()
+        row_BS = input_ids.clamp(max=len(self.table) - 1)
+        rows_BSD = self.table[row_BS].to(self.scale.dtype) * self.scale[row_BS]
+        return rows_BSD * (is_token_BS & (input_ids < len(self.table))).unsqueeze(-1), is_token_BS
+
+    def _readings(self, input_ids: Tensor, rows_BSD: Tensor) -> list[Reading]:
+        """Text by text: a product over the batch would round differently with its size, and what is encoded must
+        not depend on what else is."""
+        weight_BS1 = self.weight[input_ids.clamp(max=len(self.table) - 1)]
+        known_as = self.known_as.double()
+        known = (self.known.double(), known_as if self.config.num_meanings is None else known_as[self.known_of])
+        weighted_BSD = rows_BSD.float() * weight_BS1.float()
+        return [self._read(ids_S, text_SD, known) for ids_S, text_SD in zip(input_ids, weighted_BSD, strict=True)]
+
+    def _read(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> Reading:
         if not self.config.phrases:
-            unit_D = self._phrase(ids_S, weighted_SD, known)
-            return unit_D, weighted_SD, unit_D[None]
+            return torch.zeros_like(ids_S), self._phrase(ids_S, weighted_SD, known)[None]
         at_separator_S = ids_S.eq(-1 if self.config.separator_id is None else self.config.separator_id)
         number_S = at_separator_S.cumsum(0)
         directions = []
         for number in range(int(number_S[-1]) + 1 if len(number_S) else 0):
             inside_S = (number_S == number) & ~at_separator_S
             directions.append(self._phrase(ids_S[inside_S], weighted_SD[inside_S], known))
-        if not directions:
-            return weighted_SD.sum(0), weighted_SD, weighted_SD[:0]
-        phrase_PD = torch.stack(directions)
-        return nn.functional.normalize(phrase_PD.sum(0), dim=0), phrase_PD[number_S], phrase_PD
+        return number_S, torch.stack(directions) if directions else weighted_SD[:0]
+
+    def _pooled(self, readings: Sequence[Reading], rows_BSD: Tensor) -> Tensor:
+        """The sums of the texts' phrases as directions, with entries of unit variance, (B, D)."""
+        if not readings:
+            return rows_BSD.sum(1)
+        if self.config.phrases:
+            unit_BD = torch.stack([_direction(phrase_PD) for _, phrase_PD in readings])
+        else:
+            unit_BD = torch.cat([phrase_PD for _, phrase_PD in readings])
+        return (unit_BD * self.config.hidden_size**0.5).to(rows_BSD.dtype)
 
     def _phrase(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> Tensor:
         """The direction of one phrase: of the known one it is or is nearest to, and of its colour; (D,), float32."""
         if not self.config.num_colours:
-            return self._recalled(nn.functional.normalize(weighted_SD.sum(0), dim=0), known)
+            return self._recalled(_direction(weighted_SD), known)
         counts_S = ~torch.isin(ids_S, ids_S.new_tensor(self.config.ignored_ids))
         is_colour_SK = ids_S[:, None] == self.colour_ids
         is_colour_S = is_colour_SK.any(1)
         noun_S = counts_S & ~is_colour_S
         whole, noun = (ids_S[counts_S], weighted_SD[counts_S]), (ids_S[noun_S], weighted_SD[noun_S])
         if not self._says_anything(*noun):
-            return self._recalled(nn.functional.normalize(whole[1].sum(0), dim=0), known)
-        if not is_colour_S.any() or self._nearness(*whole, known) > SAID_EXACTLY:
+            return self._recalled(_direction(whole[1]), known)
+        if not is_colour_S.any() or self._is_known(whole[0], self._cosines(_direction(whole[1]), known), SAID_EXACTLY):
             return self._meant(*whole, known)
-        tint_D = nn.functional.normalize(self.colour_as[is_colour_SK.any(0)].sum(0), dim=0)
+        tint_D = _direction(self.colour_as[is_colour_SK.any(0)])
         return nn.functional.normalize(self._meant(*noun, known) + TINT * tint_D, dim=0)
 
     def _says_anything(self, ids_S: Tensor, weighted_SD: Tensor) -> bool:
         return bool(weighted_SD.any()) or bool(self.config.num_keys and self.word_scale[ids_S].any())
 
-    def _nearness(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> float:
-        """Cosine to the nearest known phrase; -1 where a word has no row, so that the text is none of them."""
+    def _cosines(self, unit_D: Tensor, known: Known) -> Tensor:
+        """Of a direction to every known phrase, (M,)."""
+        return known[0] @ unit_D.double()
+
+    def _is_known(self, ids_S: Tensor, cosine_M: Tensor, least: float) -> bool:
+        """Whether a known phrase is as near as that; none is where a word has no row in the table."""
         if self.config.num_keys and bool(self.word_scale[ids_S[ids_S >= len(self.table)]].any()):
-            return -1.0
-        return float((known[0] @ nn.functional.normalize(weighted_SD.sum(0), dim=0).double()).max())
+            return False
+        return bool(cosine_M.max() > least)
 
     def _meant(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> Tensor:
         """The direction that a text's known phrases are known as: those near it, or the one that the keys lead to."""
-        unit_D = nn.functional.normalize(weighted_SD.sum(0), dim=0)
-        if not self.config.num_keys or self._nearness(ids_S, weighted_SD, known) > SAID_ALMOST:
-            return self._recalled(unit_D, known)
+        unit_D = _direction(weighted_SD)
+        cosine_M = self._cosines(unit_D, known)
+        if not self.config.num_keys or self._is_known(ids_S, cosine_M, SAID_ALMOST):
+            return self._recalled(unit_D, known, cosine_M)
         words_K = (self.word_keys[ids_S].double() * self.word_scale[ids_S].double()).sum(0)
         if not words_K.any():
             return torch.zeros_like(unit_D)
@@ -264,13 +292,22 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         wave_SD = torch.cat([angle_SH.sin(), angle_SH.cos()], dim=-1).to(rows_BSD.dtype)
         return rows_BSD + wave_SD * is_token_BS.unsqueeze(-1)
 
-    def _recalled(self, unit_D: Tensor, known: Known) -> Tensor:
-        """The direction that the known phrases near this one are known as; a text of padding alone stays zero."""
-        known_MD, known_as_MD = known
+    def _recalled(self, unit_D: Tensor, known: Known, cosine_M: Tensor | None = None) -> Tensor:
+        """The direction that the known phrases near this one are known as; a text of padding alone stays zero.
+
+        cosine_M: to the known phrases, where they have been compared already.
+        """
         if not len(self.known) or not unit_D.any():
             return unit_D
-        share_M = torch.softmax(self.config.sharpness * (known_MD @ unit_D.double()), dim=0)
-        return nn.functional.normalize(share_M @ known_as_MD, dim=0).to(unit_D.dtype)
+        share_M = torch.softmax(
+            self.config.sharpness * (self._cosines(unit_D, known) if cosine_M is None else cosine_M), dim=0
+        )
+        return nn.functional.normalize(share_M @ known[1], dim=0).to(unit_D.dtype)
+
+
+def _direction(vectors_SD: Tensor) -> Tensor:
+    """Of the sum of vectors, (D,); zero where that is."""
+    return nn.functional.normalize(vectors_SD.sum(0), dim=0)
 
 
 def packaged_text_model(folder: Path = DEFAULT.text) -> StaticTextModel:
@@ -290,7 +327,6 @@ def packaged_reader(folder: Path = DEFAULT.text) -> Callable[[Sequence[str]], Te
 
     def read(texts: Sequence[str]) -> Tensor:
         pieces = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
-        pooled: Tensor = model(pieces.input_ids, return_dict=False)[1]
-        return pooled
+        return model.pooled(pieces.input_ids)
 
     return read
