@@ -49,7 +49,7 @@ def configuration(name: str) -> tuple[dict[str, Any], BranchConfig]:
         return {**sizes, "guidance_embeds": False, "joint_attention_dim": 24, "pooled_projection_dim": 24}, replace(
             branch_config(FIRST), pooled_dim=24
         )
-    own = {"instance_modulation": True, "box_coordinates": True, "instance_mlp_ratio": 2}
+    own = {"instance_modulation": True, "box_coordinates": True, "instance_mlp_ratio": 2, "appearance_side": 5}
     presets = {
         "published": published(shape_of(stock)),
         "paper": paper(shape_of(stock)),
