@@ -6,13 +6,14 @@ bucket, S its tokens, Q those that ask.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from occlusionformer.model.quick import normed_and_turned, scaled_attention, trains_in_bf16, turnable
 from occlusionformer.tensors.packing import AttentionBucket, PackedInstances
 
 
@@ -39,6 +40,15 @@ def rotate(x_RHE: Tensor, rotation_RC: Tensor) -> Tensor:
     return torch.view_as_real(turned).flatten(-2).to(x_RHE.dtype)
 
 
+def normed_and_rotated(parts: Sequence[tuple[nn.Module, Tensor]], rotation_JC: Tensor) -> Tensor:
+    """Rows (R, H, E) of several parts, each normalised by its own norm, one after the other and rotated, (J, H, E)."""
+    if trains_in_bf16(parts[0][1]) and all(turnable(norm) for norm, _ in parts):
+        rotations = rotation_JC.split([len(x_RHE) for _, x_RHE in parts])
+        turned = [normed_and_turned(*part, rotation) for part, rotation in zip(parts, rotations, strict=True)]
+        return torch.cat(turned)
+    return rotate(torch.cat([norm(x_RHE) for norm, x_RHE in parts]), rotation_JC)
+
+
 def rotate_batch(x_BJHE: Tensor, rotation_C: Tensor) -> Tensor:
     """As rotate, of a batch; rotations are (J, E / 2), the same for all, or (B, J, E / 2)."""
     whole = rotation_C.expand(len(x_BJHE), *rotation_C.shape[-2:])
@@ -61,7 +71,7 @@ def attend(joint: QueryKeyValue, packed: PackedInstances) -> Iterator[tuple[Atte
         query = _gathered(joint.query, bucket.query_nQ)
         key, value = _gathered(joint.key, bucket.source_nS), _gathered(joint.value, bucket.source_nS)
         mask = None if bucket.valid_nS is None else bucket.valid_nS[:, None, None, :]
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
+        out = scaled_attention(query, key, value, mask).transpose(1, 2).flatten(2)
         yield bucket, out[:, 0], out.flatten(0, 1).index_select(0, bucket.kept_t)
 
 

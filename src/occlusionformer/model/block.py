@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from occlusionformer.model.align import MaskHead
 from occlusionformer.model.appearance import CHANNELS, SAMPLES
-from occlusionformer.model.attention import QueryKeyValue, attend, rotate
+from occlusionformer.model.attention import QueryKeyValue, attend, normed_and_rotated
 from occlusionformer.model.backbones.borrowed import BorrowedDual, BorrowedSingle
 from occlusionformer.model.config import BranchConfig
 from occlusionformer.model.delta import Deltas, delta, readable
@@ -193,8 +193,8 @@ class DualLayoutBlock(LayoutBlock):
         if self.config.double_qk_norm:
             token_query, token_key = layers.norm_q(token_query), layers.norm_k(token_key)
         joint = QueryKeyValue(
-            rotate(torch.cat([layers.context_norm_q(token_query), layers.norm_q(query)]), step.rotation_JC),
-            rotate(torch.cat([layers.context_norm_k(token_key), layers.norm_k(key)]), step.rotation_JC),
+            normed_and_rotated([(layers.context_norm_q, token_query), (layers.norm_q, query)], step.rotation_JC),
+            normed_and_rotated([(layers.context_norm_k, token_key), (layers.norm_k, key)], step.rotation_JC),
             torch.cat([token_value, value]),
         )
         # Every instance attends alone and becomes a layer; the layers are composited in their order.
@@ -254,8 +254,11 @@ class SingleLayoutBlock(LayoutBlock):
         rows_RD = self.rows(layers.norm, image_BLD, shift, scale, step)
         joint_JD = torch.cat([torch.addcmul(t_shift, layers.norm(tokens_ND), 1 + t_scale), rows_RD])
         query, key, value = self.qkv(joint_JD, "", layers)
-        query, key = (rotate(x, step.rotation_JC) for x in (layers.norm_q(query), layers.norm_k(key)))
-        joint = QueryKeyValue(query, key, value)
+        joint = QueryKeyValue(
+            normed_and_rotated([(layers.norm_q, query)], step.rotation_JC),
+            normed_and_rotated([(layers.norm_k, key)], step.rotation_JC),
+            value,
+        )
         mlp_JH = layers.mlp_act(self.deltas["mlp"](layers.mlp, joint_JD))
         mlp_NH, mlp_RH = mlp_JH.tensor_split([len(tokens_ND)])
         # out([a; m]) = W_a a + W_m m + b: the MLP's half does not depend on the instance and is computed once a row.

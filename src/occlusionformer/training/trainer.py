@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from occlusionformer.layout import write_atomic
+from occlusionformer.model.backbones.flux_training import speed_up_training
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.tensors.files import CheckpointError, check_tensors
 from occlusionformer.training.build import build_pipeline
@@ -93,6 +94,7 @@ class Trainer:
         found = find_checkpoint(folder, config, resume=resume)
         self.pipeline = build_pipeline(config) if pipeline is None else pipeline
         self.pipeline.to(self.accelerator.device)
+        speed_up_training(self.pipeline.transformer)
         if config.execution.gradient_checkpointing:
             self.pipeline.transformer.enable_gradient_checkpointing()
         self.data = data_plan(config)

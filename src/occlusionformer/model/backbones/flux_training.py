@@ -1,0 +1,74 @@
+"""FLUX's attention as a CPU trains it fastest in bf16, for the blocks of a transformer that is being trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers.models.transformers.transformer_flux import FluxAttention, FluxAttnProcessor
+from torch import Tensor, nn
+
+from occlusionformer.model.attention import rotation
+from occlusionformer.model.quick import normed_and_turned, scaled_attention, trains_in_bf16, turnable
+
+IMAGE = (("to_q", "norm_q"), ("to_k", "norm_k"), ("to_v", None))
+TEXT = (("add_q_proj", "norm_added_q"), ("add_k_proj", "norm_added_k"), ("add_v_proj", None))
+"""Names of the layers that make queries, keys and values, and of their norms."""
+
+
+class TrainingAttnProcessor(FluxAttnProcessor):
+    """Diffusers' own processor, but for training in bf16 on a CPU: then the same by other kernels (model/quick.py)."""
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        if attention_mask is not None or image_rotary_emb is None or not _is_known(attn, hidden_states):
+            outputs: Tensor | tuple[Tensor, Tensor] = super().__call__(
+                attn, hidden_states, encoder_hidden_states, attention_mask, image_rotary_emb
+            )
+            return outputs
+        rotation_JC = rotation(*image_rotary_emb)
+        if encoder_hidden_states is None:
+            return _attended(_projected(attn, IMAGE, hidden_states, rotation_JC))
+        count = encoder_hidden_states.shape[1]
+        text = _projected(attn, TEXT, encoder_hidden_states, rotation_JC[:count])
+        image = _projected(attn, IMAGE, hidden_states, rotation_JC[count:])
+        attended_BJD = _attended([torch.cat(pair, 1) for pair in zip(text, image, strict=True)])
+        text_BSD, image_BLD = attended_BJD.tensor_split([count], 1)
+        return attn.to_out[1](attn.to_out[0](image_BLD)), attn.to_add_out(text_BSD)
+
+
+def speed_up_training(transformer: nn.Module) -> None:
+    """Let a transformer's blocks train by faster kernels where there are any; their other attentions stay theirs."""
+    for module in transformer.modules():
+        if isinstance(module, FluxAttention) and type(module.processor) is FluxAttnProcessor:
+            chosen = vars(module.processor)
+            module.set_processor(TrainingAttnProcessor())
+            vars(module.processor).update(chosen)
+
+
+def _is_known(attn: Any, x: Tensor) -> bool:
+    norms = [getattr(attn, name, None) for _, name in (*IMAGE, *TEXT) if name is not None]
+    return (
+        not attn.fused_projections and trains_in_bf16(x) and all(turnable(norm) for norm in norms if norm is not None)
+    )
+
+
+def _projected(attn: Any, layers: Any, x_BJD: Tensor, rotation_JC: Tensor) -> list[Tensor]:
+    """Queries, keys and values (B, J, H, E), the first two normalised and rotated."""
+    found = []
+    for layer, norm in layers:
+        x_BJHE = getattr(attn, layer)(x_BJD).unflatten(-1, (-1, attn.head_dim))
+        found.append(x_BJHE if norm is None else normed_and_turned(getattr(attn, norm), x_BJHE, rotation_JC))
+    return found
+
+
+def _attended(joint: list[Tensor]) -> Tensor:
+    """Joint attention of (B, J, H, E), (B, J, D)."""
+    query, key, value = (x_BJHE.transpose(1, 2) for x_BJHE in joint)
+    return scaled_attention(query, key, value).transpose(1, 2).flatten(2)
