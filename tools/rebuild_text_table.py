@@ -27,7 +27,7 @@ from transformers import BertModel, PreTrainedTokenizerFast
 
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.backgrounds import COLOURS
-from occlusionformer.data.splits import training_synonyms
+from occlusionformer.data.words import training_synonyms
 from occlusionformer.layout.atomic import write_atomic
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -11,7 +11,7 @@ import numpy as np
 from occlusionformer.data.engine.plan import SceneSourcePlan, read_plan
 from occlusionformer.data.engine.sources import SceneItems
 from occlusionformer.data.records import RecordFolder, decode_masks
-from occlusionformer.data.scenes import Scene
+from occlusionformer.data.world.scene import Scene
 
 
 def overlaps_in_front(scene: Scene) -> np.ndarray:

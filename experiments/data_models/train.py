@@ -21,7 +21,8 @@ from occlusionformer.data.engine.models.completion import completion_view
 from occlusionformer.data.engine.models.crops import crop
 from occlusionformer.data.engine.models.pair_order import pair_window
 from occlusionformer.data.engine.models.patches import PatchConfig, PatchNetwork
-from occlusionformer.data.scenes import Scene, SceneSpec, make_scene
+from occlusionformer.data.scenes import SceneSpec, make_scene
+from occlusionformer.data.world.scene import Scene
 
 SEED = 90_001
 """Of the scenes; plans and measurements use others."""

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from occlusionformer.data.arranging import Arrangement, arrange, visible_masks
 from occlusionformer.data.artwork import packaged_art
-from occlusionformer.data.placement import Arrangement, arrange, visible_masks
-from occlusionformer.data.scenes import composite
+from occlusionformer.data.placement import composite
 from tests.tables import for_each
 
 RULES = Arrangement(size=96, shortest=24, longest=62, stretch=1.2, min_visible=0.25, keep_apart=False)

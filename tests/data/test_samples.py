@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from occlusionformer.data.samples import SceneSamples, sample_layout, sample_of_scene
-from occlusionformer.data.scenes import SceneDataset, SceneSpec, scene_layout
+from occlusionformer.data.samples import sample_layout, sample_of_scene
+from occlusionformer.data.scenes import SceneDataset, SceneSamples, SceneSpec
+from occlusionformer.data.world.scene import scene_layout
 
 SCENES = SceneDataset(seed=5, length=20, spec=SceneSpec(size=64, min_instances=2))
 

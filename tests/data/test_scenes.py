@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from occlusionformer.data.artwork import packaged_art
-from occlusionformer.data.scenes import Scene, SceneDataset, SceneSpec, make_scene, scene_layout
+from occlusionformer.data.scenes import SceneDataset, SceneSpec, make_scene
+from occlusionformer.data.world.scene import Scene, scene_layout
 from tests.clock import machine_slowness
 
 SCENES = 60

@@ -8,7 +8,8 @@ import pytest
 
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.scenes import SceneDataset, SceneSpec
-from occlusionformer.data.splits import HELD_OUT_PAIRS, held_out_synonym, is_held_out_pair, training_synonyms
+from occlusionformer.data.splits import HELD_OUT_PAIRS, is_held_out_pair
+from occlusionformer.data.words import held_out_synonym, training_synonyms
 
 ART = packaged_art()
 FIRST_HELD_OUT = ["alarm clock+bicycle", "alarm clock+bread", "alarm clock+cheese"]

@@ -9,7 +9,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 
 from occlusionformer.data.artwork import packaged_art
-from occlusionformer.data.splits import held_out_synonym, training_synonyms
+from occlusionformer.data.words import held_out_synonym, training_synonyms
 from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.packaged import FIRST
 from occlusionformer.embedded.text import (

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from occlusionformer.data.scenes import Scene, SceneDataset
 from occlusionformer.data.world.artwork import WorldArt, world_art
+from occlusionformer.data.world.scene import Scene
 from occlusionformer.data.world.scenes import CANVAS_SHARES, CANVASES, WorldSpec, make_scene
 from occlusionformer.layout import Box, Instance, Layout, Pair, Pairs
 
@@ -73,19 +73,6 @@ class SampleSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
-
-
-@dataclass(frozen=True)
-class SceneSamples:
-    """Procedural scenes as samples."""
-
-    scenes: SceneDataset = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.scenes)
-
-    def __getitem__(self, index: int) -> Sample:
-        return sample_of_scene(self.scenes[index], f"scene-{self.scenes.seed}-{index}")
 
 
 @dataclass(frozen=True)

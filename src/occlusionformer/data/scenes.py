@@ -1,4 +1,4 @@
-"""Procedural layered scenes: packaged objects put one over another, with exact masks, boxes and order.
+"""Procedural layered scenes of the first world: packaged objects put one over another, with exact masks and order.
 
 Arrays: H rows, W columns, C colour channels, N instances, B scenes.
 """
@@ -6,16 +6,18 @@ Arrays: H rows, W columns, C colour channels, N instances, B scenes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from occlusionformer.data.arranging import Arrangement, arrange, visible_masks
 from occlusionformer.data.artwork import Artwork, packaged_art
 from occlusionformer.data.backgrounds import make_background
-from occlusionformer.data.placement import Arrangement, PlacedObject, arrange, visible_masks
-from occlusionformer.data.splits import Item, Part, compatible
+from occlusionformer.data.placement import composite
+from occlusionformer.data.samples import Sample, sample_of_scene
+from occlusionformer.data.splits import Part
 from occlusionformer.data.words import caption
-from occlusionformer.layout import Box, FrontToBack, Instance, Layout
+from occlusionformer.data.world.scene import Scene, SceneInstance, choose_objects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,34 +85,6 @@ class SceneSpec:
             raise ValueError("\n".join(problems))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SceneInstance:
-    """One object of a scene."""
-
-    name: str
-    caption: str
-    box: tuple[float, float, float, float]
-    """Normalised x1, y1, x2, y2, tight around the amodal mask."""
-    amodal: np.ndarray
-    """(H, W) bool: where the object is, seen or not: its alpha is above one half."""
-    visible: np.ndarray
-    """(H, W) bool: the amodal mask less the amodal masks of all objects in front."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scene:
-    """A picture with exact masks, boxes, captions and order of its objects."""
-
-    image: np.ndarray
-    """(H, W, C) uint8, composited back to front."""
-    prompt: str
-    """The background alone; objects are named by their captions."""
-    instances: tuple[SceneInstance, ...]
-    """In an order that says nothing about depth."""
-    back_to_front: tuple[int, ...]
-    """Indices of the instances from the farthest to the nearest."""
-
-
 def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene:
     """Scene number `index` of the endless series named by `seed`: the same in every process."""
     rng = np.random.default_rng([seed, index])
@@ -142,67 +116,6 @@ def make_scene(index: int, *, seed: int, spec: SceneSpec, art: Artwork) -> Scene
             for depth in order
         ),
         back_to_front=tuple(int(position) for position in np.argsort(order)),
-    )
-
-
-class ObjectRules(Protocol):
-    """The settings that choose a scene's objects; see SceneSpec."""
-
-    @property
-    def min_instances(self) -> int: ...
-    @property
-    def max_instances(self) -> int: ...
-    @property
-    def few(self) -> float: ...
-    @property
-    def duplicates(self) -> float: ...
-    @property
-    def pairs(self) -> Part: ...
-
-
-def choose_objects(rng: np.random.Generator, *, spec: ObjectRules, objects: Sequence[Item]) -> list[Item]:
-    """The objects of a scene from back to front, all different but for the rare duplicate."""
-    span = spec.max_instances - spec.min_instances + 1
-    count = spec.min_instances + min(int(span * rng.random() ** spec.few), span - 1)
-    if spec.pairs == "held-out":
-        count = max(count, 2)
-    if count > len(objects):
-        raise ValueError(f"max_instances: expected at most the {len(objects)} packaged objects, got {count}")
-    shuffled = [objects[position] for position in rng.permutation(len(objects))]
-    chosen = compatible(shuffled, count, spec.pairs)
-    if len(chosen) > 1 and rng.random() < spec.duplicates and spec.pairs != "held-out":
-        first, second = rng.choice(len(chosen), size=2, replace=False)
-        chosen[second] = chosen[first]
-    return chosen
-
-
-def composite(background_HWC: np.ndarray, placed: Sequence[PlacedObject]) -> np.ndarray:
-    """Put premultiplied objects over a float background, back to front; rounds once, to uint8, at the end."""
-    canvas_HWC = background_HWC.copy()
-    for item in placed:
-        if item.shadow is not None:
-            canvas_HWC[item.shadow[0]] *= 1 - item.shadow[1]
-        rows, columns = item.window
-        premultiplied_HWC = item.pixels[..., :3].astype(np.float32)
-        transmitted_HW1 = 1 - item.pixels[..., 3:].astype(np.float32) / 255
-        canvas_HWC[rows, columns] = premultiplied_HWC + transmitted_HW1 * canvas_HWC[rows, columns]
-    image_HWC: np.ndarray = np.rint(canvas_HWC).astype(np.uint8)
-    return image_HWC
-
-
-def scene_layout(scene: Scene) -> Layout:
-    """The layout a user would have drawn to ask for this scene: its boxes, captions and total order."""
-    height, width = scene.image.shape[:2]
-    names = [f"object{position}" for position in range(len(scene.instances))]
-    return Layout(
-        prompt=scene.prompt,
-        width=width,
-        height=height,
-        instances=tuple(
-            Instance(id=name, caption=item.caption, box=Box(*item.box))
-            for name, item in zip(names, scene.instances, strict=True)
-        ),
-        order=FrontToBack(front_to_back=tuple(names[position] for position in reversed(scene.back_to_front))),
     )
 
 
@@ -259,3 +172,16 @@ class SceneDataset:
             prompts=tuple(scene.prompt for scene in scenes),
             scenes=scenes,
         )
+
+
+@dataclass(frozen=True)
+class SceneSamples:
+    """Procedural scenes as samples."""
+
+    scenes: SceneDataset = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> Sample:
+        return sample_of_scene(self.scenes[index], f"scene-{self.scenes.seed}-{index}")

@@ -8,10 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from occlusionformer.data.artwork import ArtObject
+from typing import Literal, Protocol, TypeVar
 
 Part = Literal["training", "held-out", "any"]
 """Which pairs or wordings a scene may use."""
@@ -52,19 +49,6 @@ def compatible(shuffled: Sequence[Item], count: int, pairs: Part) -> list[Item]:
         if not any(is_held_out_pair(item.name, other.name) for other in chosen):
             chosen.append(item)
     return chosen
-
-
-def held_out_synonym(item: ArtObject) -> str | None:
-    """The one synonym no training caption uses; objects with a single synonym keep it for training."""
-    if len(item.synonyms) < 2:
-        return None
-    return min(item.synonyms, key=lambda synonym: share_of_text(f"{item.name} = {synonym}"))
-
-
-def training_synonyms(item: ArtObject) -> tuple[str, ...]:
-    """The synonyms training captions may use."""
-    held_out = held_out_synonym(item)
-    return tuple(synonym for synonym in item.synonyms if synonym != held_out)
 
 
 def share_of_text(text: str) -> float:

@@ -1,11 +1,11 @@
-"""What a scene's captions say: phrases for objects and for backgrounds."""
+"""What the captions of the first world's scenes say: phrases for objects."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from occlusionformer.data.artwork import ArtObject
-from occlusionformer.data.splits import Part, held_out_synonym, training_synonyms
+from occlusionformer.data.splits import Part, share_of_text
 
 BARE_NAME = 0.15
 """Share of captions that are the bare name, as in "dog"."""
@@ -57,6 +57,19 @@ def caption(item: ArtObject, rng: np.random.Generator, *, wordings: Part = "trai
         chosen = item.adjectives[rng.integers(len(item.adjectives))]
         noun = noun if chosen in noun.split() else f"{chosen} {noun}"
     return with_article(noun) if article < ARTICLE else noun
+
+
+def held_out_synonym(item: ArtObject) -> str | None:
+    """The one synonym no training caption uses; objects with a single synonym keep it for training."""
+    if len(item.synonyms) < 2:
+        return None
+    return min(item.synonyms, key=lambda synonym: share_of_text(f"{item.name} = {synonym}"))
+
+
+def training_synonyms(item: ArtObject) -> tuple[str, ...]:
+    """The synonyms training captions may use."""
+    held_out = held_out_synonym(item)
+    return tuple(synonym for synonym in item.synonyms if synonym != held_out)
 
 
 def with_article(noun: str) -> str:

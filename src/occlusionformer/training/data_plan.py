@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from occlusionformer.data.records import RecordSource
-from occlusionformer.data.samples import SampleSource, SceneSamples, WorldSamples
-from occlusionformer.data.scenes import SceneDataset
+from occlusionformer.data.samples import SampleSource, WorldSamples
+from occlusionformer.data.scenes import SceneDataset, SceneSamples
 from occlusionformer.training.config import DataConfig, RunConfig
 from occlusionformer.training.sampler import Buckets, Draw, InTurn, SampleOrder, Shuffled, bucketed
 

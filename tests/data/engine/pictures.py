@@ -11,7 +11,8 @@ from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.engine.item import Item
 from occlusionformer.data.engine.models.protocol import MaskedPicture
 from occlusionformer.data.records import Record, RecordInstance, RecordOrigin, box_of, encode_mask, png
-from occlusionformer.data.scenes import Scene, SceneSpec, make_scene
+from occlusionformer.data.scenes import SceneSpec, make_scene
+from occlusionformer.data.world.scene import Scene
 
 
 def rectangle(x1: int, y1: int, x2: int, y2: int, *, size: int = 32) -> np.ndarray:

@@ -10,13 +10,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from occlusionformer.data.scenes import scene_layout
 from occlusionformer.data.splits import is_held_out_pair
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.backgrounds import KINDS, draw_background
 from occlusionformer.data.world.captions import caption, held_out_synonym, is_held_out_colour, with_article
 from occlusionformer.data.world.colours import OBJECT_COLOURS, main_share, nearest_colour, oklab, recolour, srgb
 from occlusionformer.data.world.placement import OPAQUE
+from occlusionformer.data.world.scene import scene_layout
 from occlusionformer.data.world.scenes import CANVASES, WorldDataset, WorldSpec, choose_coloured, make_scene
 from tests.tables import for_each
 

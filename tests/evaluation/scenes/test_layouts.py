@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from occlusionformer.data.splits import held_out_synonym, is_held_out_pair, training_synonyms
+from occlusionformer.data.splits import is_held_out_pair
+from occlusionformer.data.words import held_out_synonym, training_synonyms
 from occlusionformer.evaluation.scenes.layouts import (
     HELD_OUT_EVERY,
     SPLITS,

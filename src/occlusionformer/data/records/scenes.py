@@ -25,7 +25,8 @@ from occlusionformer.data.records.record import (
     as_fractions,
 )
 from occlusionformer.data.records.shards import Item
-from occlusionformer.data.scenes import Scene, SceneDataset, SceneInstance
+from occlusionformer.data.scenes import SceneDataset
+from occlusionformer.data.world.scene import Scene, SceneInstance
 
 ZLIB_LEVEL = 1
 """Scenes are small, and compressing them harder takes longer than drawing them."""

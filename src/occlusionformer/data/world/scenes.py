@@ -11,11 +11,11 @@ from typing import get_args
 
 import numpy as np
 
-from occlusionformer.data.scenes import Scene, SceneInstance, choose_objects
 from occlusionformer.data.world.artwork import WorldArt, WorldObject, world_art
 from occlusionformer.data.world.backgrounds import make_background
 from occlusionformer.data.world.captions import Part, caption, colours_of
 from occlusionformer.data.world.placement import Choice, PlacedObject, Rules, arrange, shadow
+from occlusionformer.data.world.scene import Scene, SceneInstance, choose_objects
 
 CANVASES = ((256, 256), (320, 192), (192, 320), (288, 224), (224, 288), (224, 224), (192, 192), (320, 320))
 """Widths and heights in pixels, all multiples of 16 + 16: 192 to 320 a side."""

@@ -13,8 +13,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageFilter
 
-from occlusionformer.data.placement import PlacedObject, Rectangle
-from occlusionformer.data.scenes import composite
+from occlusionformer.data.placement import PlacedObject, Rectangle, composite
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.evaluation.scenes.worlds import world
 

@@ -12,8 +12,7 @@ from typing import Literal, get_args, overload
 
 import numpy as np
 
-from occlusionformer.data.placement import PlacedObject
-from occlusionformer.data.scenes import composite
+from occlusionformer.data.placement import PlacedObject, composite
 from occlusionformer.evaluation.metrics.matrices import UNKNOWN
 from occlusionformer.evaluation.scenes.worlds import CANVAS, WORLDS, Wish, WorldName
 from occlusionformer.evaluation.scenes.worlds import world as world_named

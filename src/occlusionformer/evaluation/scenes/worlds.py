@@ -12,13 +12,15 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from occlusionformer.data.arranging import Arrangement, arrange
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.backgrounds import make_background
-from occlusionformer.data.placement import Arrangement, PlacedObject, arrange
-from occlusionformer.data.scenes import SceneSpec, choose_objects
+from occlusionformer.data.placement import PlacedObject
+from occlusionformer.data.scenes import SceneSpec
 from occlusionformer.data.words import caption
 from occlusionformer.data.world import backgrounds, captions, placement
 from occlusionformer.data.world.artwork import world_art
+from occlusionformer.data.world.scene import choose_objects
 from occlusionformer.data.world.scenes import WorldSpec, choose_coloured
 from occlusionformer.evaluation.scenes.coloured import coloured_art
 from occlusionformer.evaluation.scenes.templates import Art
