@@ -18,6 +18,11 @@ from occlusionformer.data.engine.models.pair_order import PairNetwork
 from occlusionformer.data.engine.models.patches import PatchConfig, PatchNetwork
 from occlusionformer.data.engine.models.protocol import Captioner, Completer, MaskedPicture, Orderer, reach
 from occlusionformer.data.engine.models.weights import TrainedNetwork
+from occlusionformer.data.world.artwork import world_art
+from occlusionformer.data.world.captions import colours_of
+from occlusionformer.data.world.colours import OBJECT_COLOURS
+from occlusionformer.data.world.placement import Choice
+from occlusionformer.data.world.scenes import WorldSpec, make_scene
 from tests.data.engine.pictures import rectangle, scene, true_order, view_of_scene
 
 TINY = {"side": 24, "patch": 6, "width": 8, "layers": 1, "heads": 2}
@@ -25,7 +30,7 @@ TINY = {"side": 24, "patch": 6, "width": 8, "layers": 1, "heads": 2}
 
 @pytest.fixture(scope="module")
 def art() -> NearestArt:
-    return NearestArt(packaged_art())
+    return NearestArt(packaged_art().objects)
 
 
 def test_packaged_objects_are_recognised_completed_and_put_in_order(art: NearestArt):
@@ -41,8 +46,27 @@ def test_packaged_objects_are_recognised_completed_and_put_in_order(art: Nearest
     assert (mask & whole).sum() / (mask | whole).sum() > 0.9
 
 
+def test_objects_of_the_second_world_are_recognised_in_their_colours():
+    spec = WorldSpec(width=96, height=96, min_instances=3, max_instances=3, recoloured=1.0)
+    drawn = make_scene(5, seed=4, spec=spec, art=world_art())
+    shown = [world_art().named(instance.name) for instance in drawn.instances]
+    choices = [
+        Choice(item=item, colour=colour)
+        for item in dict.fromkeys([*shown, *world_art().objects[::20]])
+        for colour in (None, *colours_of(item, "any"))
+    ]
+    captions = NearestArt(choices).captions(view_of_scene(drawn, in_front=true_order(drawn)))
+    assert all(item.name in text for item, text in zip(shown, captions, strict=True))
+    named = [
+        [set(OBJECT_COLOURS) & set(text.split()) for text in texts]
+        for texts in (captions, [instance.caption for instance in drawn.instances])
+    ]
+    assert named[0] == named[1]
+    assert any(named[0])
+
+
 def test_the_art_names_its_revision_and_is_all_three(art: NearestArt):
-    assert art.revision == NearestArt(packaged_art()).revision
+    assert art.revision == NearestArt(packaged_art().objects).revision
     assert isinstance(art, Captioner)
     assert isinstance(art, Orderer)
     assert isinstance(art, Completer)

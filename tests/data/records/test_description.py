@@ -27,7 +27,7 @@ from occlusionformer.data.records import (
     write_descriptions,
 )
 from occlusionformer.data.records.splitting import difficulty
-from occlusionformer.data.scenes import SceneDataset, SceneSpec
+from occlusionformer.data.world.scenes import WorldDataset, WorldSpec
 from occlusionformer.layout import ZOrder
 from tests.data.records.examples import data_set, record
 
@@ -36,7 +36,7 @@ from tests.data.records.examples import data_set, record
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes") / "set"
     DataSetMaker(folder, records_per_shard=15).make(
-        scene_items(SceneDataset(seed=4, length=40, spec=SceneSpec(size=48)))
+        scene_items(WorldDataset(seed=4, length=40, spec=WorldSpec(width=48, height=48, max_instances=12)))
     )
     return folder
 

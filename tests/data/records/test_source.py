@@ -22,10 +22,10 @@ from occlusionformer.data.records import (
     scene_of_record,
 )
 from occlusionformer.data.samples import sample_of_scene
-from occlusionformer.data.scenes import SceneDataset, SceneSpec
+from occlusionformer.data.world.scenes import WorldDataset, WorldSpec
 from tests.data.records.examples import HEIGHT, WIDTH, data_set, picture, record
 
-SCENES = SceneDataset(seed=2, length=6, spec=SceneSpec(size=64))
+SCENES = WorldDataset(seed=2, length=6, spec=WorldSpec(width=80, height=64))
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +67,14 @@ def test_samples_with_visible_masks_know_nothing_hidden(scenes: Path):
         assert found.amodal is None
         for mask_HW, box in zip(found.visible, found.boxes, strict=True):
             rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
-            assert np.allclose(box * 64, (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+            assert np.allclose(box * (80, 64, 80, 64), (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
 
 
 def test_shapes_are_known_without_reading_samples(scenes: Path):
     source = pickle.loads(pickle.dumps(RecordSource(scenes)))
     for number in range(len(source)):
         shape = source.shape_of(number)
-        assert (shape.width, shape.height, shape.instances) == (64, 64, len(source[number].captions))
+        assert (shape.width, shape.height, shape.instances) == (80, 64, len(source[number].captions))
 
 
 def test_amodal_masks_that_are_not_known_are_asked_for(tmp_path: Path):

@@ -17,7 +17,7 @@ from occlusionformer.data.records import (
     scene_items,
     write_shard,
 )
-from occlusionformer.data.scenes import SceneDataset
+from occlusionformer.data.world.scenes import WorldDataset, WorldSpec
 from occlusionformer.layout.problems import path_text
 from tests.data.records.examples import data_set, picture, record, with_instance
 from tests.data.records.faults import FAULTS, SHARD, TAR, Fault
@@ -69,7 +69,8 @@ def test_clean_data_raise_no_alarm(tmp_path: Path, pictures: bool):
 
 
 def test_scenes_raise_no_alarm(tmp_path: Path):
-    DataSetMaker(tmp_path / "set", records_per_shard=25).make(scene_items(SceneDataset(seed=5, length=60)))
+    scenes = WorldDataset(seed=5, length=60, spec=WorldSpec(width=128, height=96))
+    DataSetMaker(tmp_path / "set", records_per_shard=25).make(scene_items(scenes))
     assert lines(tmp_path / "set", require=EVERYTHING) == []
 
 

@@ -27,6 +27,7 @@ from occlusionformer.data.records import (
 )
 from occlusionformer.data.records.masks import is_empty, mask_from_runs
 from occlusionformer.data.scenes import SceneDataset, SceneSpec
+from occlusionformer.data.world.scene import SceneSeries
 from occlusionformer.layout.problems import MOST_PROBLEMS, shown
 from occlusionformer.pictures import PICTURE_ENDINGS, Picture, is_dot_file, pictures_of, read_picture
 from occlusionformer.tensors.runs import checked_runs
@@ -72,7 +73,7 @@ class SceneItems:
     plan: SceneSourcePlan
 
     @cached_property
-    def scenes(self) -> SceneDataset:
+    def scenes(self) -> SceneSeries:
         spec = SceneSpec(
             size=self.plan.size, min_instances=self.plan.min_instances, max_instances=self.plan.max_instances
         )

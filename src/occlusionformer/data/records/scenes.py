@@ -25,15 +25,14 @@ from occlusionformer.data.records.record import (
     as_fractions,
 )
 from occlusionformer.data.records.shards import Item
-from occlusionformer.data.scenes import SceneDataset
-from occlusionformer.data.world.scene import Scene, SceneInstance
+from occlusionformer.data.world.scene import Scene, SceneInstance, SceneSeries
 
 ZLIB_LEVEL = 1
 """Scenes are small, and compressing them harder takes longer than drawing them."""
 
 
-def scene_items(scenes: SceneDataset) -> Iterator[Item]:
-    """Records of all scenes of a series with their pictures as PNG."""
+def scene_items(scenes: SceneSeries) -> Iterator[Item]:
+    """Records of all scenes of a series, of any world, with their pictures as PNG."""
     spec = json.dumps(asdict(scenes.spec), sort_keys=True)
     provenance = RecordOrigin(
         dataset="layered scenes",

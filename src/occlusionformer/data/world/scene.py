@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -59,8 +59,23 @@ def scene_layout(scene: Scene) -> Layout:
     )
 
 
+class SceneSeries(Protocol):
+    """The endless series of scenes that a seed and settings name, or a piece of it."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def spec(self) -> Any:
+        """Settings, a dataclass."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Scene: ...
+
+
 class ObjectRules(Protocol):
-    """The settings that choose a scene's objects; see SceneSpec."""
+    """The settings that choose a scene's objects; see WorldSpec."""
 
     @property
     def min_instances(self) -> int: ...

@@ -18,11 +18,11 @@ from itertools import product
 import numpy as np
 from PIL import Image
 
-from occlusionformer.data.artwork import ArtObject, Artwork, packaged_art
+from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.engine.contacts import PixelBox, mask_box
 from occlusionformer.data.engine.models.protocol import MaskedPicture
-from occlusionformer.data.placement import OPAQUE
-from occlusionformer.data.words import with_article
+from occlusionformer.data.placement import OPAQUE, Pictured
+from occlusionformer.data.world.captions import with_article
 
 GRID = 20
 """Cells along each side of the coarse comparison."""
@@ -50,7 +50,7 @@ def load(argument: str | None) -> NearestArt:
     """Load the packaged art; takes no argument."""
     if argument is not None:
         raise ValueError(f"model: expected nearest-art without an argument, got {argument!r}")
-    return NearestArt(packaged_art())
+    return NearestArt(packaged_art().objects)
 
 
 @lru_cache(maxsize=1)
@@ -75,16 +75,18 @@ class ArtMatch:
 
 
 class NearestArt:
-    """Template matching against the packaged art; captions, completes and orders instances."""
+    """Template matching against pictures of objects; captions, completes and orders instances."""
 
-    def __init__(self, art: Artwork) -> None:
-        self.art = art
-        grids = np.stack([_rendered(item.picture, GRID, GRID) for item in art.objects]).reshape(len(art), -1, 4)
+    def __init__(self, objects: Sequence[Pictured]) -> None:
+        """Objects have names of their own."""
+        self.objects = tuple(objects)
+        self._named = {item.name: item for item in self.objects}
+        grids = np.stack([_rendered(item.picture, GRID, GRID) for item in self.objects]).reshape(len(objects), -1, 4)
         self.covers_KG = (grids[..., 3] >= OPAQUE / 255).astype(np.float32)
         colours = grids[..., :3] / np.maximum(grids[..., 3:], 1e-3) * self.covers_KG[..., None]
-        self.colours_KG = colours.reshape(len(art), -1)
+        self.colours_KG = colours.reshape(len(objects), -1)
         self.squares_KG = (colours**2).sum(axis=-1)
-        self.aspects_K = np.array([item.aspect for item in art.objects])
+        self.aspects_K = np.array([item.aspect for item in self.objects])
 
     @property
     def revision(self) -> str:
@@ -123,7 +125,7 @@ class NearestArt:
             best = sorted(self._refined(compared, boxes, cost_MK, steps))
         cost, name, box = best[0]
         runner_up = next((other for other, different, _ in best if different != name), float("inf"))
-        return ArtMatch(name, box, compared.mask(self.art.named(name).picture, box) | visible_HW, cost, runner_up)
+        return ArtMatch(name, box, compared.mask(self._named[name].picture, box) | visible_HW, cost, runner_up)
 
     def _refined(
         self, compared: _Comparison, boxes_M4: np.ndarray, cost_MK: np.ndarray, steps: Sequence[int]
@@ -131,15 +133,13 @@ class NearestArt:
         """The objects with the least coarse costs at full resolution; ever finer moves for ever fewer of them."""
         starts = []
         for place in np.argsort(cost_MK.min(axis=0), kind="stable")[:REFINED]:
-            item = self.art.objects[place]
+            item = self.objects[place]
             for start in np.argsort(cost_MK[:, place], kind="stable")[:REFINED_BOXES]:
                 box: PixelBox = tuple(boxes_M4[start].tolist())
                 starts.append((compared.cost(item.picture, box), item.name, box))
         found = sorted(starts)
         for step in steps:
-            found = sorted(
-                compared.moved(self.art.named(name), start=(cost, box), step=step) for cost, name, box in found
-            )
+            found = sorted(compared.moved(self._named[name], start=(cost, box), step=step) for cost, name, box in found)
             if found[0][0] < EXACT:
                 break
             found = found[: -(-len(found) // 2)]
@@ -176,7 +176,7 @@ class _Comparison:
         self.area = int(visible_HW.sum())
         self.free = ~(visible_HW | hiding_HW)
 
-    def moved(self, item: ArtObject, *, start: tuple[float, PixelBox], step: int) -> tuple[float, str, PixelBox]:
+    def moved(self, item: Pictured, *, start: tuple[float, PixelBox], step: int) -> tuple[float, str, PixelBox]:
         """The least cost found by moving one edge, or the whole box, by `step` pixels as long as that helps."""
         least, box = start
         improved = True
