@@ -19,7 +19,7 @@ from .runs import tiny_config
 HERE = Path(__file__).parent / "losses"
 FIGURES = ("flow", "align", "gradient_norm")
 STEPS = 30
-SMALL = (f"steps={STEPS}", "batch=2", "logging.every=1", "logging.probe_count=1", "data.scenes.max_instances=3")
+SMALL = (f"steps={STEPS}", "batch=2", "logging.every=1", "logging.probe_count=1", "data.world.max_instances=3")
 BACKBONE = {
     "larender": ("model.train_backbone=true",),
     "none": ("model.train_backbone=true",),

@@ -27,7 +27,7 @@ LAYOUT = Layout(
     ),
     order=FrontToBack(front_to_back=("a", "b")),
 )
-SMALL = (*QUIET, "steps=4", "batch=2", "saving.every=2", "execution.workers=0", "data.scenes.max_instances=3")
+SMALL = (*QUIET, "steps=4", "batch=2", "saving.every=2", "execution.workers=0", "data.world.max_instances=3")
 
 
 def embedded(name: str, *assignments: str):

@@ -12,13 +12,13 @@ pytest.importorskip("pyarrow")
 
 from occlusionformer.data.held_out import is_held_out_image
 from occlusionformer.data.records import RecordWriter, scene_items
-from occlusionformer.data.scenes import SceneDataset
+from occlusionformer.data.world.scenes import WorldDataset
 
 from .runs import tiny_config, tiny_trainer
 
 
 def written(folder: Path, count: int) -> None:
-    scenes = SceneDataset(seed=1, length=count, spec=tiny_config().data.scenes)
+    scenes = WorldDataset(seed=1, length=count, spec=tiny_config().data.world)
     with RecordWriter(folder, "train") as writer:
         for record, image in scene_items(scenes):
             writer.add(record, image)
@@ -52,7 +52,7 @@ def test_a_record_is_trained_on_as_its_scene_is(tmp_path: Path):
 def test_pictures_of_sa_z_that_are_for_evaluation_are_never_drawn(tmp_path: Path, dataset: str):
     held_out = [f"sa_{number}" for number in range(2000) if is_held_out_image(f"sa_{number}")][:3]
     ids = [*held_out, *(f"sa_{number}" for number in range(9) if not is_held_out_image(f"sa_{number}"))]
-    scenes = SceneDataset(seed=1, length=len(ids), spec=tiny_config().data.scenes)
+    scenes = WorldDataset(seed=1, length=len(ids), spec=tiny_config().data.world)
     with RecordWriter(tmp_path / "set", "train") as writer:
         for image_id, (record, image) in zip(ids, scene_items(scenes), strict=True):
             writer.add(
@@ -70,7 +70,7 @@ def test_pictures_of_sa_z_that_are_for_evaluation_are_never_drawn(tmp_path: Path
 
 @pytest.mark.parametrize("extent", ["amodal", "visible"])
 def test_pictures_that_nobody_described_are_trained_on(tmp_path: Path, extent: str):
-    scenes = SceneDataset(seed=1, length=4, spec=tiny_config().data.scenes)
+    scenes = WorldDataset(seed=1, length=4, spec=tiny_config().data.world)
     with RecordWriter(tmp_path / "set", "train") as writer:
         for record, image in scene_items(scenes):
             bare = tuple(replace(instance, caption="") for instance in record.instances)

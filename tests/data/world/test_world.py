@@ -195,5 +195,5 @@ def test_wrong_settings_are_refused_all_at_once():
         "largest: expected 0.05 to 1, got 2",
         "colours: expected one of training, held-out, any, got 'some'",
         "width, height: expected both or neither, got 8 and None",
-        "width: expected 32 to 1024, got 8",
+        "width: expected 16 to 1024, got 8",
     ]

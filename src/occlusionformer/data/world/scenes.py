@@ -90,9 +90,9 @@ class WorldSpec:
         if (self.width is None) != (self.height is None):
             problems.append(f"width, height: expected both or neither, got {self.width} and {self.height}")
         problems += [
-            f"{name}: expected 32 to 1024, got {side}"
+            f"{name}: expected 16 to 1024, got {side}"
             for name in sides
-            if (side := getattr(self, name)) is not None and not 32 <= side <= 1024
+            if (side := getattr(self, name)) is not None and not 16 <= side <= 1024
         ]
         if problems:
             raise ValueError("\n".join(problems))
