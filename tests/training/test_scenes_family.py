@@ -15,6 +15,7 @@ from occlusionformer.data.world.scenes import CANVASES, WorldSpec
 from occlusionformer.embedded.autoencoder import SceneAutoencoder
 from occlusionformer.training import recipe
 from occlusionformer.training.data_plan import data_plan
+from occlusionformer.training.encoder import Encoder
 from occlusionformer.training.sampler import Draw
 from occlusionformer.training.trainer import Trainer
 
@@ -103,6 +104,20 @@ def test_the_backbone_recipe_reads_the_prompt_alone():
     config = recipe("scenes-backbone")
     assert (config.model.method.name, config.data.dropped_layout, config.data.world.max_instances) == ("none", 1.0, 4)
     assert replace(config.data.world, max_instances=12) == recipe("scenes").data.world
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_pictures_are_read_in_the_precision_of_the_training(precision, tmp_path):
+    """By the packaged autoencoder: twice the rounding of bf16 in all, and latents in float32 either way."""
+    config = small(None)
+    execution = config.execution.model_copy(update={"precision": precision, "device": "cpu"})
+    trainer = Trainer(config.model_copy(update={"execution": execution}), tmp_path / "run")
+    pixels = torch.from_numpy(np.stack([trainer.data.source[0].image.transpose(2, 0, 1)]))
+    found = trainer.encoder.tokens(pixels)
+    exact = Encoder(trainer.pipeline, None, torch.device("cpu")).tokens(pixels)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, exact) == (precision == "no")
+    assert (found - exact).norm() < 2**-7 * exact.norm()
 
 
 def test_a_run_without_layouts_has_a_held_out_curve_and_no_figure_that_is_no_number(codec, tmp_path):

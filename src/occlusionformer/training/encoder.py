@@ -14,16 +14,28 @@ from occlusionformer.model import InstanceTexts, PreparedLayouts, TextNeeds
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.training.examples import Batch
 from occlusionformer.training.objective import Conditions
+from occlusionformer.training.precision import Precision
 
 KNOWN_CAPTIONS = 50_000
 """Captions whose embedding is kept; they recur, prompts do not."""
 
 
 class Encoder:
-    """Reads with the encoders of a pipeline, which are never trained."""
+    """Reads with the encoders of a pipeline, which are never trained.
 
-    def __init__(self, pipeline: OcclusionFormerPipeline, guidance: float | None, device: torch.device) -> None:
+    precision: that of the training. In bf16 on a CPU, pictures are read in it too, in half the time; what it rounds,
+    0.4% of a latent's deviation, is no more than what the model itself rounds.
+    """
+
+    def __init__(
+        self,
+        pipeline: OcclusionFormerPipeline,
+        guidance: float | None,
+        device: torch.device,
+        precision: Precision = "no",
+    ) -> None:
         self.pipeline, self.guidance, self.device = pipeline, guidance, device
+        self._in_bf16 = device.type == "cpu" and precision == "bf16"
         self._captions: dict[str, tuple[Tensor | None, Tensor | None]] = {}
 
     @property
@@ -35,7 +47,8 @@ class Encoder:
         """uint8 pixels as packed latents, (B, L, C) in float32: the most likely ones, not a draw."""
         vae = self.pipeline.vae
         pixels = pixels_BCHW.to(self.device).to(vae.dtype) / 127.5 - 1
-        latent = vae.encode(pixels, return_dict=False)[0].mode()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._in_bf16):
+            latent = vae.encode(pixels, return_dict=False)[0].mode().to(vae.dtype)
         latent = (latent - vae.config.shift_factor) * vae.config.scaling_factor
         return self.pipeline._pack_latents(latent, *latent.shape).float()
 

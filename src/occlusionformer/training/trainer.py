@@ -98,7 +98,8 @@ class Trainer:
         if config.execution.gradient_checkpointing:
             self.pipeline.transformer.enable_gradient_checkpointing()
         self.data = data_plan(config)
-        self.encoder = Encoder(self.pipeline, config.model.guidance, self.accelerator.device)
+        precision: Any = self.accelerator.mixed_precision
+        self.encoder = Encoder(self.pipeline, config.model.guidance, self.accelerator.device, precision)
         self.examples = self._examples()
         self.randomness = Randomness(config.seed, config.objective)
         self._build_optimisation()
