@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from occlusionformer.data.samples import sample_layout, sample_of_scene
-from occlusionformer.data.scenes import SceneDataset, SceneSamples, SceneSpec
+from occlusionformer.data.samples import WorldSamples, sample_layout, sample_of_scene
 from occlusionformer.data.world.scene import scene_layout
+from occlusionformer.data.world.scenes import WorldDataset, WorldSpec
 
-SCENES = SceneDataset(seed=5, length=20, spec=SceneSpec(size=64, min_instances=2))
+SCENES = WorldDataset(seed=5, length=20, spec=WorldSpec(width=80, height=64, min_instances=2, max_instances=12))
 
 
 def test_a_scene_and_its_sample_ask_for_the_same_picture():
@@ -38,10 +38,10 @@ def test_the_one_in_front_is_seen_where_two_overlap():
     assert compared > 1000
 
 
-def test_keys_name_seed_and_index():
-    samples = SceneSamples(SCENES)
+def test_keys_name_seed_canvas_and_index():
+    samples = WorldSamples(SCENES.seed, len(SCENES), SCENES.spec)
     assert len(samples) == 20
-    assert samples[3].key == "scene-5-3"
+    assert samples[3].key == "world-5-64x80-3"
     np.testing.assert_array_equal(samples[3].image, SCENES[3].image)
 
 

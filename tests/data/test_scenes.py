@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from occlusionformer.data.artwork import packaged_art
-from occlusionformer.data.scenes import SceneDataset, SceneSpec, make_scene
+from occlusionformer.data.scenes import SceneDataset, SceneSamples, SceneSpec, make_scene
 from occlusionformer.data.world.scene import Scene, scene_layout
 from tests.clock import machine_slowness
 
@@ -200,3 +200,10 @@ def test_scenes_are_drawn_fast_enough_to_feed_training():
         best = max(best, 60 / (time.process_time() - begin))
     # About 210 a second of one core's time; the floor allows for a busy machine.
     assert best * machine_slowness() > 60
+
+
+def test_keys_of_samples_name_seed_and_index():
+    scenes = SceneDataset(5, 4, spec=SceneSpec(size=32))
+    samples = SceneSamples(scenes)
+    assert (len(samples), samples[3].key) == (4, "scene-5-3")
+    assert (samples[3].image == scenes[3].image).all()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
+import pytest
 
 from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.backgrounds import COLOURS, make_background
-from occlusionformer.data.words import caption, with_article
+from occlusionformer.data.scenes import SceneDataset, SceneSpec
+from occlusionformer.data.splits import is_held_out_pair
+from occlusionformer.data.words import caption, held_out_synonym, training_synonyms, with_article
 from tests.tables import for_each
 
 
@@ -58,3 +63,35 @@ def test_backgrounds_have_the_colour_they_name():
         named = [colour for colour in COLOURS if colour in background.prompt]
         top = background.pixels[0, 0]
         assert min(np.abs(top - COLOURS[colour]).max() for colour in named) <= 10, background.prompt
+
+
+SMALL = {"size": 32, "stretch": 1.0}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_training_scenes_show_no_held_out_pair_and_no_held_out_word(seed):
+    for scene in SceneDataset(seed, 120, spec=SceneSpec(**SMALL)):
+        assert not any(is_held_out_pair(a.name, b.name) for a, b in combinations(scene.instances, 2))
+        for item in scene.instances:
+            drawn = packaged_art().named(item.name)
+            nouns = (drawn.name, *training_synonyms(drawn))
+            used = max((noun for noun in nouns if item.caption.endswith(noun)), key=len)
+            assert used != held_out_synonym(drawn)
+
+
+def test_held_out_scenes_have_a_held_out_pair_and_held_out_words():
+    for scene in SceneDataset(0, 40, spec=SceneSpec(pairs="held-out", wordings="held-out", **SMALL)):
+        assert any(is_held_out_pair(a.name, b.name) for a, b in combinations(scene.instances, 2))
+        for item in scene.instances:
+            word = held_out_synonym(packaged_art().named(item.name))
+            assert word is None or item.caption.endswith(word)
+
+
+def test_objects_with_one_synonym_keep_it():
+    for item in packaged_art().objects:
+        assert len(training_synonyms(item)) == max(len(item.synonyms) - 1, min(len(item.synonyms), 1))
+
+
+def test_unknown_parts_are_refused_together():
+    with pytest.raises(ValueError, match=r"pairs: expected one of training, held-out, any, got 'all'\nwordings: "):
+        SceneSpec(pairs="all", wordings="none")  # type: ignore[arg-type]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.engine.item import Item
 from occlusionformer.data.engine.models.protocol import MaskedPicture
 from occlusionformer.data.records import Record, RecordInstance, RecordOrigin, box_of, encode_mask, png
-from occlusionformer.data.scenes import SceneSpec, make_scene
+from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.scene import Scene
+from occlusionformer.data.world.scenes import WorldSpec, make_scene
 
 
 def rectangle(x1: int, y1: int, x2: int, y2: int, *, size: int = 32) -> np.ndarray:
@@ -43,8 +44,9 @@ def _box(mask: np.ndarray) -> tuple[float, float, float, float] | None:
     return box_of(encode_mask(mask)) if mask.any() else None
 
 
-def scene(index: int, **spec: int) -> Scene:
-    return make_scene(index, seed=4, spec=SceneSpec(min_instances=2, **spec), art=packaged_art())
+def scene(index: int, **settings: float) -> Scene:
+    spec = replace(WorldSpec(width=96, height=96, min_instances=2, max_instances=12), **settings)
+    return make_scene(index, seed=4, spec=spec, art=world_art())
 
 
 def view_of_scene(drawn: Scene, *, in_front: np.ndarray | None = None) -> MaskedPicture:

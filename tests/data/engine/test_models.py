@@ -18,11 +18,12 @@ from occlusionformer.data.engine.models.pair_order import PairNetwork
 from occlusionformer.data.engine.models.patches import PatchConfig, PatchNetwork
 from occlusionformer.data.engine.models.protocol import Captioner, Completer, MaskedPicture, Orderer, reach
 from occlusionformer.data.engine.models.weights import TrainedNetwork
+from occlusionformer.data.scenes import SceneSpec
+from occlusionformer.data.scenes import make_scene as make_first_scene
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.captions import colours_of
 from occlusionformer.data.world.colours import OBJECT_COLOURS
 from occlusionformer.data.world.placement import Choice
-from occlusionformer.data.world.scenes import WorldSpec, make_scene
 from tests.data.engine.pictures import rectangle, scene, true_order, view_of_scene
 
 TINY = {"side": 24, "patch": 6, "width": 8, "layers": 1, "heads": 2}
@@ -34,7 +35,7 @@ def art() -> NearestArt:
 
 
 def test_packaged_objects_are_recognised_completed_and_put_in_order(art: NearestArt):
-    drawn = scene(7, max_instances=2)
+    drawn = make_first_scene(7, seed=4, spec=SceneSpec(min_instances=2, max_instances=2), art=packaged_art())
     order = true_order(drawn)
     assert order.any()
     chances = art.probabilities(view_of_scene(drawn), np.array([[0, 1]]))
@@ -47,8 +48,7 @@ def test_packaged_objects_are_recognised_completed_and_put_in_order(art: Nearest
 
 
 def test_objects_of_the_second_world_are_recognised_in_their_colours():
-    spec = WorldSpec(width=96, height=96, min_instances=3, max_instances=3, recoloured=1.0)
-    drawn = make_scene(5, seed=4, spec=spec, art=world_art())
+    drawn = scene(5, min_instances=3, max_instances=3, recoloured=1.0)
     shown = [world_art().named(instance.name) for instance in drawn.instances]
     choices = [
         Choice(item=item, colour=colour)
