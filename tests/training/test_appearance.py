@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from occlusionformer.embedded.config import branch_config
-from occlusionformer.embedded.packaged import FIRST, SECOND
-from occlusionformer.embedded.text import packaged_reader, packaged_text_model
+from occlusionformer.embedded.packaged import SECOND
+from occlusionformer.embedded.text import StaticTextModel, packaged_reader, packaged_text_model
 from occlusionformer.model.appearance import SAMPLES, AppearanceField
 from occlusionformer.tensors.grid import TokenGrid
 from occlusionformer.training import recipe
@@ -58,4 +58,4 @@ def test_a_table_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="expected looks of 256 pixels, got 1024"):
         copy_appearance(field, packaged_text_model(SECOND.text))
     with pytest.raises(ValueError, match="expected looks of 256 pixels, got 0"):
-        copy_appearance(field, packaged_text_model(FIRST.text))
+        copy_appearance(field, StaticTextModel())
