@@ -21,7 +21,7 @@ def query_cosine(layers_tD: Tensor, query_ND: Tensor, packed: PackedInstances, *
     layers_tD = layers_tD.to(precise)
     query_ND = F.normalize(query_ND.to(precise), dim=-1, eps=eps)
     norm_t: Tensor = torch.linalg.vector_norm(layers_tD, dim=-1).clamp_min(eps)
-    dot_t: Tensor = (layers_tD * query_ND[packed.owner_T[pairs]]).sum(-1)
+    dot_t: Tensor = (layers_tD * query_ND.index_select(0, packed.owner_T[pairs])).sum(-1)
     return dot_t / norm_t * packed.coverage_T[pairs].to(precise)
 
 
