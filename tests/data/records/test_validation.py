@@ -17,6 +17,7 @@ from occlusionformer.data.records import (
     scene_items,
     write_shard,
 )
+from occlusionformer.data.world import artwork
 from occlusionformer.data.world.scenes import WorldDataset, WorldSpec
 from occlusionformer.layout.problems import path_text
 from tests.data.records.examples import data_set, picture, record, with_instance
@@ -72,6 +73,9 @@ def test_scenes_raise_no_alarm(tmp_path: Path):
     scenes = WorldDataset(seed=5, length=60, spec=WorldSpec(width=128, height=96))
     DataSetMaker(tmp_path / "set", records_per_shard=25).make(scene_items(scenes))
     assert lines(tmp_path / "set", require=EVERYTHING) == []
+    drawn, _ = next(iter(scene_items(scenes)))
+    terms = (Path(artwork.__file__).parent / "art" / "LICENSE-fluent-emoji").read_text(encoding="utf-8")
+    assert f"\n{drawn.provenance.license} License\n" in terms, "the licence of a drawn scene is that of its art"
 
 
 def test_what_is_required_is_missed(tmp_path: Path):

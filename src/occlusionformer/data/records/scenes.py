@@ -32,12 +32,12 @@ ZLIB_LEVEL = 1
 
 
 def scene_items(scenes: SceneSeries) -> Iterator[Item]:
-    """Records of all scenes of a series, of any world, with their pictures as PNG."""
+    """Records of all scenes of a series, of any world, with their pictures as PNG, under the licence of their art."""
     spec = json.dumps(asdict(scenes.spec), sort_keys=True)
     provenance = RecordOrigin(
         dataset="layered scenes",
         source=f"occlusionformer {__version__}, seed {scenes.seed}, {spec}",
-        license="CC BY-SA 4.0",
+        license="MIT",
     )
     for index in range(len(scenes)):
         scene = scenes[index]
