@@ -120,6 +120,25 @@ def test_pictures_are_read_in_the_precision_of_the_training(precision, tmp_path)
     assert (found - exact).norm() < 2**-7 * exact.norm()
 
 
+def test_prompts_that_recur_are_read_once_and_the_last_are_kept(codec, tmp_path, monkeypatch):
+    trainer = Trainer(small(codec), tmp_path / "run")
+    encoder, pipeline = trainer.encoder, trainer.pipeline
+    texts = ["a beach", "a meadow", "a street", "a beach, a red cup"]
+    plain, _, _ = pipeline.encode_prompt(texts, None, max_sequence_length=pipeline.config.max_sequence_length)
+    read, encode = [], pipeline.encode_prompt
+    monkeypatch.setattr(
+        pipeline, "encode_prompt", lambda prompt, **others: read.append(prompt) or encode(prompt, **others)
+    )
+    sequence, pooled = encoder.prompts(texts[:2])
+    monkeypatch.setattr("occlusionformer.training.encoder.KNOWN_PROMPT_NUMBERS", 3 * (sequence[0].numel() + 256))
+    assert pooled.shape == (2, 256)
+    for asked, unknown in [([1, 0, 1], []), ([2, 0], [2]), ([3], [3]), ([0, 2, 3], []), ([1], [1]), ([3, 0], [0])]:
+        read.clear()
+        found, _ = encoder.prompts([texts[number] for number in asked])
+        assert torch.equal(found, plain[asked])
+        assert read == ([[texts[number] for number in unknown]] if unknown else [])
+
+
 def test_a_run_without_layouts_has_a_held_out_curve_and_no_figure_that_is_no_number(codec, tmp_path):
     config = recipe("scenes-backbone")
     shared = small(codec)

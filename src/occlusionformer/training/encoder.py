@@ -17,7 +17,9 @@ from occlusionformer.training.objective import Conditions
 from occlusionformer.training.precision import Precision
 
 KNOWN_CAPTIONS = 50_000
-"""Captions whose embedding is kept; they recur, prompts do not."""
+"""Captions whose embedding is kept."""
+KNOWN_PROMPT_NUMBERS = 2**25
+"""Numbers of prompts' embeddings that are kept, a quarter of a GB at most: of the prompts that were read last."""
 
 
 class Encoder:
@@ -37,6 +39,7 @@ class Encoder:
         self.pipeline, self.guidance, self.device = pipeline, guidance, device
         self._in_bf16 = device.type == "cpu" and precision == "bf16"
         self._captions: dict[str, tuple[Tensor | None, Tensor | None]] = {}
+        self._prompts: dict[str, tuple[Tensor, Tensor]] = {}
 
     @property
     def pixels_per_token(self) -> int:
@@ -54,14 +57,23 @@ class Encoder:
 
     @torch.no_grad()
     def prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Text sequences (B, S, E) and pooled texts (B, P)."""
-        sequence, pooled, _ = self.pipeline.encode_prompt(
-            prompt=list(prompts),
-            prompt_2=None,
-            device=self.device,
-            max_sequence_length=self.pipeline.config.max_sequence_length,
-        )
-        return sequence, pooled
+        """Text sequences (B, S, E) and pooled texts (B, P); those of the prompts read last are known."""
+        unknown = [text for text in dict.fromkeys(prompts) if text not in self._prompts]
+        if unknown:
+            sequence, pooled, _ = self.pipeline.encode_prompt(
+                prompt=unknown,
+                prompt_2=None,
+                device=self.device,
+                max_sequence_length=self.pipeline.config.max_sequence_length,
+            )
+            read = ((row.clone(), vector.clone()) for row, vector in zip(sequence, pooled, strict=True))
+            self._prompts |= dict(zip(unknown, read, strict=True))
+        rows = [self._prompts[text] for text in prompts]
+        self._prompts |= {text: self._prompts.pop(text) for text in dict.fromkeys(prompts)}
+        most = KNOWN_PROMPT_NUMBERS // sum(x.numel() for x in rows[0])
+        for text in list(self._prompts)[: max(0, len(self._prompts) - most)]:
+            del self._prompts[text]
+        return torch.stack([sequence for sequence, _ in rows]), torch.stack([pooled for _, pooled in rows])
 
     @torch.no_grad()
     def captions(self, captions: Sequence[str]) -> InstanceTexts:
