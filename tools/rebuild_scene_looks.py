@@ -37,8 +37,7 @@ def read(captions: Sequence[str]) -> Tensor:
     model = StaticTextModel(**{k: v for k, v in config.items() if k[0] != "_" and k != "num_looks"})
     model.load_state_dict({k: v for k, v in load_file(SECOND.text / WEIGHTS).items() if not k.startswith("look")})
     pieces = packaged_tokenizer(SECOND.text)(list(captions), padding="max_length", truncation=True, return_tensors="pt")
-    pooled: Tensor = model(pieces.input_ids, return_dict=False)[1]
-    return pooled
+    return model.pooled(pieces.input_ids)
 
 
 def art() -> tuple[Tensor, Tensor, Tensor]:

@@ -151,11 +151,9 @@ class LayoutBlock(nn.Module):
 
     def seen(self, layers_tD: Tensor, row_t: Tensor, step: BranchStep) -> Tensor:
         """Layers with what their instance looks like at these rows added, where that is used."""
-        return (
-            layers_tD
-            if self.appearance is None
-            else layers_tD + self.appearance_out(step.appearance_RF).index_select(0, row_t)
-        )
+        if self.appearance is None or step.appearance_RF is None:
+            return layers_tD
+        return layers_tD + self.appearance_out(step.appearance_RF.index_select(0, row_t))
 
     def qkv(self, x_RD: Tensor, names: str, layers: BorrowedDual | BorrowedSingle) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of some rows, (R, heads, channels)."""

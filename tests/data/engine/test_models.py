@@ -23,7 +23,7 @@ from occlusionformer.data.scenes import make_scene as make_first_scene
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.captions import colours_of
 from occlusionformer.data.world.colours import OBJECT_COLOURS
-from occlusionformer.data.world.placement import Choice
+from occlusionformer.evaluation.scenes.coloured import Coloured
 from tests.data.engine.pictures import rectangle, scene, true_order, view_of_scene
 
 TINY = {"side": 24, "patch": 6, "width": 8, "layers": 1, "heads": 2}
@@ -51,7 +51,7 @@ def test_objects_of_the_second_world_are_recognised_in_their_colours():
     drawn = scene(5, min_instances=3, max_instances=3, recoloured=1.0)
     shown = [world_art().named(instance.name) for instance in drawn.instances]
     choices = [
-        Choice(item=item, colour=colour)
+        Coloured(item, colour)
         for item in dict.fromkeys([*shown, *world_art().objects[::20]])
         for colour in (None, *colours_of(item, "any"))
     ]

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from occlusionformer.data.placement import (
     CROWDED,
@@ -35,21 +34,6 @@ class Choice:
 
     item: WorldObject
     colour: str | None
-
-    @property
-    def name(self) -> str:
-        """Such as "cat", or "black cat" where it has not its own colour."""
-        return self.item.name if self.colour is None else f"{self.colour} {self.item.name}"
-
-    @property
-    def picture(self) -> Image.Image:
-        """Mode RGBa: colours are premultiplied by alpha."""
-        return self.item.levels(self.colour)[0]
-
-    @property
-    def aspect(self) -> float:
-        """Width over height."""
-        return self.item.aspect
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
