@@ -72,7 +72,7 @@ class StudyPlan(Settings):
     """Layouts of every benchmark."""
     search_limit: int = Field(default=40, ge=1)
     """Layouts on which variants are compared."""
-    judge: str = "art:second"
+    judge: str = "art"
     steps: int | None = Field(default=None, ge=1, le=1000)
     """Denoising steps of every picture; null leaves them to the model."""
     size: int | None = Field(default=None, ge=16, le=4096, multiple_of=16)

@@ -108,7 +108,7 @@ class Study:
         generator = load_generator(f"run:{self.folder.training(cell, self.plan.seeds[0])}")
         seconds = {}
         for count in BOXES:
-            layout = with_instances(count, 0, "second").scene.layout
+            layout = with_instances(count, 0).scene.layout
             request = Drawing(steps=self.plan.steps).request(layout)
             if self.plan.size is not None:
                 request = replace(request, width=self.plan.size, height=self.plan.size)

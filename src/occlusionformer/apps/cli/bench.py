@@ -13,7 +13,6 @@ from occlusionformer.apps.cli.console import INTERRUPTED, CommandOutput, Refused
 from occlusionformer.apps.cli.draw_request import DEFAULT_MODEL
 from occlusionformer.apps.cli.progress import counting_progress
 from occlusionformer.apps.weights import weights_digest
-from occlusionformer.embedded.packaged import DEFAULT
 from occlusionformer.layout import write_atomic
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
     limit: Annotated[
         int, typer.Option(min=1, max=200, help="Layouts of every split, and pairs of the order control.")
     ] = 200,
-    world: options.WorldOption = DEFAULT.world,
     steps: options.StepsOption = None,
     size: Annotated[
         int | None,
@@ -75,7 +73,6 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
             calibrate=calibrate,
             control=order_control,
             robustness=robustness,
-            world=world,  # type: ignore[arg-type]
         )
         name = DEFAULT_MODEL if model is None else model
         check_generator(name)
@@ -127,7 +124,7 @@ def _tell(outcome: CommandOutput, results: Results, folder: Path) -> None:
     if results.calibration is not None:
         lines += [
             "",
-            calibration_note(results.calibration, results.wishes.world),
+            calibration_note(results.calibration),
             *_columns(calibration_rows(results.calibration)),
         ]
     value["files"] = [str(folder / RESULTS), str(folder / REPORT)]

@@ -13,7 +13,6 @@ from occlusionformer.evaluation.metrics.spatial import Match, greedy_match
 from occlusionformer.evaluation.records import picture_digest
 from occlusionformer.evaluation.scenes import judge as scenes
 from occlusionformer.evaluation.scenes.edition import art_digest, judge_digest
-from occlusionformer.evaluation.scenes.worlds import WORLDS, WorldName
 
 NEARER, FARTHER, UNKNOWN = 1, 0, -1
 
@@ -28,9 +27,8 @@ class ArtJudge:
     needs: frozenset[QuestionKind] = frozenset()
     parallel = 1
 
-    def __init__(self, identity: Identity, world: WorldName = "first") -> None:
+    def __init__(self, identity: Identity) -> None:
         self.identity = identity
-        self._world = world
         self._last: tuple[tuple[str, tuple[str, ...], str | None], scenes.Verdict] | None = None
 
     def judge(self, picture: Image, request: JudgeRequest) -> JudgeAnswer:
@@ -61,7 +59,7 @@ class ArtJudge:
         if self._last is None or self._last[0] != key:
             shown = None if background is None or background.load is None else background.load()
             try:
-                self._last = (key, scenes.judge(picture, names, shown, self._world))
+                self._last = (key, scenes.judge(picture, names, shown))
             except ValueError as error:
                 raise JudgementError("refused", str(error)) from error
         return self._last[1]
@@ -108,14 +106,14 @@ def _renumbered(order_NN: np.ndarray, given: list[int | None]) -> np.ndarray:
 
 
 def load_art(argument: str | None) -> ArtJudge:
-    """The argument is the world whose objects it knows: first, which is usual, or second."""
-    found = next((name for name in WORLDS if name == (argument or "first")), None)
-    if found is None:
-        raise ValueError(f"art: expected art, or art:WORLD with one of {', '.join(WORLDS)}, got {argument!r}")
-    identity: Identity = {
-        "name": "art" if found == "first" else f"art:{found}",
-        "model": "packaged objects",
-        "revision": "sha256:" + art_digest(found),
-        "settings": {"edition": scenes.EDITION, "code": judge_digest(found)},
-    }
-    return ArtJudge(identity, found)
+    """It takes no argument: ValueError for any."""
+    if argument:
+        raise ValueError(f"art: expected no argument, got {argument!r}")
+    return ArtJudge(
+        {
+            "name": "art",
+            "model": "packaged objects",
+            "revision": "sha256:" + art_digest(),
+            "settings": {"edition": scenes.EDITION, "code": judge_digest()},
+        }
+    )

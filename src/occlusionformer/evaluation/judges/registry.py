@@ -34,9 +34,7 @@ class JudgeInfo(NamedTuple):
     """Module and function inside this package."""
     kinds: frozenset[QuestionKind]
     needs: frozenset[QuestionKind] = NOTHING
-    argument: Literal["optional", "required"] = "optional"
-    arguments: tuple[str, ...] = ()
-    """All there are, where they are few."""
+    argument: Literal["optional", "required", "none"] = "optional"
     extra: str = "eval"
     """The extra to install where a library is missing."""
 
@@ -50,7 +48,7 @@ PACKAGED: Mapping[str, JudgeInfo] = {
     "instaorder-depth": JudgeInfo("instaorder:load_depth", frozenset({"depth"}), frozenset({"segment"}), "required"),
     "clip": JudgeInfo("clip:load_clip", CLIP),
     "open-clip": JudgeInfo("clip:load_open_clip", CLIP, extra="judges"),
-    "art": JudgeInfo("artwork:load_art", ART_KINDS, arguments=("first", "second")),
+    "art": JudgeInfo("artwork:load_art", ART_KINDS, argument="none"),
     "inception": JudgeInfo("inception:load_inception", frozenset({"fid_features"}), extra="judges"),
 }
 
@@ -79,14 +77,11 @@ def check_judge(spec: str) -> None:
     name, _, argument = spec.partition(":")
     if name not in judge_names():
         raise UnknownJudgeError(spec)
-    info = PACKAGED.get(name)
-    if info is None:
-        return
-    if info.argument == "required" and not argument:
+    wanted = PACKAGED[name].argument if name in PACKAGED else "optional"
+    if wanted == "required" and not argument:
         raise ValueError(f"judges: expected {name}:{ARGUMENTS[name]}, got {spec!r}")
-    if argument and info.arguments and argument not in info.arguments:
-        known = " or ".join(f"{name}:{one}" for one in info.arguments)
-        raise ValueError(f"judges: expected {name}, {known}, got {spec!r}")
+    if wanted == "none" and argument:
+        raise ValueError(f"judges: expected {name} without an argument, got {spec!r}")
 
 
 def judge_info(spec: str) -> JudgeInfo | None:

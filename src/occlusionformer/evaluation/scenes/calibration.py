@@ -15,7 +15,7 @@ from PIL import Image
 
 from occlusionformer.evaluation.benchmark import BenchmarkItem
 from occlusionformer.evaluation.benchmarks import load_benchmark
-from occlusionformer.evaluation.benchmarks.sources.scenes import LazyItems, scene_item
+from occlusionformer.evaluation.benchmarks.sources.scenes import BENCHMARKS, JUDGE, LazyItems, scene_item
 from occlusionformer.evaluation.running.plan import Plan, Progress
 from occlusionformer.evaluation.running.result import Result
 from occlusionformer.evaluation.scenes.edition import judge_digest
@@ -23,11 +23,10 @@ from occlusionformer.evaluation.scenes.figures import Figure, by_column, figures
 from occlusionformer.evaluation.scenes.judge import EDITION
 from occlusionformer.evaluation.scenes.known import KINDS
 from occlusionformer.evaluation.scenes.layouts import Split, bench_series
-from occlusionformer.evaluation.scenes.worlds import JUDGES, PREFIXES, WorldName
 from occlusionformer.layout import write_atomic
 
-RECORDS: Mapping[WorldName, str] = {"first": "calibration.json", "second": "calibration_second.json"}
-"""The calibrations that ship with the package."""
+RECORD = "calibration.json"
+"""The calibration that ships with the package."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,21 +59,20 @@ class KnownItems(LazyItems):
     split: Split
     layouts: int
     kinds: tuple[str, ...]
-    world: WorldName = "first"
 
     def __len__(self) -> int:
         return len(self.kinds) * self.layouts
 
     def item(self, place: int) -> BenchmarkItem:
         kind, number = self.kinds[place // self.layouts], place % self.layouts
-        scene = bench_series(self.split, self.world)[number]
+        scene = bench_series(self.split)[number]
         return scene_item(scene, seed=0, key=f"{scene.key}-{_kind_number(kind):02d}", groups=(kind,))
 
     def painted(self, place: int) -> Image.Image:
         """The known picture of the item at a place."""
         kind, number = self.kinds[place // self.layouts], place % self.layouts
         rng = np.random.default_rng([number, _kind_number(kind)])
-        return Image.fromarray(KINDS[kind](bench_series(self.split, self.world)[number], rng))
+        return Image.fromarray(KINDS[kind](bench_series(self.split)[number], rng))
 
 
 def calibration_plan(items: KnownItems, pictures: Path, progress: Progress) -> Plan:
@@ -87,7 +85,7 @@ def calibration_plan(items: KnownItems, pictures: Path, progress: Progress) -> P
             encoded = io.BytesIO()
             items.painted(place).save(encoded, format="PNG")
             write_atomic(path, encoded.getvalue())
-    benchmark = load_benchmark(f"{PREFIXES[items.world]}-{items.split}")
+    benchmark = load_benchmark(f"{BENCHMARKS}-{items.split}")
     known = replace(
         benchmark,
         name=f"{benchmark.name}-known",
@@ -96,10 +94,10 @@ def calibration_plan(items: KnownItems, pictures: Path, progress: Progress) -> P
         groups=items.kinds,
         settings={**benchmark.settings, "num_items": len(items)},
     )
-    return Plan(benchmark=known, method=pictures, judges=(JUDGES[items.world],), name="known pictures")
+    return Plan(benchmark=known, method=pictures, judges=(JUDGE,), name="known pictures")
 
 
-def calibration_of(results: Mapping[Split, Result], world: WorldName = "first") -> Calibration:
+def calibration_of(results: Mapping[Split, Result]) -> Calibration:
     """What came out, for every kind of every split."""
     trials = [
         Trial(
@@ -112,12 +110,12 @@ def calibration_of(results: Mapping[Split, Result], world: WorldName = "first") 
         for kind, scores in result.groups.items()
     ]
     layouts = max(len(group["keys"]) for result in results.values() for group in result.document["groups"])
-    return Calibration(judge=judge_digest(world), edition=EDITION, layouts=layouts, trials=tuple(trials))
+    return Calibration(judge=judge_digest(), edition=EDITION, layouts=layouts, trials=tuple(trials))
 
 
-def recorded_calibration(world: WorldName = "first") -> Calibration | None:
+def recorded_calibration() -> Calibration | None:
     """The one that ships with the package; None where there is none, or it is of a judge of another edition."""
-    path = files("occlusionformer.evaluation.scenes") / RECORDS[world]
+    path = files("occlusionformer.evaluation.scenes") / RECORD
     value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return calibration_of_json(value) if value.get("edition") == EDITION else None
 

@@ -1,4 +1,4 @@
-"""The objects of the second world as a judge knows them: every colour of an object has a name and a picture."""
+"""The packaged objects as a judge knows them: every colour of an object has a name and a picture."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Coloured:
 
 @dataclass(frozen=True)
 class ColouredArt:
-    """Every object of the second world in every colour it may have."""
+    """Every object in every colour it may have."""
 
     art: WorldArt
 
@@ -89,5 +89,5 @@ def _own_colour(item: WorldObject) -> str:
 
 @lru_cache(maxsize=1)
 def coloured_art() -> ColouredArt:
-    """Of the packaged world."""
+    """Of the packaged art."""
     return ColouredArt(world_art())

@@ -6,10 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from occlusionformer.evaluation.scenes.worlds import WorldName
 
 JUDGE_FILES = (
     "appearance",
@@ -29,22 +25,21 @@ JUDGE_FILES = (
 
 
 @cache
-def judge_digest(world: WorldName = "first") -> str:
+def judge_digest() -> str:
     """Of the judge's code and of the artwork, as they are when it is first asked for: they are loaded but once."""
     here = files("occlusionformer.evaluation.scenes")
     sources = [(here / f"{name}.py").read_text(encoding="utf-8").encode() for name in JUDGE_FILES]
-    return hashlib.sha256(b"\0".join([*sources, *_art(world)])).hexdigest()[:16]
+    return hashlib.sha256(b"\0".join([*sources, *_art()])).hexdigest()[:16]
 
 
 @cache
-def art_digest(world: WorldName) -> str:
+def art_digest() -> str:
     """Of the artwork alone."""
-    return hashlib.sha256(b"\0".join(_art(world))).hexdigest()[:16]
+    return hashlib.sha256(b"\0".join(_art())).hexdigest()[:16]
 
 
-def _art(world: WorldName) -> Iterator[bytes]:
-    """The files of a world's artwork."""
-    package = "occlusionformer.data" if world == "first" else "occlusionformer.data.world"
-    for path in sorted((files(package) / "art").iterdir(), key=lambda path: path.name):
+def _art() -> Iterator[bytes]:
+    """The files of the artwork."""
+    for path in sorted((files("occlusionformer.data.world") / "art").iterdir(), key=lambda path: path.name):
         if path.name.endswith((".webp", ".json")):
             yield path.read_bytes()

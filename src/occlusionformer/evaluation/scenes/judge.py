@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,7 +19,6 @@ from occlusionformer.evaluation.scenes.identity import Lineup
 from occlusionformer.evaluation.scenes.pairs import judged_order
 from occlusionformer.evaluation.scenes.search import Finder
 from occlusionformer.evaluation.scenes.templates import Art
-from occlusionformer.evaluation.scenes.worlds import WORLDS, WorldName, world
 
 EDITION = 2
 """Raised when a figure changes its meaning; results of different editions cannot be compared."""
@@ -71,15 +70,11 @@ class Verdict:
 
 
 class SceneJudge:
-    """Knows what every object of some artwork looks like.
+    """Knows what every object of some artwork looks like, in all its colours."""
 
-    colours: says under which names the art has the same object in all its colours, each with the word for it; nothing
-    where it has but one.
-    """
-
-    def __init__(self, art: Art, colours: Callable[[str], Mapping[str, str]] | None = None) -> None:
+    def __init__(self, art: Art) -> None:
+        self._art = art
         self._finder = Finder(art)
-        self._colours = no_colours if colours is None else colours
         self._lineup = Lineup(self._finder)
 
     def judge(self, image: Image.Image, names: Sequence[str], background: Image.Image | None = None) -> Verdict:
@@ -122,7 +117,7 @@ class SceneJudge:
     ) -> Sighting:
         found = rough.objects[place]
         name = found.item.name
-        colours = self._colours(name)
+        colours = self._art.in_colours(name)
         if one is None:
             right = False if colours else None
             return Sighting(name=name, box=None, nearest=None, share=found.share, complete=complete, right_colour=right)
@@ -151,28 +146,19 @@ class SceneJudge:
         )
 
 
-def no_colours(name: str) -> Mapping[str, str]:
-    """Of objects that have one colour alone."""
-    return {}
-
-
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-@lru_cache(maxsize=len(WORLDS))
-def packaged_judge(name: WorldName = "first") -> SceneJudge:
-    """The judge of a world."""
-    if name == "first":
-        return SceneJudge(world(name).art)
-    return SceneJudge(coloured_art(), coloured_art().in_colours)
+@lru_cache(maxsize=1)
+def packaged_judge() -> SceneJudge:
+    """Of the packaged objects."""
+    return SceneJudge(coloured_art())
 
 
-def judge(
-    image: Image.Image, names: Sequence[str], background: Image.Image | None = None, of: WorldName = "first"
-) -> Verdict:
-    """As `SceneJudge.judge`, of the packaged objects of a world."""
-    return packaged_judge(of).judge(image, names, background)
+def judge(image: Image.Image, names: Sequence[str], background: Image.Image | None = None) -> Verdict:
+    """As `SceneJudge.judge`, of the packaged objects."""
+    return packaged_judge().judge(image, names, background)
 
 
 def _judged_size(size: tuple[int, int]) -> tuple[int, int]:

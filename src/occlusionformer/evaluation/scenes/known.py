@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from occlusionformer.data.placement import PlacedObject, Rectangle, composite
+from occlusionformer.evaluation.scenes.coloured import coloured_art
 from occlusionformer.evaluation.scenes.layouts import BenchScene
-from occlusionformer.evaluation.scenes.worlds import world
 
 Painting = Callable[[BenchScene, np.random.Generator], np.ndarray]
 
@@ -102,7 +102,7 @@ def _before_another_colour(scene: BenchScene, rng: np.random.Generator) -> np.nd
 
 def _before_strangers(scene: BenchScene, rng: np.random.Generator) -> np.ndarray:
     canvas_width, canvas_height = _size(scene)
-    unasked = [item for item in world(scene.world).art.objects if item.name not in scene.names]
+    unasked = [item for item in coloured_art().objects if item.name not in scene.names]
     strangers = []
     for place in rng.choice(len(unasked), STRANGERS, replace=False):
         item = unasked[place]

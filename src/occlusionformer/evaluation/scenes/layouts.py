@@ -14,8 +14,7 @@ import numpy as np
 
 from occlusionformer.data.placement import PlacedObject, composite
 from occlusionformer.evaluation.metrics.matrices import UNKNOWN
-from occlusionformer.evaluation.scenes.worlds import CANVAS, WORLDS, Wish, WorldName
-from occlusionformer.evaluation.scenes.worlds import world as world_named
+from occlusionformer.evaluation.scenes.arranging import CANVAS, Wish, arranged
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout
 from occlusionformer.layout.difficulty import overlap
 
@@ -66,7 +65,6 @@ class BenchScene:
     background: np.ndarray
     """(H, W, C) float32 in 0..255."""
     back_to_front: tuple[int, ...]
-    world: WorldName = "first"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,9 +88,9 @@ class BenchScene:
 class BenchSeries(Sequence[BenchScene]):
     """The layouts of a split; each is made when it, or a later one, is first asked for."""
 
-    def __init__(self, split: Split, world: WorldName = "first", series: int = 0) -> None:
+    def __init__(self, split: Split, series: int = 0) -> None:
         self._made: list[BenchScene] = []
-        self._coming = _series(split, world, series)
+        self._coming = _series(split, series)
 
     def __len__(self) -> int:
         return LAYOUTS
@@ -110,52 +108,50 @@ class BenchSeries(Sequence[BenchScene]):
         return self._made[wanted]
 
 
-@lru_cache(maxsize=2 * len(SPLITS) * len(WORLDS))
-def bench_series(split: Split, world: WorldName = "first", series: int = 0) -> Sequence[BenchScene]:
+@lru_cache(maxsize=2 * len(SPLITS))
+def bench_series(split: Split, series: int = 0) -> Sequence[BenchScene]:
     """All layouts of a split."""
-    return BenchSeries(split, world, series)
+    return BenchSeries(split, series)
 
 
-def bench_scenes(split: Split, limit: int = LAYOUTS, world: WorldName = "first") -> tuple[BenchScene, ...]:
+def bench_scenes(split: Split, limit: int = LAYOUTS) -> tuple[BenchScene, ...]:
     """The first layouts of a split."""
-    return tuple(bench_series(split, world)[:limit])
+    return tuple(bench_series(split)[:limit])
 
 
-def _series(split: Split, world: WorldName, series: int) -> Iterator[BenchScene]:
+def _series(split: Split, series: int) -> Iterator[BenchScene]:
     least, most = TIERS[split]
     found = 0
     index = 0
     while found < LAYOUTS:
         held_out = found % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
         may_be_apart = split == "simple" and found % APART_EVERY == 0
-        scene = draw_scene(
-            index, split=split, held_out=held_out, key=f"{split}-{found:03d}", world=world, series=series
-        )
+        scene = draw_scene(index, split=split, held_out=held_out, key=f"{split}-{found:03d}", series=series)
         if least <= overlap(scene.layout.boxes).total_iou < most and (may_be_apart or scene.truth.pairs):
             found += 1
             yield scene
         index += 1
 
 
-def draw_scene(  # noqa: PLR0913 - what a scene may be asked for
+def draw_scene(
     index: int,
     *,
     split: Split,
     held_out: bool,
     key: str,
     instances: int | None = None,
-    world: WorldName = "first",
-    canvas: tuple[int, int] | None = None,
+    canvas: tuple[int, int] = CANVAS,
     series: int = 0,
 ) -> BenchScene:
-    """Scene number `index` of a split's series; of those with so many `instances`, and on that canvas, if given.
+    """Scene number `index` of a split's series; of those with so many `instances`, if given.
 
+    canvas: width and height in pixels.
     series: 0 is the benchmark's; others are for choosing settings, which must not be done on the benchmark.
     """
     fewest, most = INSTANCES[split] if instances is None else (instances, instances)
-    wish = Wish(fewest=fewest, most=most, held_out=held_out, canvas=CANVAS[world] if canvas is None else canvas)
+    wish = Wish(fewest=fewest, most=most, held_out=held_out, canvas=canvas)
     rng = np.random.default_rng([SEED + SERIES_APART * series, SPLITS.index(split), held_out, instances or 0, index])
-    drawn = world_named(world).draw(wish, rng)
+    drawn = arranged(wish, rng)
     depth = rng.permutation(len(drawn.placed))
     placed = tuple(drawn.placed[place] for place in depth)
     back_to_front = tuple(int(place) for place in np.argsort(depth))
@@ -168,7 +164,6 @@ def draw_scene(  # noqa: PLR0913 - what a scene may be asked for
         placed=placed,
         background=drawn.background,
         back_to_front=back_to_front,
-        world=world,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import occlusionformer
 from occlusionformer.evaluation.benchmark import Benchmark, BenchmarkItem
 from occlusionformer.evaluation.benchmarks import load_benchmark
-from occlusionformer.evaluation.benchmarks.sources.scenes import CONTROLLED, LazyItems
+from occlusionformer.evaluation.benchmarks.sources.scenes import BENCHMARKS, CONTROLLED, JUDGE, LazyItems
 from occlusionformer.evaluation.judgement import digest
 from occlusionformer.evaluation.running.code import code_version
 from occlusionformer.evaluation.running.drawing import KeptModel
@@ -30,7 +30,6 @@ from occlusionformer.evaluation.scenes.edition import judge_digest
 from occlusionformer.evaluation.scenes.known import KINDS, LIGHTS, ORDERS
 from occlusionformer.evaluation.scenes.layouts import LAYOUTS, SPLITS, Split
 from occlusionformer.evaluation.scenes.robustness import LAYOUTS_CHANGED, LAYOUTS_PER_COUNT
-from occlusionformer.evaluation.scenes.worlds import JUDGES, PREFIXES, WORLDS, WorldName
 from occlusionformer.generation import nearest_size
 
 RUNS, PICTURES, KNOWN_PICTURES = "runs", "pictures", "known-pictures"
@@ -49,15 +48,12 @@ class Wishes:
     calibrate: bool = False
     control: bool = False
     robustness: bool = False
-    world: WorldName = "first"
 
     def __post_init__(self) -> None:
         problems = []
         unknown = [split for split in self.splits if split not in SPLITS]
         if unknown or not self.splits:
             problems.append(f"split: expected one or more of {', '.join(SPLITS)}, got {', '.join(unknown) or 'none'}")
-        if self.world not in WORLDS:
-            problems.append(f"world: expected one of {', '.join(WORLDS)}, got {self.world!r}")
         if not 1 <= self.limit <= LAYOUTS:
             problems.append(f"limit: expected 1 to {LAYOUTS}, got {self.limit}")
         if problems:
@@ -125,7 +121,6 @@ class _Bench:
     folder: Path
     workers: int
     progress: Progress
-    world: WorldName = "first"
 
     def measured(self, title: str, benchmark: Benchmark, limit: int | None = None) -> Measured:
         """One part, drawn by the model and judged."""
@@ -136,7 +131,7 @@ class _Bench:
         plan = Plan(
             benchmark=benchmark,
             method=self.kept,
-            judges=(JUDGES[self.world],),
+            judges=(JUDGE,),
             drawing=Drawing(steps=self.model.steps),
             limit=limit,
             name=name,
@@ -172,7 +167,7 @@ class _Bench:
             dict(plan.benchmark.settings),
             plan.limit,
             [asdict(plan.drawing), asdict(self.model)] if is_drawn else None,
-            [judge_digest(self.world), occlusionformer.__version__],
+            [judge_digest(), occlusionformer.__version__],
         ]
         first = self.folder / RUNS / f"{title}-{digest(decides)[:12]}"
         found, number = first, 1
@@ -190,21 +185,20 @@ def run_benchmark(
 
     workers: processes that judge; the results are the same with any number.
     """
-    kept, world, prefix = KeptModel(model.name), wishes.world, PREFIXES[wishes.world]
-    bench = _Bench(model=model, kept=kept, folder=folder, workers=workers, progress=progress, world=world)
+    bench = _Bench(model=model, kept=KeptModel(model.name), folder=folder, workers=workers, progress=progress)
     splits = {
-        split: bench.measured(split, load_benchmark(f"{prefix}-{split}"), wishes.limit) for split in wishes.splits
+        split: bench.measured(split, load_benchmark(f"{BENCHMARKS}-{split}"), wishes.limit) for split in wishes.splits
     }
     control = robustness = known = None
     if wishes.control:
         pairs = {"pairs": min(wishes.limit, CONTROLLED)}
-        control = bench.measured("order-control", load_benchmark(f"{prefix}-order-control", source_settings=pairs))
+        control = bench.measured("order-control", load_benchmark(f"{BENCHMARKS}-order-control", source_settings=pairs))
     if wishes.robustness:
         counts = {
             "layouts": min(wishes.limit, LAYOUTS_CHANGED),
             "per_count": min(wishes.limit, LAYOUTS_PER_COUNT),
         }
-        robustness = bench.measured("robustness", load_benchmark(f"{prefix}-robustness", source_settings=counts))
+        robustness = bench.measured("robustness", load_benchmark(f"{BENCHMARKS}-robustness", source_settings=counts))
     if wishes.calibrate:
         known = _calibrate(bench, wishes)
     return Results(
@@ -212,7 +206,7 @@ def run_benchmark(
         wishes=wishes,
         code=code_version(),
         splits=splits,
-        calibration=known or recorded_calibration(world),
+        calibration=known or recorded_calibration(),
         control=control,
         robustness=robustness,
     )
@@ -224,7 +218,7 @@ def _calibrate(bench: _Bench, wishes: Wishes) -> Calibration:
     found: dict[Split, Result] = {}
     for split in wishes.splits:
         kinds = tuple(KINDS) if split == wishes.splits[-1] else (*ORDERS, *LIGHTS)
-        items = KnownItems(split, layouts, kinds, wishes.world)
+        items = KnownItems(split, layouts, kinds)
         plan = calibration_plan(items, bench.folder / KNOWN_PICTURES, bench.progress)
         found[split] = bench.carried_out(f"calibration-{split}", plan).result
-    return calibration_of(found, wishes.world)
+    return calibration_of(found)

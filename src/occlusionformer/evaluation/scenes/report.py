@@ -14,7 +14,6 @@ from occlusionformer.evaluation.scenes.judge import EDITION
 from occlusionformer.evaluation.scenes.layouts import LAYOUTS
 from occlusionformer.evaluation.scenes.measuring import Measured, Results
 from occlusionformer.evaluation.scenes.results import robustness_rows
-from occlusionformer.evaluation.scenes.worlds import WorldName
 from occlusionformer.reporting import Section, page, table, text
 
 SHOWN = 24
@@ -47,9 +46,7 @@ def report(results: Results) -> str:
     if results.robustness is not None:
         headers, *rows = robustness_table(results.robustness)
         sections.append(Section("Robustness", table(headers, rows)))
-    sections.append(
-        Section("How far the judge can be trusted", _calibration(results.calibration, results.wishes.world))
-    )
+    sections.append(Section("How far the judge can be trusted", _calibration(results.calibration)))
     sections.append(Section("Provenance", table(["", ""], _provenance(results))))
     for split, part in results.splits.items():
         sections += _sections(f"The {split} split", part)
@@ -87,13 +84,13 @@ def calibration_rows(calibration: Calibration) -> list[list[str]]:
     return rows
 
 
-def calibration_note(calibration: Calibration, world: WorldName) -> str:
+def calibration_note(calibration: Calibration) -> str:
     """What the figures of a calibration are of."""
     note = (
         f"What the judge says of known pictures of {calibration.layouts} layouts of every split. "
         "Half of the decided pairs right is chance."
     )
-    if calibration.judge != judge_digest(world):
+    if calibration.judge != judge_digest():
         note += " This was measured with another version of the judge."
     return note
 
@@ -125,11 +122,11 @@ def _control(swaps: list[Swap]) -> Markup:
     return note + table(["", "value"], rows)
 
 
-def _calibration(calibration: Calibration | None, world: WorldName) -> Markup:
+def _calibration(calibration: Calibration | None) -> Markup:
     if calibration is None:
         return text("No calibration of this edition of the judge is at hand: measure one with --calibrate.")
     headers, *rows = calibration_rows(calibration)
-    return text(calibration_note(calibration, world)) + table(headers, rows)
+    return text(calibration_note(calibration)) + table(headers, rows)
 
 
 def _provenance(results: Results) -> list[list[str]]:
@@ -139,8 +136,7 @@ def _provenance(results: Results) -> list[list[str]]:
         "weights": model.weights or "not known",
         "steps": "as the model prefers" if model.steps is None else str(model.steps),
         "size": "as the layouts" if model.size is None else str(model.size),
-        "world": results.wishes.world,
-        "judge": f"edition {EDITION}, {judge_digest(results.wishes.world)}",
+        "judge": f"edition {EDITION}, {judge_digest()}",
         **{name: "not known" if value is None else str(value) for name, value in results.code.items()},
     }
     return [[name, value] for name, value in facts.items()]

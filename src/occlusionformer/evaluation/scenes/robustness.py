@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,17 +15,10 @@ from occlusionformer.evaluation.scenes.variants import (
     with_wrong_order,
     without_order,
 )
-from occlusionformer.evaluation.scenes.worlds import WorldName
 
-COUNTS: Mapping[WorldName, tuple[int, ...]] = {
-    "first": (1, 2, 4, 8, 12, 16, 20, 25, 30),
-    "second": (1, 2, 4, 8, 12, 16, 20, 24),
-}
+COUNTS = (1, 2, 4, 8, 12, 16, 20, 24)
 """Instances of crowds; the splits end at 12."""
-SHAPES: Mapping[WorldName, tuple[tuple[int, int], ...]] = {
-    "first": (),
-    "second": ((256, 240), (320, 192), (192, 320)),
-}
+SHAPES = ((256, 240), (320, 192), (192, 320))
 """Widths and heights in pixels of canvases of one area that are no squares, but for the first, which nearly is one."""
 LAYOUTS_PER_COUNT = 12
 LAYOUTS_CHANGED = 50
@@ -53,9 +46,9 @@ def shape_name(shape: tuple[int, int]) -> str:
     return f"canvas of {shape[0]} x {shape[1]}"
 
 
-def conditions(world: WorldName) -> tuple[str, ...]:
+def conditions() -> tuple[str, ...]:
     """The rows of the table."""
-    return (*CHANGES, *map(shape_name, SHAPES[world]), *map(crowd_name, COUNTS[world]))
+    return (*CHANGES, *map(shape_name, SHAPES), *map(crowd_name, COUNTS))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ Arrays: H rows, W columns, C colour channels, K colours of a palette.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,6 +80,10 @@ class Art(Protocol):
 
     def named(self, name: str) -> Depicted:
         """Raises ValueError for a name that is not of this art."""
+        ...
+
+    def in_colours(self, name: str) -> Mapping[str, str]:
+        """The names of the same object in all its colours, each with the word for that colour; empty if it has one."""
         ...
 
 

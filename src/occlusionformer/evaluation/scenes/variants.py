@@ -12,7 +12,6 @@ from itertools import combinations
 import numpy as np
 
 from occlusionformer.evaluation.scenes.layouts import BenchScene, Truth, draw_scene
-from occlusionformer.evaluation.scenes.worlds import WorldName
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout, Pair, Pairs
 from occlusionformer.layout.box import overlapping_pairs
 
@@ -68,17 +67,17 @@ def with_moved_boxes(scene: BenchScene, amount: float, rng: np.random.Generator)
     return Variant(scene=replace(scene, layout=_rebuilt(scene.layout, instances)), declared=scene.truth)
 
 
-def with_instances(count: int, number: int, world: WorldName = "first") -> Variant:
+def with_instances(count: int, number: int) -> Variant:
     """Scene `number` of those with this many instances."""
     key = f"count-{count:02d}-{number:03d}"
-    scene = draw_scene(number, split="complex", held_out=False, key=key, instances=count, world=world)
+    scene = draw_scene(number, split="complex", held_out=False, key=key, instances=count)
     return Variant(scene=scene, declared=scene.truth)
 
 
-def with_canvas(shape: tuple[int, int], number: int, world: WorldName) -> Variant:
+def with_canvas(shape: tuple[int, int], number: int) -> Variant:
     """Scene `number` of those of this width and height."""
     key = f"canvas-{shape[0]}x{shape[1]}-{number:03d}"
-    scene = draw_scene(number, split="complex", held_out=False, key=key, world=world, canvas=shape)
+    scene = draw_scene(number, split="complex", held_out=False, key=key, canvas=shape)
     return Variant(scene=scene, declared=scene.truth)
 
 

@@ -31,9 +31,10 @@ from occlusionformer.evaluation.scenes.robustness import (
     shape_name,
 )
 from occlusionformer.evaluation.scenes.variants import Variant, with_canvas, with_instances, with_swapped_pair
-from occlusionformer.evaluation.scenes.worlds import WORLDS, WorldName
 from occlusionformer.layout.document import Document
 
+BENCHMARKS, JUDGE = "world", "art"
+"""What the names of all these benchmarks begin with, as in "world-complex", and the judge that knows their objects."""
 HELD_OUT, TRAINED = "held-out pairs and words", "pairs and words of training"
 SIZES = {3: "1 to 3 instances", 6: "4 to 6 instances", 9: "7 to 9 instances", 12: "10 to 12 instances"}
 """Groups of layouts by the most instances they have."""
@@ -43,20 +44,16 @@ CONTROLLED_SPLITS: tuple[Split, ...] = ("regular", "complex")
 """Where they come from, in this order: one from every layout that has one which can be swapped alone."""
 
 
-class WorldSettings(Document):
-    world: WorldName = Field("first", description="Whose objects and backgrounds the layouts have.")
-
-
-class ScenesSettings(WorldSettings):
+class ScenesSettings(Document):
     split: Split = Field(description="How far the boxes overlap.")
     series: int = Field(0, description="0 is the benchmark; others are for choosing settings.", ge=0, le=1_000)
 
 
-class OrderControlSettings(WorldSettings):
+class OrderControlSettings(Document):
     pairs: int = Field(CONTROLLED, description="Pairs that are swapped.", ge=1, le=CONTROLLED)
 
 
-class RobustnessSettings(WorldSettings):
+class RobustnessSettings(Document):
     layouts: int = Field(LAYOUTS_CHANGED, description="Complex layouts of every change.", ge=1, le=LAYOUTS)
     per_count: int = Field(LAYOUTS_PER_COUNT, description="Layouts of every number of instances.", ge=1, le=LAYOUTS)
 
@@ -82,14 +79,13 @@ class SplitItems(LazyItems):
     """The layouts of a split."""
 
     split: Split
-    world: WorldName = "first"
     series: int = 0
 
     def __len__(self) -> int:
-        return len(bench_series(self.split, self.world, self.series))
+        return len(bench_series(self.split, self.series))
 
     def item(self, place: int) -> BenchmarkItem:
-        scene = bench_series(self.split, self.world, self.series)[place]
+        scene = bench_series(self.split, self.series)[place]
         return scene_item(scene, seed=seed_of(self.split, place), groups=_groups_of(scene))
 
 
@@ -98,13 +94,12 @@ class OrderControlItems(LazyItems):
     """Layouts and, behind each, the same with one pair swapped."""
 
     pairs: int
-    world: WorldName = "first"
 
     def __len__(self) -> int:
         return 2 * self.pairs
 
     def item(self, place: int) -> BenchmarkItem:
-        found = _control_cases(self.world).first(place // 2 + 1)[-1]
+        found = _control_cases().first(place // 2 + 1)[-1]
         if place % 2 == 0:
             return scene_item(found.scene, seed=found.seed)
         pair = SwappedPair(found.scene.key, *found.pair)
@@ -117,14 +112,13 @@ class RobustnessItems(LazyItems):
 
     layouts: int
     per_count: int
-    world: WorldName = "first"
 
     def __len__(self) -> int:
-        shaped, crowds = len(SHAPES[self.world]) * self.layouts, len(COUNTS[self.world]) * self.per_count
-        return len(_changed_layouts(self.layouts, self.world)) + shaped + crowds
+        shaped, crowds = len(SHAPES) * self.layouts, len(COUNTS) * self.per_count
+        return len(_changed_layouts(self.layouts)) + shaped + crowds
 
     def item(self, place: int) -> BenchmarkItem:
-        found, shapes, counts = _changed_layouts(self.layouts, self.world), SHAPES[self.world], COUNTS[self.world]
+        found = _changed_layouts(self.layouts)
         if place < len(found):
             one = found[place]
             seed = seed_of("complex", one.number)
@@ -132,13 +126,13 @@ class RobustnessItems(LazyItems):
                 one.variant.scene, key=one.key, seed=seed, groups=(one.condition,), declared=one.variant.declared
             )
         place -= len(found)
-        if place < len(shapes) * self.layouts:
+        if place < len(SHAPES) * self.layouts:
             kind, number = divmod(place, self.layouts)
-            scene = with_canvas(shapes[kind], number, self.world).scene
-            return scene_item(scene, seed=number, groups=(shape_name(shapes[kind]),))
-        kind, number = divmod(place - len(shapes) * self.layouts, self.per_count)
-        scene = with_instances(counts[kind], number, self.world).scene
-        return scene_item(scene, seed=number, groups=(crowd_name(counts[kind]),))
+            scene = with_canvas(SHAPES[kind], number).scene
+            return scene_item(scene, seed=number, groups=(shape_name(SHAPES[kind]),))
+        kind, number = divmod(place - len(SHAPES) * self.layouts, self.per_count)
+        scene = with_instances(COUNTS[kind], number).scene
+        return scene_item(scene, seed=number, groups=(crowd_name(COUNTS[kind]),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,9 +146,9 @@ class _ControlCase:
 class _ControlCases:
     """Found one after another, as far as they are asked for."""
 
-    def __init__(self, world: WorldName) -> None:
+    def __init__(self) -> None:
         self._found: list[_ControlCase] = []
-        self._coming = (case for split in CONTROLLED_SPLITS for case in _cases_of(split, world))
+        self._coming = (case for split in CONTROLLED_SPLITS for case in _cases_of(split))
 
     def first(self, count: int) -> list[_ControlCase]:
         while len(self._found) < count:
@@ -162,21 +156,21 @@ class _ControlCases:
         return self._found[:count]
 
 
-@lru_cache(maxsize=len(WORLDS))
-def _control_cases(world: WorldName) -> _ControlCases:
-    return _ControlCases(world)
+@lru_cache(maxsize=1)
+def _control_cases() -> _ControlCases:
+    return _ControlCases()
 
 
-def _cases_of(split: Split, world: WorldName) -> Iterator[_ControlCase]:
-    for place, scene in enumerate(bench_series(split, world)):
+def _cases_of(split: Split) -> Iterator[_ControlCase]:
+    for place, scene in enumerate(bench_series(split)):
         found = with_swapped_pair(scene)
         if found is not None:
             yield _ControlCase(scene=scene, seed=seed_of(split, place), swapped=found[0], pair=found[1])
 
 
 @lru_cache(maxsize=4)
-def _changed_layouts(layouts: int, world: WorldName) -> tuple[ChangedLayout, ...]:
-    return tuple(changed(bench_series("complex", world)[:layouts]))
+def _changed_layouts(layouts: int) -> tuple[ChangedLayout, ...]:
+    return tuple(changed(bench_series("complex")[:layouts]))
 
 
 def scene_item(
@@ -241,18 +235,17 @@ def _rows(matrix: np.ndarray) -> tuple[tuple[int, ...], ...]:
 
 def _read_splits(settings: ScenesSettings, folder: Path) -> LoadedItems:
     return LoadedItems(
-        made_later=SplitItems(settings.split, settings.world, settings.series),
+        made_later=SplitItems(settings.split, settings.series),
         groups=(HELD_OUT, TRAINED, *SIZES.values()),
     )
 
 
 def _read_order_control(settings: OrderControlSettings, folder: Path) -> LoadedItems:
-    return LoadedItems(made_later=OrderControlItems(settings.pairs, settings.world))
+    return LoadedItems(made_later=OrderControlItems(settings.pairs))
 
 
 def _read_robustness(settings: RobustnessSettings, folder: Path) -> LoadedItems:
-    items = RobustnessItems(settings.layouts, settings.per_count, settings.world)
-    return LoadedItems(made_later=items, groups=conditions(settings.world))
+    return LoadedItems(made_later=RobustnessItems(settings.layouts, settings.per_count), groups=conditions())
 
 
 SCENES = BenchmarkSource(name="scenes", settings=ScenesSettings, read=_read_splits, has_files=False)
