@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from occlusionformer.data.world.artwork import WorldObject, world_art
 from occlusionformer.data.world.captions import colours_of
-from occlusionformer.embedded.packaged import SECOND
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.text import StaticTextModel, packaged_tokenizer
 from occlusionformer.layout.atomic import write_atomic
 
@@ -33,10 +33,12 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 def read(captions: Sequence[str]) -> Tensor:
     """Pooled vectors of texts, by the table without looks."""
-    config = json.loads((SECOND.text / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((EMBEDDED.text / "config.json").read_text(encoding="utf-8"))
     model = StaticTextModel(**{k: v for k, v in config.items() if k[0] != "_" and k != "num_looks"})
-    model.load_state_dict({k: v for k, v in load_file(SECOND.text / WEIGHTS).items() if not k.startswith("look")})
-    pieces = packaged_tokenizer(SECOND.text)(list(captions), padding="max_length", truncation=True, return_tensors="pt")
+    model.load_state_dict({k: v for k, v in load_file(EMBEDDED.text / WEIGHTS).items() if not k.startswith("look")})
+    pieces = packaged_tokenizer(EMBEDDED.text)(
+        list(captions), padding="max_length", truncation=True, return_tensors="pt"
+    )
     return model.pooled(pieces.input_ids)
 
 
@@ -87,7 +89,7 @@ def patches(picture_MA: Tensor) -> Tensor:
 
 
 def main() -> None:
-    folder = SECOND.text
+    folder = EMBEDDED.text
     text_MP, picture_MA, weight_M = art()
     net = fitted(text_MP, picture_MA, weight_M)
     shown = patches(net(text_MP)).flatten(0, 1)

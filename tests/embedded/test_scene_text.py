@@ -1,4 +1,4 @@
-"""The second text table: objects by how they look, colours in channels of their own, phrases apart."""
+"""The text table: objects by how they look, colours in channels of their own, phrases apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.backgrounds import KINDS, WALLS, WOODS, draw_background
 from occlusionformer.data.world.captions import colours_of, held_out_synonym, training_synonyms
 from occlusionformer.data.world.colours import OBJECT_COLOURS
-from occlusionformer.embedded.packaged import SECOND
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
 from tests.tables import for_each
 
@@ -24,9 +24,9 @@ LOOKS = 16
 
 @pytest.fixture(scope="module")
 def encode():
-    model, tokenizer = packaged_text_model(SECOND.text), packaged_tokenizer(SECOND.text)
+    model, tokenizer = packaged_text_model(), packaged_tokenizer()
 
-    def encoded(*texts: str, length: int = SECOND.text_tokens):
+    def encoded(*texts: str, length: int = EMBEDDED.text_tokens):
         found = tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         return model(found.input_ids, found.attention_mask)
 
@@ -111,7 +111,7 @@ def test_looks_end_where_the_sequence_does_and_pay_no_heed_to_what_else_is_read(
 
 
 def test_backgrounds_look_like_nothing(encode):
-    rng, tokenizer = np.random.default_rng(0), packaged_tokenizer(SECOND.text)
+    rng, tokenizer = np.random.default_rng(0), packaged_tokenizer()
     prompts = sorted({draw_background(kind, 32, 32, rng).prompt for kind in KINDS for _ in range(8)})
     mask = tokenizer(prompts, padding="max_length", max_length=72, truncation=True, return_tensors="pt").attention_mask
     states = encode(*prompts).last_hidden_state
@@ -121,7 +121,7 @@ def test_backgrounds_look_like_nothing(encode):
 
 def test_a_look_is_the_art(encode):
     """Also in a colour that training never shows: blue is what is done to a picture, whatever is in it."""
-    model = packaged_text_model(SECOND.text)
+    model = packaged_text_model()
     objects = world_art().objects
     shown = [(item, colour) for item in objects for colour in colours_of(item, "training")]
     unseen = [(item, colour) for item in objects for colour in colours_of(item, "held-out")]
@@ -144,7 +144,7 @@ def test_no_colour_is_lost_beside_a_heavy_noun(encode):
         for colour in colours_of(item, "training")
         if colour not in item.adjectives and colour not in item.name.split()
     ]
-    tint = packaged_text_model(SECOND.text).colour_as[: len(OBJECT_COLOURS), COLOUR].float()
+    tint = packaged_text_model().colour_as[: len(OBJECT_COLOURS), COLOUR].float()
     read = encode(*(f"{colour} {name}" for colour, name in pairs), length=16).pooler_output[:, COLOUR]
     near = torch.nn.functional.cosine_similarity(read[:, None], tint[None], dim=2)
     names = list(OBJECT_COLOURS)
@@ -170,7 +170,7 @@ def said_in_training() -> list[str]:
 def test_what_training_says_is_read_by_the_known_phrases_alone(encode):
     """The image weights learnt these vectors: keys for other texts may not change them."""
     texts = sorted(set(said_in_training()))[::6]
-    table, tokenizer = packaged_text_model(SECOND.text), packaged_tokenizer(SECOND.text)
+    table, tokenizer = packaged_text_model(), packaged_tokenizer()
     table.word_keys.zero_()
     found = tokenizer(texts, padding="max_length", max_length=16, return_tensors="pt")
     alone = table(found.input_ids, found.attention_mask)
@@ -182,7 +182,7 @@ def test_what_training_says_is_read_by_the_known_phrases_alone(encode):
 
 def test_no_held_out_wording_is_known(encode):
     """Neither among the known phrases nor by a row of the table: but for words that training says too."""
-    table, tokenizer = packaged_text_model(SECOND.text), packaged_tokenizer(SECOND.text)
+    table, tokenizer = packaged_text_model(), packaged_tokenizer()
     trained = {word for text in said_in_training() for word in re.findall("[a-z]+", text)}
     words = tokenizer.convert_ids_to_tokens(range(len(table.table)))
     scenery = {word for phrase in background_words() for word in re.findall("[a-z]+", phrase)}

@@ -9,7 +9,7 @@ from occlusionformer.study.plan import StudyPlan, read_plan
 SMALL = """
 name = "small"
 reference = "ours"
-recipe = "scenes"
+recipe = "embedded"
 images = {images}
 batch = 2
 seeds = [0, 1]

@@ -1,4 +1,4 @@
-"""A new branch of the second model starts from the pictures that its text table makes of the same texts."""
+"""A new branch of the embedded model starts from the pictures that its text table makes of the same texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from occlusionformer.embedded.config import branch_config
-from occlusionformer.embedded.packaged import SECOND
 from occlusionformer.embedded.text import StaticTextModel, packaged_reader, packaged_text_model
 from occlusionformer.model.appearance import SAMPLES, AppearanceField
 from occlusionformer.tensors.grid import TokenGrid
@@ -17,16 +16,16 @@ from occlusionformer.training.appearance import copy_appearance
 from occlusionformer.training.build import build_pipeline
 from tests.model.tiny import Picture, prepare
 
-CONFIG = branch_config(SECOND)
+CONFIG = branch_config()
 TEXTS = ("a blue vase", "cat", "a red sports car")
 
 
 def test_a_field_starts_from_the_tables_pictures():
     """A box over 8 x 8 tokens of 4 samples a side has 32 x 32 places, as many as the picture has pixels."""
-    table = packaged_text_model(SECOND.text)
+    table = packaged_text_model()
     field = AppearanceField(CONFIG).requires_grad_(False)
     copy_appearance(field, table)
-    text_NP, grid = packaged_reader(SECOND.text)(TEXTS), TokenGrid(8, 8)
+    text_NP, grid = packaged_reader()(TEXTS), TokenGrid(8, 8)
     whole = [Picture(boxes=((0.0, 0.0, 1.0, 1.0),), occluders=None)] * len(TEXTS)
     packed = prepare(whole, text_NP, CONFIG, grid=grid, dtype=torch.float32).condition.packed
     seen = field(text_NP, packed).view(len(TEXTS), 8, 8, SAMPLES, SAMPLES, 4)
@@ -40,9 +39,9 @@ def test_a_field_starts_from_the_tables_pictures():
 
 
 def test_a_new_model_starts_from_them_and_one_without_own_modulation_has_none():
-    config = recipe("scenes")
+    config = recipe("embedded")
     branch = build_pipeline(config).branch
-    table = packaged_text_model(SECOND.text)
+    table = packaged_text_model()
     assert torch.equal(branch.appearance.text_in.weight, table.look_in.weight)
     assert torch.equal(branch.appearance.text_out.bias, table.look_mid.bias)
     assert all(parameter.requires_grad for parameter in branch.appearance.parameters())
@@ -56,6 +55,6 @@ def test_a_new_model_starts_from_them_and_one_without_own_modulation_has_none():
 def test_a_table_that_does_not_fit_is_refused():
     field = AppearanceField(replace(CONFIG, appearance_side=16))
     with pytest.raises(ValueError, match="expected looks of 256 pixels, got 1024"):
-        copy_appearance(field, packaged_text_model(SECOND.text))
+        copy_appearance(field, packaged_text_model())
     with pytest.raises(ValueError, match="expected looks of 256 pixels, got 0"):
         copy_appearance(field, StaticTextModel())

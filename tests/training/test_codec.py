@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.scenes import WorldSpec, make_scene
 from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_to_noise
-from occlusionformer.embedded.packaged import SECOND
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.training import CodecConfig, SettingsError, override, recipe
 from occlusionformer.training.codec import CodecTrainer, as_pixels, rate_at
 
@@ -107,8 +107,8 @@ def test_the_recipe_takes_settings_by_name():
 
 def test_the_packaged_autoencoder_keeps_what_scenes_look_like():
     """Held-out scenes; the run's log says 34.68 dB pooled over 24 of them, 36.1 for the mean of the pictures' own."""
-    codec = SceneAutoencoder.from_pretrained(SECOND.codec).float()
-    assert (SECOND.codec / "diffusion_pytorch_model.safetensors").stat().st_size < 5e6
+    codec = SceneAutoencoder.from_pretrained(EMBEDDED.codec).float()
+    assert (EMBEDDED.codec / "diffusion_pytorch_model.safetensors").stat().st_size < 5e6
     spec = WorldSpec(max_instances=10, pairs="any", wordings="any", colours="any")
     scenes = [make_scene(number, seed=1_000_003, spec=spec, art=world_art()).image for number in range(8)]
     pixels = as_pixels(np.stack(scenes))

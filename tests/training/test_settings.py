@@ -37,14 +37,14 @@ def test_values_take_the_type_of_their_setting():
     config = override(
         recipe("embedded"),
         [
-            "optimizer.lr=1e-3", "optimizer.name=muon", "logging.trackers=[]", "data.scenes.max_instances=12",
+            "optimizer.lr=1e-3", "optimizer.name=muon", "logging.trackers=[]", "data.world.max_instances=12",
             "model.train_backbone=false", "optimizer.betas=[0.8, 0.9]", "data.cache=somewhere",
             "data.count=10", "steps=7",
         ],
     )  # fmt: skip
     assert config.optimizer.lr == 1e-3
     assert config.optimizer.betas == (0.8, 0.9)
-    assert config.data.scenes.max_instances == 12
+    assert config.data.world.max_instances == 12
     assert str(config.data.cache) == "somewhere"
     assert (config.steps, config.model.train_backbone, config.logging.trackers) == (7, False, ())
 
@@ -61,20 +61,20 @@ def test_everything_wrong_is_said_at_once():
         "optimizer=adamw",
         "model.train_backbone",
         "model.base=folder",
-        "data.scenes.min_instances=90",
+        "data.world.min_instances=90",
     ]
     with pytest.raises(SettingsError) as caught:
         override(recipe("embedded"), wrong)
     named = {problem.split(":")[0] for problem in caught.value.problems}
     assert named == {
         "optimizer.lr", "optimizer.betas", "batch", "steps", "data.extent", "data.bogus", "nothing.at.all",
-        "optimizer", "--set", "model.base", "data.scenes.min_instances",
+        "optimizer", "--set", "model.base", "data.world.min_instances",
     }  # fmt: skip
     assert "optimizer.lr: expected a number, got 'fast'" in caught.value.problems
     assert "batch: expected at least 1, got 0" in caught.value.problems
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    known = "paper, embedded, embedded-finetune, scenes-backbone, scenes, overfit or codec"
+    known = "paper, embedded, embedded-finetune, embedded-backbone, overfit or codec"
     with pytest.raises(SettingsError, match=f"recipe: expected {known}, got 'x'"):
         recipe("x")

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from occlusionformer.embedded.packaged import DEFAULT
+from occlusionformer.embedded.packaged import EMBEDDED
 
-PACKAGED = {"embedded": DEFAULT}
+PACKAGED = {"embedded": EMBEDDED}
 """Names of models whose files are in the package."""
 PIECE = 2**20
 """Bytes read at a time."""

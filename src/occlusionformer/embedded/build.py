@@ -1,4 +1,4 @@
-"""The pipelines of the packaged models, put together from their weights: the same classes that run FLUX.1-dev."""
+"""The pipeline of the packaged model, put together from its weights: the same classes that run FLUX.1-dev."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from torch import nn
 
 from occlusionformer.embedded.autoencoder import SceneAutoencoder
-from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.config import backbone_settings, branch_config
-from occlusionformer.embedded.packaged import DEFAULT, MODELS, PackagedModel
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
 from occlusionformer.methods.occlusionformer import OcclusionFormer
 from occlusionformer.methods.registry import load_method
@@ -23,82 +22,61 @@ from occlusionformer.model import LayoutFluxTransformer2DModel, Method
 from occlusionformer.model.backbones.libraries import libraries_standing_in
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import LOADING
-from occlusionformer.tensors.files import check_tensors, read_header, read_tensors
+from occlusionformer.tensors.files import check_tensors, read_tensors
 
 BACKBONE_FILE, BRANCH_FILE = "backbone.safetensors", "branch.safetensors"
 BRANCH_FOLDER = "branch"
-TOKEN_LAYER = "x_embedder.weight"
-"""The layer of a backbone that tokens enter by, (width, token_channels)."""
 
 
-def embedded_pipeline(weights: Path | None = None, *, model: PackagedModel = DEFAULT) -> OcclusionFormerPipeline:
+def embedded_pipeline(weights: Path | None = None) -> OcclusionFormerPipeline:
     """A ready pipeline in float32 on the CPU; nothing is downloaded.
 
     weights: a folder with `backbone.safetensors` and `branch.safetensors`, stored in any float format, or as training
     leaves it: with `branch/`, which says what method it is; a backbone that was not trained is the packaged one.
-    Raises CheckpointError for files that are damaged or hold the weights of another model, ValueError without a folder
-    for a model whose weights are not packaged.
+    Raises CheckpointError for files that are damaged or hold the weights of another model.
     """
-    folder = model.weights if weights is None else weights
-    if folder is None:
-        raise ValueError(f"weights: expected a folder, as the package has none for {model.name}")
     with LOADING, libraries_standing_in():
-        return _built(folder, model)
+        return _built(EMBEDDED.weights if weights is None else weights)
 
 
-def model_in(folder: Path) -> PackagedModel:
-    """The packaged model whose backbone a folder holds, by the width of its tokens; the default where that is open."""
-    path = folder / BACKBONE_FILE
-    if path.is_file():
-        shape, _ = read_header(path).get(TOKEN_LAYER, ((), ""))
-        for model in MODELS:
-            if shape[-1:] == (model.token_channels,):
-                return model
-    return DEFAULT
-
-
-def _built(folder: Path, model: PackagedModel) -> OcclusionFormerPipeline:
+def _built(folder: Path) -> OcclusionFormerPipeline:
     with torch.device("meta"):
-        transformer = LayoutFluxTransformer2DModel(**backbone_settings(model), prediction_type="sample")
+        transformer = LayoutFluxTransformer2DModel(**backbone_settings(), prediction_type="sample")
     trained = (folder / BRANCH_FOLDER).is_dir()
     frozen = trained and not (folder / BACKBONE_FILE).is_file()
-    if frozen and model.weights is None:
-        raise ValueError(f"weights: expected {BACKBONE_FILE} in {folder}, as the package has none for {model.name}")
-    _fill(transformer, (model.weights if frozen and model.weights else folder) / BACKBONE_FILE)
+    _fill(transformer, (EMBEDDED.weights if frozen else folder) / BACKBONE_FILE)
     if trained:
         branch: Method = load_method(folder / BRANCH_FOLDER).to(torch.float32)
         branch.requires_grad_(False)
     else:
         with torch.device("meta"):
-            branch = OcclusionFormer.build(branch_config(model))
+            branch = OcclusionFormer.build(branch_config())
         _fill(branch, folder / BRANCH_FILE)
-    return assembled(model, transformer=transformer, branch=branch, vae=codec_of(model))
+    return assembled(transformer=transformer, branch=branch, vae=packaged_codec())
 
 
-def codec_of(model: PackagedModel, folder: Path | None = None) -> nn.Module:
+def packaged_codec(folder: Path | None = None) -> nn.Module:
     """What makes tokens of pixels, in float32; folder: another autoencoder in place of the packaged one."""
-    if model.codec is None:
-        return PixelCodec()
-    codec: SceneAutoencoder = SceneAutoencoder.from_pretrained(folder or model.codec, local_files_only=True)
+    codec: SceneAutoencoder = SceneAutoencoder.from_pretrained(folder or EMBEDDED.codec, local_files_only=True)
     return codec.float().requires_grad_(False)
 
 
-def assembled(model: PackagedModel, **parts: Any) -> OcclusionFormerPipeline:
-    """The pipeline of a packaged model, or of one that shares its words and sampler.
+def assembled(**parts: Any) -> OcclusionFormerPipeline:
+    """The pipeline of the packaged model, or of one that shares its words and sampler.
 
     parts: transformer, branch and vae; further arguments of the pipeline go before those of the model.
     """
-    text, tokenizer = packaged_text_model(model.text), packaged_tokenizer(model.text)
+    text, tokenizer = packaged_text_model(), packaged_tokenizer()
     settings = {
-        "max_sequence_length": model.text_tokens,
-        "default_steps": model.steps,
+        "max_sequence_length": EMBEDDED.text_tokens,
+        "default_steps": EMBEDDED.steps,
         "default_guidance": 1.0,
         "default_grounding_ratio": 1.0,
-        "default_size": model.canvas,
+        "default_size": EMBEDDED.canvas,
         "captions_in_prompt": False,
     }
     return OcclusionFormerPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=model.shift),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=EMBEDDED.shift),
         text_encoder=text,
         tokenizer=tokenizer,
         text_encoder_2=text,

@@ -1,24 +1,24 @@
-"""The shapes of the packaged models: a Flux-shaped transformer over pixels or latents, and its branch."""
+"""The shapes of the packaged model: a Flux-shaped transformer over latents, and its branch."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from occlusionformer.embedded.packaged import FIRST, TEXT_WIDTH, PackagedModel
+from occlusionformer.embedded.packaged import EMBEDDED, TEXT_WIDTH
 from occlusionformer.model.config import BranchConfig
 
 HEAD_DIM, NUM_DUAL, NUM_SINGLE = 64, 1, 4
 
 
-def backbone_settings(model: PackagedModel) -> dict[str, Any]:
+def backbone_settings() -> dict[str, Any]:
     """Arguments of the stock transformer. No guidance: it is not distilled from anything."""
     return {
         "patch_size": 1,
-        "in_channels": model.token_channels,
+        "in_channels": EMBEDDED.token_channels,
         "num_layers": NUM_DUAL,
         "num_single_layers": NUM_SINGLE,
         "attention_head_dim": HEAD_DIM,
-        "num_attention_heads": model.num_heads,
+        "num_attention_heads": EMBEDDED.num_heads,
         "joint_attention_dim": TEXT_WIDTH,
         "pooled_projection_dim": TEXT_WIDTH,
         "guidance_embeds": False,
@@ -26,15 +26,15 @@ def backbone_settings(model: PackagedModel) -> dict[str, Any]:
     }
 
 
-def branch_config(model: PackagedModel) -> BranchConfig:
+def branch_config() -> BranchConfig:
     """A branch that carries most of the work: own modulation, box coordinates and MLP for every instance.
 
     The last block of the backbone has no layout block after it, so that object edges inside a token are drawn by a
     layer that sees all instances. Measured choices: without own modulation and coordinates a model this small does
-    not learn what its objects look like. The second model also looks them up, see model.appearance.
+    not learn what its objects look like. It also looks them up, see model.appearance.
     """
     return BranchConfig(
-        num_heads=model.num_heads,
+        num_heads=EMBEDDED.num_heads,
         head_dim=HEAD_DIM,
         pooled_dim=TEXT_WIDTH,
         dual_blocks=(0,),
@@ -44,5 +44,5 @@ def branch_config(model: PackagedModel) -> BranchConfig:
         instance_modulation=True,
         box_coordinates=True,
         instance_mlp_ratio=4,
-        appearance_side=0 if model is FIRST else 32,
+        appearance_side=32,
     )

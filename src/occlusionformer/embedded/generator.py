@@ -1,4 +1,4 @@
-"""The packaged models behind the generation seam."""
+"""The packaged model behind the generation seam."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from occlusionformer.embedded.build import BACKBONE_FILE, BRANCH_FILE, BRANCH_FOLDER, embedded_pipeline, model_in
+from occlusionformer.embedded.build import BACKBONE_FILE, BRANCH_FILE, BRANCH_FOLDER, embedded_pipeline
 from occlusionformer.embedded.nearest import NearestObjects
-from occlusionformer.embedded.packaged import DEFAULT, PackagedModel
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from occlusionformer.generation import GenerationRequest
 from occlusionformer.generation.vocabulary import UnknownCaptionWarning
@@ -20,11 +19,11 @@ MOST_WARNINGS = 100
 
 
 class EmbeddedGenerator(PipelineGenerator):
-    """Draws with a packaged model, and warns of captions in which it knows no object."""
+    """Draws with the packaged model, and warns of captions in which it knows no object."""
 
-    def __init__(self, pipeline: OcclusionFormerPipeline, *, model: str, packaged: PackagedModel = DEFAULT) -> None:
+    def __init__(self, pipeline: OcclusionFormerPipeline, *, model: str) -> None:
         super().__init__(pipeline, model=model)
-        self.vocabulary = packaged_vocabulary(packaged)
+        self.vocabulary = packaged_vocabulary()
         self._nearest = NearestObjects(self.vocabulary, pipeline.encode_instances)
 
     def _warn(self, requests: Sequence[GenerationRequest]) -> None:
@@ -48,13 +47,12 @@ class EmbeddedGenerator(PipelineGenerator):
 
 
 def load_embedded(argument: str | None) -> EmbeddedGenerator:
-    """Open the model that ships with the package, or a packaged model with the weights of a folder, such as training
-    leaves: which one, the weights tell.
+    """Open the model that ships with the package, or the same with the weights of a folder, such as training leaves.
 
     Raises ValueError for a folder without `backbone.safetensors` and `branch.safetensors`, or with those of another
     model.
     """
-    name, packaged, folder = "embedded", DEFAULT, None
+    name, folder = "embedded", None
     if argument is not None:
         name, folder = f"embedded:{argument}", Path(argument)
         trained = (folder / BRANCH_FOLDER).is_dir()
@@ -64,7 +62,6 @@ def load_embedded(argument: str | None) -> EmbeddedGenerator:
                 f"model: expected embedded:FOLDER with {BACKBONE_FILE} and {BRANCH_FILE}, or with {BRANCH_FOLDER}/ as "
                 f"training leaves it, got {argument!r} without {' and '.join(missing)}"
             )
-        packaged = model_in(folder)
-    pipeline = embedded_pipeline(folder, model=packaged)
+    pipeline = embedded_pipeline(folder)
     pipeline.set_progress_bar_config(disable=True)
-    return EmbeddedGenerator(pipeline, model=name, packaged=packaged)
+    return EmbeddedGenerator(pipeline, model=name)

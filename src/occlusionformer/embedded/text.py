@@ -19,7 +19,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.outputs import BaseOutput
 from torch import Tensor, nn
 
-from occlusionformer.embedded.packaged import DEFAULT
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.pipelines.tokenizer import PlainTokenizer
 
 SAID_EXACTLY = 0.999999
@@ -310,18 +310,18 @@ def _direction(vectors_SD: Tensor) -> Tensor:
     return nn.functional.normalize(vectors_SD.sum(0), dim=0)
 
 
-def packaged_text_model(folder: Path = DEFAULT.text) -> StaticTextModel:
+def packaged_text_model(folder: Path = EMBEDDED.text) -> StaticTextModel:
     """A table that ships with the package, in float32."""
     model: StaticTextModel = StaticTextModel.from_pretrained(folder, local_files_only=True)
     return model
 
 
-def packaged_tokenizer(folder: Path = DEFAULT.text) -> PlainTokenizer:
+def packaged_tokenizer(folder: Path = EMBEDDED.text) -> PlainTokenizer:
     """Lower-case WordPiece without start or end tokens, padded with zeros, at most 77 tokens."""
     return PlainTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def packaged_reader(folder: Path = DEFAULT.text) -> Callable[[Sequence[str]], Tensor]:
+def packaged_reader(folder: Path = EMBEDDED.text) -> Callable[[Sequence[str]], Tensor]:
     """Reads texts as a pipeline with this encoder does: one vector for each, (texts, 256)."""
     model, tokenizer = packaged_text_model(folder), packaged_tokenizer(folder)
 

@@ -55,7 +55,7 @@ class StudyPlan(Settings):
     backbone: Path | None = None
     """Folder with backbone.safetensors, which all cells start from; null starts from fresh weights, and then every cell
     has to train its backbone."""
-    recipe: str = "scenes"
+    recipe: str = "embedded"
     settings: tuple[str, ...] = ()
     """Settings of all cells."""
     images: int = Field(ge=1)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from occlusionformer.embedded.build import assembled, codec_of
+from occlusionformer.embedded.build import assembled, packaged_codec
 from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.embedded.config import backbone_settings, branch_config
-from occlusionformer.embedded.packaged import FIRST, MODELS, SECOND, TEXT_WIDTH, PackagedModel
+from occlusionformer.embedded.packaged import EMBEDDED, TEXT_WIDTH
 from occlusionformer.embedded.text import packaged_text_model
 from occlusionformer.methods.creatilayout import CreatiLayout
 from occlusionformer.methods.eligen import Eligen
@@ -58,15 +58,13 @@ TINY_BACKBONE: dict[str, Any] = {
 """FLUX's parts. A token is 2 x 2 pixels, 12 numbers in a width of 128: FLUX too has room to spare, 64 in 3072."""
 
 PARTS = ("backbone", "branch")
-FAMILIES = {model.name: model for model in MODELS}
 
 
 def build_pipeline(config: RunConfig) -> OcclusionFormerPipeline:
     """The model of a run, in evaluation mode; only what is to be trained requires gradients."""
     torch.manual_seed(config.seed)
-    family = config.model.family
-    packaged = FAMILIES.get(family)
-    pipeline = _packaged(config, packaged) if packaged else _flux(config) if family == "flux" else _tiny(config)
+    makers = {"embedded": _embedded, "flux": _flux, "tiny": _tiny}
+    pipeline = makers[config.model.family](config)
     if config.model.init_from is not None:
         load_parts(pipeline, config)
     for name in ("vae", "text_encoder", "text_encoder_2"):
@@ -90,7 +88,7 @@ def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
     """Fill the parts that `init_from` holds; SettingsError lists what is missing there or does not fit."""
     model = config.model
     assert model.init_from is not None
-    source = _packaged_weights(config) if model.init_from == "packaged" else Path(model.init_from)
+    source = EMBEDDED.weights if model.init_from == "packaged" else Path(model.init_from)
     wanted = PARTS if model.init_parts == "all" else (model.init_parts,)
     found = [name for name in wanted if (source / f"{name}.safetensors").is_file()]
     problems = []
@@ -105,13 +103,6 @@ def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
         problems += [f"model.init_from: {problem}" for problem in fill_part(pipeline, name, source)]
     if problems:
         raise SettingsError(problems)
-
-
-def _packaged_weights(config: RunConfig) -> Path:
-    packaged = FAMILIES.get(config.model.family, FIRST)
-    if packaged.weights is None:
-        raise SettingsError([f"model.init_from: expected a folder, as the package has no weights of {packaged.name}"])
-    return packaged.weights
 
 
 def fill_part(pipeline: OcclusionFormerPipeline, name: str, folder: Path) -> list[str]:
@@ -150,8 +141,7 @@ def new_method(config: RunConfig, shape: BackboneShape) -> Method:
 
 def _occlusionformer(chosen: OcclusionFormerSettings, config: RunConfig, shape: BackboneShape) -> OcclusionFormer:
     """As the family has it, with the settings that are given; the ablation on attention maps is a class of its own."""
-    packaged = FAMILIES.get(config.model.family)
-    branch = branch_config(packaged) if packaged else paper(shape)
+    branch = branch_config() if config.model.family == "embedded" else paper(shape)
     given = {
         name: value
         for name in ("hybrid", "rasteriser", "instance_modulation")
@@ -181,27 +171,25 @@ def _flux(config: RunConfig) -> OcclusionFormerPipeline:
     return pipeline
 
 
-def _packaged(config: RunConfig, model: PackagedModel) -> OcclusionFormerPipeline:
-    """Without a layout method a packaged model has to read what is asked for from the prompt."""
-    transformer = LayoutFluxTransformer2DModel(**backbone_settings(model), prediction_type="sample")
+def _embedded(config: RunConfig) -> OcclusionFormerPipeline:
+    """Without a layout method the model has to read what is asked for from the prompt."""
+    transformer = LayoutFluxTransformer2DModel(**backbone_settings(), prediction_type="sample")
     branch = new_method(config, backbone_shape(transformer))
     initialise(transformer, branch)
     if isinstance(branch, OcclusionFormer) and branch.appearance is not None:
-        copy_appearance(branch.appearance, packaged_text_model(model.text))
+        copy_appearance(branch.appearance, packaged_text_model())
     return assembled(
-        model,
         transformer=transformer,
         branch=branch,
-        vae=codec_of(model, config.model.codec),
+        vae=packaged_codec(config.model.codec),
         default_size=config.data.canvas,
-        captions_in_prompt=model is not FIRST and config.model.method.name == "none",
+        captions_in_prompt=config.model.method.name == "none",
     )
 
 
 def _tiny(config: RunConfig) -> OcclusionFormerPipeline:
     transformer = LayoutFluxTransformer2DModel(**TINY_BACKBONE, prediction_type="velocity")
     return assembled(
-        SECOND,
         transformer=transformer,
         branch=new_method(config, backbone_shape(transformer)),
         vae=PixelCodec(latent_channels=3, block_out_channels=(1,)),

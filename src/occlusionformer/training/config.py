@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from occlusionformer.data.scenes import SceneSpec
 from occlusionformer.data.world.scenes import WorldSpec
 from occlusionformer.training.method_settings import MethodSettings, OcclusionFormerSettings, Settings
 
@@ -15,9 +14,9 @@ from occlusionformer.training.method_settings import MethodSettings, OcclusionFo
 class ModelConfig(Settings):
     """Which model is trained, and which part of it."""
 
-    family: Literal["embedded", "scenes", "flux", "tiny"]
-    """embedded: the small model of the package; scenes: the one over latents of 256 pixels; flux: a FLUX.1 pipeline
-    folder or hub id; tiny: a FLUX-shaped model of random weights for trials."""
+    family: Literal["embedded", "flux", "tiny"]
+    """embedded: the small model of the package; flux: a FLUX.1 pipeline folder or hub id; tiny: a FLUX-shaped model of
+    random weights for trials."""
     base: str | None = None
     """Folder or hub id of the FLUX pipeline."""
     init_from: str | None = None
@@ -26,7 +25,7 @@ class ModelConfig(Settings):
     init_parts: Literal["all", "backbone", "branch"] = "all"
     """Which parts are taken from there; backbone: a fresh method over a stored backbone."""
     codec: Path | None = None
-    """Folder of the autoencoder of family scenes; null takes the packaged one."""
+    """Folder of the autoencoder of family embedded; null takes the packaged one."""
     train_backbone: bool
     method: MethodSettings = OcclusionFormerSettings()
     """The layout method, by name; `--set model.method=gligen` takes its defaults."""
@@ -45,15 +44,14 @@ class ModelConfig(Settings):
 class DataConfig(Settings):
     """What is learned from."""
 
-    source: Literal["scenes", "world", "records"] = "scenes"
-    """world: scenes of the second world; records: a data set on disk; SA-Z becomes one by conversion, scenes by writing
+    source: Literal["world", "records"] = "world"
+    """world: drawn scenes without end; records: a data set on disk; SA-Z becomes one by conversion, scenes by writing
     them down."""
     path: Path | None = None
     """Folder of the data set."""
     split: str = "train"
     images: Path | None = None
     """Folder of the pictures, for records that keep them elsewhere."""
-    scenes: SceneSpec = SceneSpec()
     world: WorldSpec = WorldSpec()
     """Of source world; without width and height, batches have canvases of several shapes."""
     seed: int = Field(default=1, ge=0)
@@ -87,8 +85,6 @@ class DataConfig(Settings):
         problems = []
         if (self.source != "records") != (self.path is None):
             problems.append(f"path: expected one for records alone, got {self.path} for {self.source}")
-        if self.source == "scenes" and self.scenes.size != self.canvas:
-            problems.append(f"scenes.size: expected the canvas, {self.canvas}, got {self.scenes.size}")
         if self.aspects and self.canvas % self.aspect_step:
             problems.append(f"canvas: expected a multiple of aspect_step, {self.aspect_step}, got {self.canvas}")
         if list(self.instance_buckets) != sorted(set(self.instance_buckets)):

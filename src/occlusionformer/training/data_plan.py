@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from occlusionformer.data.records import RecordSource
 from occlusionformer.data.samples import SampleSource, WorldSamples
-from occlusionformer.data.scenes import SceneDataset, SceneSamples
 from occlusionformer.training.config import DataConfig, RunConfig
 from occlusionformer.training.sampler import Buckets, Draw, InTurn, SampleOrder, Shuffled, bucketed
 
@@ -32,26 +31,8 @@ class DataPlan:
 
 def data_plan(config: RunConfig) -> DataPlan:
     """ValueError if there are too few samples."""
-    known = {"scenes": _scenes, "world": _world, "records": _records}
+    known = {"world": _world, "records": _records}
     return known[config.data.source](config)
-
-
-def _scenes(config: RunConfig) -> DataPlan:
-    data, canvas = config.data, (config.data.canvas, config.data.canvas)
-    source = SceneSamples(SceneDataset(seed=data.seed, length=data.count or ENDLESS, spec=data.scenes))
-    probes = SceneDataset(seed=config.logging.probe_seed, length=config.logging.probe_count, spec=data.scenes)
-    plan: SampleOrder = InTurn(config.batch, lambda _: canvas)
-    if data.count is not None:
-        members = {canvas: [list(range(data.count))]}
-        plan = Shuffled(members, batch=config.batch, seed=config.seed)
-    return DataPlan(
-        source=source,
-        plan=plan,
-        count=data.count,
-        probe_source=SceneSamples(probes),
-        probe_draws=tuple(Draw(index, index, canvas) for index in range(len(probes))),
-        draws=tuple(Draw(index, index, canvas) for index in range(data.count or 0)),
-    )
 
 
 def _world(config: RunConfig) -> DataPlan:

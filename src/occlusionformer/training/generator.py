@@ -7,7 +7,7 @@ from pathlib import Path
 from occlusionformer.embedded.generator import EmbeddedGenerator
 from occlusionformer.layout.problems import shown
 from occlusionformer.pipelines import OcclusionFormerPipeline, PipelineGenerator
-from occlusionformer.training.build import FAMILIES, PARTS, build_pipeline, fill_part
+from occlusionformer.training.build import PARTS, build_pipeline, fill_part
 from occlusionformer.training.config import RunConfig
 from occlusionformer.training.overrides import SettingsError, config_of_json
 
@@ -41,14 +41,11 @@ def run_pipeline(folder: Path) -> OcclusionFormerPipeline:
 
 
 def load_run(argument: str | None) -> PipelineGenerator:
-    """The generator `run:FOLDER`, which knows the words of the packaged model that the run is of, if it is of one.
+    """The generator `run:FOLDER`, which knows the words of the packaged model if the run is of it.
 
     Raises ValueError without a folder, and as `run_pipeline` does.
     """
     if argument is None or not Path(argument).is_dir():
         raise ValueError(f"model: expected run:FOLDER with the folder of a training run, got {shown(argument)}")
-    packaged = FAMILIES.get(run_config(Path(argument)).model.family)
-    pipeline, name = run_pipeline(Path(argument)), f"run:{argument}"
-    if packaged is None:
-        return PipelineGenerator(pipeline, model=name)
-    return EmbeddedGenerator(pipeline, model=name, packaged=packaged)
+    kind = EmbeddedGenerator if run_config(Path(argument)).model.family == "embedded" else PipelineGenerator
+    return kind(run_pipeline(Path(argument)), model=f"run:{argument}")

@@ -10,7 +10,7 @@ import typer
 
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import RefusedError, ending
-from occlusionformer.embedded.packaged import DEFAULT, FOLDER
+from occlusionformer.embedded.packaged import EMBEDDED, FOLDER
 from occlusionformer.generation import generator_names, load_generator
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _card_of_name(name: str) -> Card:
 
 def _packaged_files() -> dict[str, int]:
     """The weights of the packaged model."""
-    paths = sorted(path for folder in DEFAULT.folders for path in folder.rglob("*.safetensors"))
+    paths = sorted(path for folder in EMBEDDED.folders for path in folder.rglob("*.safetensors"))
     return {path.relative_to(FOLDER).as_posix(): path.stat().st_size for path in paths}
 
 

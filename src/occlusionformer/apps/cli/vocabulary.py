@@ -1,4 +1,4 @@
-"""The command `vocabulary`: the words that the packaged models know."""
+"""The command `vocabulary`: the words that the packaged model knows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 from occlusionformer.apps.cli import options
 from occlusionformer.apps.cli.console import ending
 from occlusionformer.apps.cli.draw_request import without_garbage_collection
-from occlusionformer.embedded.packaged import DEFAULT, PackagedModel, of_world
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from occlusionformer.generation.vocabulary import KnownObject, Vocabulary
 
@@ -20,31 +19,29 @@ def vocabulary(
         str, typer.Argument(metavar="[TEXT]", help="Part of a word, or a caption.", show_default=False)
     ] = "",
     category: Annotated[str | None, typer.Option(help="Only objects of this category.", show_default=False)] = None,
-    world: options.WorldOption = DEFAULT.world,
     as_json: options.JsonOption = False,
 ) -> None:
-    """List the objects that a packaged model knows, with other words for them.
+    """List the objects that the packaged model knows, with other words for them.
 
     With TEXT, those with it in their words, or that can be drawn in the colour it begins with; otherwise the one that a
     caption with this text is drawn as.
     """
     with ending(as_json) as outcome:
-        model = of_world(world)
-        known = packaged_vocabulary(model)
+        known = packaged_vocabulary()
         found = list(known.search(text, category))
         drawn_as: KnownObject | None = None
         if not found and category is None:
-            drawn_as = known.object_in(text) or _nearest(known, model, text)
+            drawn_as = known.object_in(text) or _nearest(known, text)
         outcome.result(_value(known, text, found, drawn_as), _lines(known, text, found, drawn_as))
 
 
-def _nearest(known: Vocabulary, model: PackagedModel, text: str) -> KnownObject | None:
+def _nearest(known: Vocabulary, text: str) -> KnownObject | None:
     """As the model itself finds it: by its text encoder, which is loaded for it."""
     with without_garbage_collection():
         from occlusionformer.embedded.nearest import NearestObjects
         from occlusionformer.embedded.text import packaged_reader
 
-        return NearestObjects(known, packaged_reader(model.text)).of(text)
+        return NearestObjects(known, packaged_reader()).of(text)
 
 
 def _value(known: Vocabulary, text: str, found: Sequence[KnownObject], drawn_as: KnownObject | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The second embedded model in the trainer: canvases of several shapes, and layouts that are dropped for the prompt."""
+"""The embedded model in the trainer: canvases of several shapes, and layouts that are dropped for the prompt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from occlusionformer.training.trainer import Trainer
 
 
 def small(codec, **data):
-    config = recipe("scenes")
+    config = recipe("embedded")
     world = WorldSpec(width=None, height=None, max_instances=3)
     return config.model_copy(
         update={
@@ -101,9 +101,9 @@ def test_more_objects_than_the_prompt_holds_keep_their_layout(codec, tmp_path):
 
 
 def test_the_backbone_recipe_reads_the_prompt_alone():
-    config = recipe("scenes-backbone")
+    config = recipe("embedded-backbone")
     assert (config.model.method.name, config.data.dropped_layout, config.data.world.max_instances) == ("none", 1.0, 4)
-    assert replace(config.data.world, max_instances=12) == recipe("scenes").data.world
+    assert replace(config.data.world, max_instances=12) == recipe("embedded").data.world
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
@@ -140,7 +140,7 @@ def test_prompts_that_recur_are_read_once_and_the_last_are_kept(codec, tmp_path,
 
 
 def test_a_run_without_layouts_has_a_held_out_curve_and_no_figure_that_is_no_number(codec, tmp_path):
-    config = recipe("scenes-backbone")
+    config = recipe("embedded-backbone")
     shared = small(codec)
     config = config.model_copy(
         update={

