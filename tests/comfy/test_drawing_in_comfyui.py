@@ -14,7 +14,6 @@ from comfy_api.torch_helpers import set_torch_compile_wrapper
 from torch import Tensor
 
 from occlusionformer.embedded.config import backbone_settings, branch_config
-from occlusionformer.embedded.packaged import FIRST
 from occlusionformer.model import (
     BranchConfig,
     instance_assemble,
@@ -45,9 +44,9 @@ def configuration(name: str) -> tuple[dict[str, Any], BranchConfig]:
     """Changes of the tiny backbone, and a branch of it."""
     stock = transformer()
     if name == "embedded":
-        sizes = {key: value for key, value in backbone_settings(FIRST).items() if key != "patch_size"}
-        return {**sizes, "guidance_embeds": False, "joint_attention_dim": 24, "pooled_projection_dim": 24}, replace(
-            branch_config(FIRST), pooled_dim=24
+        sizes = {key: value for key, value in backbone_settings().items() if key != "patch_size"}
+        return {**sizes, "joint_attention_dim": 24, "pooled_projection_dim": 24}, replace(
+            branch_config(), pooled_dim=24
         )
     own = {"instance_modulation": True, "box_coordinates": True, "instance_mlp_ratio": 2, "appearance_side": 5}
     presets = {
@@ -64,8 +63,7 @@ def configuration(name: str) -> tuple[dict[str, Any], BranchConfig]:
 @cache
 def pair(name: str) -> Pair:
     changes, config = configuration(name)
-    stock = transformer(**{**changes, "in_channels": changes.get("in_channels", 64)})
-    return Pair.of(stock, branch(config))
+    return Pair.of(transformer(**changes), branch(config))
 
 
 ALL = ("published", "paper", "embedded", "instance_assemble", "own modulation", "last blocks", "no dual block")
@@ -76,18 +74,11 @@ def pictures(count: int, **settings: Any) -> Picture:
     return Picture.of(*layouts, **settings)
 
 
-def of_channels(picture: Picture, name: str) -> Picture:
-    """Latents of as many channels as the backbone takes."""
-    channels = pair(name).stock.config.in_channels // 4
-    batch, _, height, width = picture.latents.shape
-    return replace(picture, latents=noise(batch, channels, height, width))
-
-
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("name", ALL)
 def test_a_picture_is_the_pipelines(name: str, batch: int, cfg: float):
-    picture = of_channels(pictures(batch, cfg=cfg), name)
+    picture = pictures(batch, cfg=cfg)
     model = pair(name).model
     before = sampled(model, picture)
     ours = by_package(pair(name), picture).images
@@ -113,7 +104,7 @@ PRESETS = ("published", "paper", "embedded")
 @pytest.mark.parametrize("name", PRESETS)
 def test_hooks_of_other_nodes_run_inside_ours_whether_they_come_before_or_after(name: str, batch: int, cfg: float):
     """A hook that scales what goes into every block; in the package hooks on the blocks do the same."""
-    picture = of_channels(pictures(batch, cfg=cfg), name)
+    picture = pictures(batch, cfg=cfg)
     called = []
 
     def scaling(arguments, extra):
@@ -151,7 +142,7 @@ def test_hooks_of_other_nodes_run_inside_ours_whether_they_come_before_or_after(
 @pytest.mark.parametrize("name", PRESETS)
 def test_reference_pictures_behind_the_canvas_are_left_alone(name: str, batch: int, cfg: float):
     """Kontext: tokens of another picture follow those of the canvas, with a first id of 1."""
-    picture = of_channels(pictures(batch, cfg=cfg), name)
+    picture = pictures(batch, cfg=cfg)
     reference = noise(1, picture.latents.shape[1], 6, 8, seed=9)
     theirs = by_comfyui(pair(name), picture, reference_latents=[pair(name).model.model.process_latent_out(reference)])
     ours = _with_reference(pair(name), picture, packed(reference))

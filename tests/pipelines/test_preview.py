@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from occlusionformer.embedded.codec import PixelCodec
 from occlusionformer.generation import FormingPictures, GenerationRequest, PreviewingGenerator
-from occlusionformer.pipelines import PipelineGenerator
-from tests.pipelines.tiny import seeded, three_apart, two_overlapping
+from occlusionformer.pipelines import OcclusionFormerPipeline, PipelineGenerator
+from occlusionformer.pipelines.inputs import CallCanvas
+from occlusionformer.pipelines.preview import Previews
+from occlusionformer.tensors.grid import TokenGrid
+from tests.pipelines.tiny import flux_components, seeded, three_apart, tiny_branch, two_overlapping
 
 STEPS = 4
 
@@ -92,3 +97,40 @@ def test_an_offloaded_decoder_is_left_alone(pipeline, monkeypatch):
     assert [forming.step for forming, _ in seen] == [1, 2, 3, 4]
     assert len(decodings) == 2
     assert seen[-1][1][0].shape == np.asarray(picture.image).shape
+
+
+# Learned colours, over a codec for which they are exact: each pixel is one channel
+
+CANVAS = CallCanvas(height=64, width=96, grid=TokenGrid(4, 6))
+
+
+@pytest.fixture(scope="module")
+def linear() -> OcclusionFormerPipeline:
+    codec = PixelCodec()
+    components = flux_components(latent_channels=codec.config.latent_channels)
+    return OcclusionFormerPipeline(**{**components, "vae": codec}, branch=tiny_branch(components["transformer"]))
+
+
+def latents(pipeline: OcclusionFormerPipeline, count: int, seed: int) -> torch.Tensor:
+    """Far enough from black and white that nothing is cut off."""
+    tokens = CANVAS.grid.height * CANVAS.grid.width, pipeline.transformer.config.in_channels
+    return 0.2 * torch.randn(count, *tokens, generator=torch.Generator().manual_seed(seed))
+
+
+def blocks(image) -> np.ndarray:
+    """Mean colours of the 8 x 8 pixels of a latent position."""
+    return np.asarray(image).astype(float).reshape(8, 8, 12, 8, 3).mean((1, 3))
+
+
+def test_learned_colours_are_the_means_of_what_a_linear_decoder_draws(linear, monkeypatch):
+    decode = Previews(linear).decoder(CANVAS)
+    monkeypatch.setattr(linear.vae, "_hf_hook", object(), raising=False)
+    previews = Previews(linear)
+    assert previews.decoder(CANVAS) is None
+    finished = latents(linear, 8, 0)
+    previews.learn(CANVAS, finished, decode(finished))
+    others = latents(linear, 2, 1) + torch.tensor([0.3, -0.3])[:, None, None]
+    for shown, drawn in zip(previews.decoder(CANVAS)(others), decode(others), strict=True):
+        assert shown.size == drawn.size == (96, 64)
+        assert np.abs(np.asarray(shown.resize((12, 8), 0)) - blocks(drawn)).max() < 6  # the preview is smoothed
+        assert np.ptp(blocks(drawn)) > 12

@@ -14,11 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from occlusionformer.embedded.packaged import MODELS
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.pipelines.tokenizer import MOST_TOKENS, PlainTokenizer
 from occlusionformer.tensors.files import CheckpointError
 
-FOLDERS = [model.text for model in MODELS]
 WORDS = ("apple", "Red", "don't", "[PAD]", "[UNK]", "zzqqxx", "é", "漢字", "\U0001f600", "\t", ",", "##s", "dog " * 90)
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
@@ -36,9 +35,14 @@ CALLS = st.fixed_dictionaries(
 AS_FLUX = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
 
 
-@pytest.fixture(scope="module", params=FOLDERS, ids=lambda folder: folder.name)
-def both(request) -> tuple[PlainTokenizer, PreTrainedTokenizerFast]:
-    return PlainTokenizer.from_pretrained(request.param), PreTrainedTokenizerFast.from_pretrained(request.param)
+@pytest.fixture(scope="module")
+def packaged() -> PlainTokenizer:
+    return PlainTokenizer.from_pretrained(EMBEDDED.text)
+
+
+@pytest.fixture(scope="module")
+def both(packaged) -> tuple[PlainTokenizer, PreTrainedTokenizerFast]:
+    return packaged, PreTrainedTokenizerFast.from_pretrained(EMBEDDED.text)
 
 
 @settings(max_examples=200, deadline=None)
@@ -78,8 +82,8 @@ def test_what_it_says_of_itself_is_the_same(both):
     assert len(ours) == len(theirs)
 
 
-def test_no_texts_are_a_tensor_of_no_rows():
-    read = PlainTokenizer.from_pretrained(FOLDERS[0])([], **AS_FLUX)
+def test_no_texts_are_a_tensor_of_no_rows(packaged):
+    read = packaged([], **AS_FLUX)
     assert read.input_ids.shape == read.attention_mask.shape == (0, 77)
     assert read.input_ids.dtype == torch.int64
 
@@ -98,11 +102,15 @@ def test_no_texts_are_a_tensor_of_no_rows():
         ({"return_tensors": "pt"}, "expected sequence of length 1 at dim 1"),
     ],
 )
-def test_what_it_cannot_do_is_refused(call, message):
+def test_what_it_cannot_do_is_refused(packaged, call, message):
     with pytest.raises(ValueError, match=message):
-        PlainTokenizer.from_pretrained(FOLDERS[0])(["a", "a dog"], **call)
-    with pytest.raises(ValueError, match="ids: expected numbers below 19186, got 19186"):
-        PlainTokenizer.from_pretrained(FOLDERS[0]).convert_ids_to_tokens([3, 19186])
+        packaged(["a", "a dog"], **call)
+
+
+def test_numbers_of_no_token_are_refused(packaged):
+    beyond = len(packaged)
+    with pytest.raises(ValueError, match=f"ids: expected numbers below {beyond}, got {beyond}"):
+        packaged.convert_ids_to_tokens([3, beyond])
 
 
 def test_what_it_saves_it_and_transformers_load(both, tmp_path):
@@ -119,7 +127,7 @@ def test_what_it_saves_it_and_transformers_load(both, tmp_path):
 
 
 def damaged(folder: Path, **settings: object) -> Path:
-    PlainTokenizer.from_pretrained(FOLDERS[0]).save_pretrained(folder)
+    PlainTokenizer.from_pretrained(EMBEDDED.text).save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
     return folder
@@ -153,24 +161,22 @@ def test_missing_files_are_told(tmp_path):
         PlainTokenizer.from_pretrained(tmp_path)
 
 
-def test_threads_may_share_one():
-    tokenizer = PlainTokenizer.from_pretrained(FOLDERS[0])
+def test_threads_may_share_one(packaged):
     calls = [{"max_length": length, **AS_FLUX} for length in range(1, 65)] * 4
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda call: tokenizer(["a dog and a cat"], **call), calls))
+        found = list(pool.map(lambda call: packaged(["a dog and a cat"], **call), calls))
     assert [read.input_ids.shape[1] for read in found] == [call["max_length"] for call in calls]
     assert all(
-        torch.equal(read.input_ids, tokenizer(["a dog and a cat"], **c).input_ids)
+        torch.equal(read.input_ids, packaged(["a dog and a cat"], **c).input_ids)
         for read, c in zip(found, calls, strict=True)
     )
 
 
-def test_a_stock_pipeline_saves_and_loads_it(tmp_path):
-    tokenizer = PlainTokenizer.from_pretrained(FOLDERS[0])
+def test_a_stock_pipeline_saves_and_loads_it(packaged, tmp_path):
     parts = dict.fromkeys(("scheduler", "vae", "text_encoder", "text_encoder_2", "transformer"))
-    FluxPipeline(**parts, tokenizer=tokenizer, tokenizer_2=tokenizer).save_pretrained(tmp_path)
+    FluxPipeline(**parts, tokenizer=packaged, tokenizer_2=packaged).save_pretrained(tmp_path)
     index = json.loads((tmp_path / "model_index.json").read_text())
     assert index["tokenizer"] == index["tokenizer_2"] == [PlainTokenizer.__module__, PlainTokenizer.__name__]
     loaded = FluxPipeline.from_pretrained(tmp_path, local_files_only=True, **parts)
-    assert loaded.tokenizer("a dog").input_ids == tokenizer("a dog").input_ids
+    assert loaded.tokenizer("a dog").input_ids == packaged("a dog").input_ids
     assert loaded.tokenizer_max_length == 77
