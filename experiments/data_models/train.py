@@ -14,15 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.engine.contacts import touching_pairs
 from occlusionformer.data.engine.models import completion, pair_order
 from occlusionformer.data.engine.models.completion import completion_view
 from occlusionformer.data.engine.models.crops import crop
 from occlusionformer.data.engine.models.pair_order import pair_window
 from occlusionformer.data.engine.models.patches import PatchConfig, PatchNetwork
-from occlusionformer.data.scenes import SceneSpec, make_scene
+from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.scene import Scene
+from occlusionformer.data.world.scenes import WorldSpec, make_scene
 
 SEED = 90_001
 """Of the scenes; plans and measurements use others."""
@@ -32,12 +32,12 @@ REACH = 2
 BATCH = 48
 PER_SCENE = 2
 """Pairs, and occluded instances, that are taken of a scene; more of one scene teach less than those of another."""
-SPEC = SceneSpec(min_instances=2)
+SPEC = WorldSpec(min_instances=2, max_instances=12)
 
 
 def examples(first: int, side: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Windows and answers, scene after scene, for both networks."""
-    art, index = packaged_art(), first
+    art, index = world_art(), first
     rng = np.random.default_rng([SEED, first, 1])
     while True:
         scene = make_scene(index, seed=SEED, spec=SPEC, art=art)

@@ -152,7 +152,7 @@ def test_captions_are_shown_as_text(tmp_path: Path, capsys):
             ["--split: expected letters", "--images: no file or folder nowhere", "--to: expected one of records, sa-z"],
         ),
         (["scenes", "OUT", "--lossy"], ["--lossy: only with --to sa-z"]),
-        (["scenes", "OUT", "--size", "3"], ["size: expected 16 to 4096, got 3"]),
+        (["scenes", "OUT", "--size", "3"], ["--size: expected 16 to 1024, got 3"]),
         (
             ["x", "OUT", "--from", "instaorder"],
             ["IN: no file or folder x", "--instances: expected the COCO instances file"],

@@ -77,7 +77,7 @@ class SampleSource(Protocol):
 
 @dataclass(frozen=True)
 class WorldSamples:
-    """Scenes of the second world as samples. With no size in `spec`, every `group` of them shares one of CANVASES."""
+    """Drawn scenes as samples. With no size in `spec`, every `group` of them shares one of CANVASES."""
 
     seed: int
     length: int

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.engine.models.completion import CHANNELS, CompletionNetwork
 from occlusionformer.data.engine.models.crops import Window, crop, uncrop
 from occlusionformer.data.engine.models.describe_anything import DescribeAnything
@@ -17,26 +16,28 @@ from occlusionformer.data.engine.models.pair_order import CHANNELS as PAIR_CHANN
 from occlusionformer.data.engine.models.pair_order import PairNetwork
 from occlusionformer.data.engine.models.patches import PatchConfig, PatchNetwork
 from occlusionformer.data.engine.models.protocol import Captioner, Completer, MaskedPicture, Orderer, reach
+from occlusionformer.data.engine.models.registry import load_model, model_revision
 from occlusionformer.data.engine.models.weights import TrainedNetwork
-from occlusionformer.data.scenes import SceneSpec
-from occlusionformer.data.scenes import make_scene as make_first_scene
 from occlusionformer.data.world.artwork import world_art
-from occlusionformer.data.world.captions import colours_of
 from occlusionformer.data.world.colours import OBJECT_COLOURS
-from occlusionformer.evaluation.scenes.coloured import Coloured
+from occlusionformer.data.world.scene import Scene
 from tests.data.engine.pictures import rectangle, scene, true_order, view_of_scene
 
 TINY = {"side": 24, "patch": 6, "width": 8, "layers": 1, "heads": 2}
 
 
-@pytest.fixture(scope="module")
-def art() -> NearestArt:
-    return NearestArt(packaged_art().objects)
+FEW = tuple(one for one in world_art().in_colours() if one.item in world_art().objects[::20])
 
 
-def test_packaged_objects_are_recognised_completed_and_put_in_order(art: NearestArt):
-    drawn = make_first_scene(7, seed=4, spec=SceneSpec(min_instances=2, max_instances=2), art=packaged_art())
-    order = true_order(drawn)
+def art_of(drawn: Scene) -> NearestArt:
+    """The objects of a scene and some others, all in all their colours: the whole art takes seconds to get ready."""
+    names = {instance.name for instance in drawn.instances}
+    return NearestArt(tuple(one for one in world_art().in_colours() if one in FEW or one.item.name in names))
+
+
+def test_packaged_objects_are_recognised_completed_and_put_in_order():
+    drawn = scene(6, min_instances=2, max_instances=2)
+    order, art = true_order(drawn), art_of(drawn)
     assert order.any()
     chances = art.probabilities(view_of_scene(drawn), np.array([[0, 1]]))
     assert (chances > 0.5).tolist() == [[order[0, 1], order[1, 0]]]
@@ -47,16 +48,10 @@ def test_packaged_objects_are_recognised_completed_and_put_in_order(art: Nearest
     assert (mask & whole).sum() / (mask | whole).sum() > 0.9
 
 
-def test_objects_of_the_second_world_are_recognised_in_their_colours():
+def test_objects_are_recognised_in_their_colours():
     drawn = scene(5, min_instances=3, max_instances=3, recoloured=1.0)
-    shown = [world_art().named(instance.name) for instance in drawn.instances]
-    choices = [
-        Coloured(item, colour)
-        for item in dict.fromkeys([*shown, *world_art().objects[::20]])
-        for colour in (None, *colours_of(item, "any"))
-    ]
-    captions = NearestArt(choices).captions(view_of_scene(drawn, in_front=true_order(drawn)))
-    assert all(item.name in text for item, text in zip(shown, captions, strict=True))
+    captions = art_of(drawn).captions(view_of_scene(drawn, in_front=true_order(drawn)))
+    assert all(item.name in text for item, text in zip(drawn.instances, captions, strict=True))
     named = [
         [set(OBJECT_COLOURS) & set(text.split()) for text in texts]
         for texts in (captions, [instance.caption for instance in drawn.instances])
@@ -65,11 +60,22 @@ def test_objects_of_the_second_world_are_recognised_in_their_colours():
     assert any(named[0])
 
 
-def test_the_art_names_its_revision_and_is_all_three(art: NearestArt):
-    assert art.revision == NearestArt(packaged_art().objects).revision
+def test_the_art_names_its_revision_and_is_all_three():
+    art = NearestArt(FEW)
+    assert art.revision == model_revision("nearest-art")
     assert isinstance(art, Captioner)
     assert isinstance(art, Orderer)
     assert isinstance(art, Completer)
+
+
+def test_the_model_knows_all_objects_in_all_colours():
+    art = load_model("nearest-art")
+    assert isinstance(art, NearestArt)
+    assert [one.name for one in art.objects] == [one.name for one in world_art().in_colours()]
+    assert len(art.objects) == 416 + 180 * 12
+    assert load_model("nearest-art") is art
+    with pytest.raises(ValueError, match="expected nearest-art without an argument, got 'first'"):
+        load_model("nearest-art:first")
 
 
 def random_network(channels: int, outputs: int) -> TrainedNetwork:

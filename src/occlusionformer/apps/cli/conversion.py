@@ -54,6 +54,8 @@ class Conversion:
             problems.append(f"--from: expected one of {', '.join(FORMATS)}, got {self.from_ or 'nothing'}")
         elif self.format != "scenes" and not Path(self.source).exists():
             problems.append(f"IN: no file or folder {self.source}")
+        if self.format == "scenes":
+            problems += _size_problems(self.scenes[2])
         if not self.split.replace("_", "a").isalnum() or not self.split.isascii():
             problems.append(f"--split: expected letters, digits and underscores, got {self.split!r}")
         if self.format == "instaorder" and self.instances is None:
@@ -69,6 +71,12 @@ class Conversion:
         if self.to == "records":
             return ["--lossy: only with --to sa-z"] if self.lossy else []
         return folder_problems("OUT", self.target) + (["--skip-bad: only into records"] if self.skip_bad else [])
+
+
+def _size_problems(size: int) -> list[str]:
+    from occlusionformer.data.world.scenes import SIDES
+
+    return [] if SIDES[0] <= size <= SIDES[1] else [f"--size: expected {SIDES[0]} to {SIDES[1]}, got {size}"]
 
 
 def run_conversion(wish: Conversion) -> dict[str, Any]:
@@ -123,10 +131,10 @@ def _admitted(coming: Iterable[Coming], repairs: Repairs | None) -> Iterator[Rec
 
 def _scenes(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:
     from occlusionformer.data.records import scene_items
-    from occlusionformer.data.scenes import SceneDataset, SceneSpec
+    from occlusionformer.data.world.scenes import WorldDataset, WorldSpec
 
     count, seed, size = wish.scenes
-    return scene_items(SceneDataset(seed=seed, length=count, spec=SceneSpec(size=size)))
+    return scene_items(WorldDataset(seed=seed, length=count, spec=WorldSpec(width=size, height=size)))
 
 
 def _records(wish: Conversion, repairs: Repairs | None) -> Iterator[Coming]:

@@ -44,7 +44,7 @@ def convert(  # noqa: PLR0913 - a parameter for every option
     captions: Annotated[Path | None, typer.Option(help="For instaorder: the COCO captions file.")] = None,
     count: Annotated[int, typer.Option(min=1, help="For scenes: how many.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="For scenes: which series.")] = 0,
-    size: Annotated[int, typer.Option(help="For scenes: side in pixels.")] = 128,
+    size: Annotated[int, typer.Option(help="For scenes: side in pixels.")] = 256,
     bare: Annotated[
         bool, typer.Option("--bare", help="Keep pictures and visible masks alone, as `data build` takes them.")
     ] = False,

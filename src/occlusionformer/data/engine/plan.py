@@ -27,7 +27,7 @@ class SceneSourcePlan(Document):
     kind: Literal["scenes"] = "scenes"
     seed: Annotated[int, Field(strict=True, ge=0)]
     count: Count
-    size: Annotated[int, Field(strict=True, ge=16, le=4096)] = 128
+    size: Annotated[int, Field(strict=True, ge=16, le=1024)] = 256
     min_instances: Count = 2
     max_instances: Count = 6
 

@@ -26,8 +26,8 @@ from occlusionformer.data.records import (
     png,
 )
 from occlusionformer.data.records.masks import is_empty, mask_from_runs
-from occlusionformer.data.scenes import SceneDataset, SceneSpec
-from occlusionformer.data.world.scene import SceneSeries
+from occlusionformer.data.world.artwork import ART_LICENSE
+from occlusionformer.data.world.scenes import WorldDataset, WorldSpec
 from occlusionformer.layout.problems import MOST_PROBLEMS, shown
 from occlusionformer.pictures import PICTURE_ENDINGS, Picture, is_dot_file, pictures_of, read_picture
 from occlusionformer.tensors.runs import checked_runs
@@ -73,11 +73,12 @@ class SceneItems:
     plan: SceneSourcePlan
 
     @cached_property
-    def scenes(self) -> SceneSeries:
-        spec = SceneSpec(
-            size=self.plan.size, min_instances=self.plan.min_instances, max_instances=self.plan.max_instances
+    def scenes(self) -> WorldDataset:
+        plan = self.plan
+        spec = WorldSpec(
+            width=plan.size, height=plan.size, min_instances=plan.min_instances, max_instances=plan.max_instances
         )
-        return SceneDataset(seed=self.plan.seed, length=self.plan.count, spec=spec)
+        return WorldDataset(seed=plan.seed, length=plan.count, spec=spec)
 
     def __len__(self) -> int:
         return self.plan.count
@@ -100,7 +101,7 @@ class SceneItems:
             height=height,
             prompt="",
             instances=instances,
-            provenance=RecordOrigin(dataset="layered scenes", source=f"seed {self.plan.seed}"),
+            provenance=RecordOrigin(dataset="layered scenes", source=f"seed {self.plan.seed}", license=ART_LICENSE),
         )
         return Item(key=self.key(index), content=png(scene.image), record=record)
 

@@ -25,6 +25,7 @@ from occlusionformer.data.records.record import (
     as_fractions,
 )
 from occlusionformer.data.records.shards import Item
+from occlusionformer.data.world.artwork import ART_LICENSE
 from occlusionformer.data.world.scene import Scene, SceneInstance, SceneSeries
 
 ZLIB_LEVEL = 1
@@ -32,12 +33,12 @@ ZLIB_LEVEL = 1
 
 
 def scene_items(scenes: SceneSeries) -> Iterator[Item]:
-    """Records of all scenes of a series, of any world, with their pictures as PNG, under the licence of their art."""
+    """Records of all scenes of a series, with their pictures as PNG, under the licence of their art."""
     spec = json.dumps(asdict(scenes.spec), sort_keys=True)
     provenance = RecordOrigin(
         dataset="layered scenes",
         source=f"occlusionformer {__version__}, seed {scenes.seed}, {spec}",
-        license="MIT",
+        license=ART_LICENSE,
     )
     for index in range(len(scenes)):
         scene = scenes[index]

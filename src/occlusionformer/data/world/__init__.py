@@ -1,1 +1,1 @@
-"""The second world: objects of everyday life at 256 pixels, in many colours, before scenic backgrounds."""
+"""Drawn scenes: objects of everyday life in many colours before scenic backgrounds, usually at 256 pixels."""

@@ -1,4 +1,4 @@
-"""The objects of the second world: their pictures, in their own and in other colours, and their words."""
+"""The packaged objects: their pictures, in their own and in other colours, and their words."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from PIL import Image
 
 from occlusionformer.data.world.colours import OBJECT_COLOURS, recolour
 
+ART_LICENSE = "MIT"
+"""Of the pictures and words, and so of the scenes drawn with them."""
 VISIBLE_ALPHA = 8
 """Fainter pixels (out of 255) are noise and do not widen a crop."""
 LEVELS = 3
@@ -55,6 +57,43 @@ class WorldObject:
         picture = self.levels()[0]
         return picture.width / picture.height
 
+    def glimpse(self, side: int, colour: str | None = None) -> np.ndarray:
+        """Stretched to a square of so many pixels, (H, W, 4) uint8, premultiplied.
+
+        It is recoloured once it is small, hundreds of times as fast as `resized`; colours differ by a few of 255.
+        """
+        small = self.levels()[-1].resize((side, side), Image.Resampling.BICUBIC).convert("RGBA")
+        if colour is not None:
+            small = Image.fromarray(recolour(np.array(small), colour), "RGBA")
+        return np.array(small.convert("RGBa"))
+
+
+@dataclass(frozen=True, slots=True)
+class Coloured:
+    """An object and the colour it has, one of OBJECT_COLOURS; None is its own."""
+
+    item: WorldObject
+    colour: str | None
+
+    @property
+    def name(self) -> str:
+        """Such as "cat", or "black cat" where it has not its own colour."""
+        return self.item.name if self.colour is None else f"{self.colour} {self.item.name}"
+
+    @property
+    def picture(self) -> Image.Image:
+        """Mode RGBa: colours are premultiplied by alpha."""
+        return self.item.levels(self.colour)[0]
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return self.item.aspect
+
+    def resized(self, width: int, height: int) -> np.ndarray:
+        """At so many pixels, (H, W, 4) uint8, premultiplied."""
+        return self.item.resized(width, height, self.colour)
+
 
 @dataclass(frozen=True)
 class WorldArt:
@@ -70,6 +109,14 @@ class WorldArt:
             if item.name == name:
                 return item
         raise ValueError(f"name: expected one of the {len(self)} packaged objects, got {name!r}")
+
+    def in_colours(self) -> tuple[Coloured, ...]:
+        """Every object in its own and in every other colour it may have."""
+        return tuple(
+            Coloured(item, colour)
+            for item in self.objects
+            for colour in (None, *(OBJECT_COLOURS if item.recolourable else ()))
+        )
 
 
 @lru_cache(maxsize=1)

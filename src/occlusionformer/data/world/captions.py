@@ -1,16 +1,12 @@
-"""What captions of the second world say, and which words and pairs training never shows."""
+"""What captions of drawn scenes say, and which words and colours training never shows."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from occlusionformer.data.splits import share_of_text
+from occlusionformer.data.splits import Part, share_of_text
 from occlusionformer.data.world.artwork import WorldObject
 from occlusionformer.data.world.colours import OBJECT_COLOURS
-
-Part = Literal["training", "held-out", "any"]
 
 BARE_NAME = 0.15
 """Share of captions that are the bare name, as in "dog"."""
@@ -50,6 +46,7 @@ def held_out_synonym(item: WorldObject) -> str | None:
 
 
 def training_synonyms(item: WorldObject) -> tuple[str, ...]:
+    """The synonyms training captions may use."""
     held_out = held_out_synonym(item)
     return tuple(synonym for synonym in item.synonyms if synonym != held_out)
 

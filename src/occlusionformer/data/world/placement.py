@@ -20,20 +20,12 @@ from occlusionformer.data.placement import (
     TRIES_PER_SCENE,
     Rectangle,
 )
-from occlusionformer.data.world.artwork import WorldObject
+from occlusionformer.data.world.artwork import Coloured
 
 SHADOW_HEIGHT = 0.09
 """Half the height of a contact shadow, as a share of the object's width."""
 SHADOW_DARKNESS = 0.42
 """Alpha of a shadow at its middle: below one half, so that no shadow counts as object."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """An object and the colour it is to have; None is its own."""
-
-    item: WorldObject
-    colour: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +47,7 @@ class Rules:
 class PlacedObject:
     """An object at its place on the canvas."""
 
-    choice: Choice
+    choice: Coloured
     rectangle: Rectangle
     pixels: np.ndarray
     """(H, W, 4) uint8, premultiplied colour and alpha, of the rectangle alone."""
@@ -86,7 +78,7 @@ class PlacedObject:
         )
 
 
-def arrange(choices: Sequence[Choice], rules: Rules, rng: np.random.Generator) -> list[PlacedObject]:
+def arrange(choices: Sequence[Coloured], rules: Rules, rng: np.random.Generator) -> list[PlacedObject]:
     """Place the objects in turn, the farthest first. Raises ValueError if the rules leave no room."""
     nearness = 0.0 if rules.keep_apart else 1.0 if rng.random() < CROWDED else 0.5
     for _ in range(TRIES_PER_SCENE):
@@ -130,7 +122,7 @@ def shadow(placed: PlacedObject, rules: Rules) -> tuple[tuple[slice, slice], np.
 
 
 def _place_next(
-    choice: Choice,
+    choice: Coloured,
     placed: list[PlacedObject],
     seen: list[np.ndarray],
     nearness: float,
@@ -140,7 +132,7 @@ def _place_next(
 ) -> PlacedObject | None:
     """A place that leaves everything else enough in sight; each failed try lowers the greatest size of the next."""
     for attempt in range(TRIES_PER_OBJECT):
-        width, height = _draw_sides(choice.item.aspect, rules, 1 - attempt / TRIES_PER_OBJECT, rng)
+        width, height = _draw_sides(choice.aspect, rules, 1 - attempt / TRIES_PER_OBJECT, rng)
         if placed and rng.random() < nearness:
             neighbour = placed[rng.integers(len(placed))].rectangle
             left, top = _draw_near(neighbour, width, height, rules, rng)
@@ -148,7 +140,7 @@ def _place_next(
             left = int(rng.integers(rules.width - width + 1))
             top = int(rng.integers(rules.height - height + 1))
         spot = Rectangle(left, top, width, height)
-        pixels = choice.item.resized(width, height, choice.colour)
+        pixels = choice.resized(width, height)
         candidate = PlacedObject(choice, spot, pixels, pixels[..., 3] >= OPAQUE)
         if _is_allowed(candidate, placed, seen, rules):
             return candidate

@@ -1,4 +1,4 @@
-"""Procedural scenes of the second world: objects in many colours before scenic backgrounds, all of it known exactly.
+"""Procedural scenes: objects in many colours before scenic backgrounds, all of it known exactly.
 
 Arrays: H rows, W columns, C colour channels, N instances.
 """
@@ -11,15 +11,20 @@ from typing import get_args
 
 import numpy as np
 
-from occlusionformer.data.world.artwork import WorldArt, WorldObject, world_art
+from occlusionformer.data.splits import Part
+from occlusionformer.data.world.artwork import Coloured, WorldArt, WorldObject, world_art
 from occlusionformer.data.world.backgrounds import make_background
-from occlusionformer.data.world.captions import Part, caption, colours_of
-from occlusionformer.data.world.placement import Choice, PlacedObject, Rules, arrange, shadow
+from occlusionformer.data.world.captions import caption, colours_of
+from occlusionformer.data.world.placement import PlacedObject, Rules, arrange, shadow
 from occlusionformer.data.world.scene import Scene, SceneInstance, choose_objects
 
 CANVASES = ((256, 256), (320, 192), (192, 320), (288, 224), (224, 288), (224, 224), (192, 192), (320, 320))
 """Widths and heights in pixels, all multiples of 16 + 16: 192 to 320 a side."""
 CANVAS_SHARES = (0.44, 0.08, 0.08, 0.08, 0.08, 0.08, 0.08, 0.08)
+
+
+SIDES = (16, 1024)
+"""Least and greatest side of a canvas in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +95,9 @@ class WorldSpec:
         if (self.width is None) != (self.height is None):
             problems.append(f"width, height: expected both or neither, got {self.width} and {self.height}")
         problems += [
-            f"{name}: expected 16 to 1024, got {side}"
+            f"{name}: expected {SIDES[0]} to {SIDES[1]}, got {side}"
             for name in sides
-            if (side := getattr(self, name)) is not None and not 16 <= side <= 1024
+            if (side := getattr(self, name)) is not None and not SIDES[0] <= side <= SIDES[1]
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -135,10 +140,10 @@ def make_scene(index: int, *, seed: int, spec: WorldSpec, art: WorldArt) -> Scen
     )
 
 
-def choose_coloured(rng: np.random.Generator, *, spec: WorldSpec, art: WorldArt) -> list[Choice]:
+def choose_coloured(rng: np.random.Generator, *, spec: WorldSpec, art: WorldArt) -> list[Coloured]:
     """The objects of a scene from back to front, all different but for the rare duplicate, each in its colour."""
     chosen = choose_objects(rng, spec=spec, objects=art.objects)
-    return [Choice(item=item, colour=_colour(item, spec, rng)) for item in chosen]
+    return [Coloured(item, _colour(item, spec, rng)) for item in chosen]
 
 
 def composite(background_HWC: np.ndarray, placed: Sequence[PlacedObject], rules: Rules) -> np.ndarray:

@@ -7,33 +7,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
 import numpy as np
-from PIL import Image
 
-from occlusionformer.data.world.artwork import WorldArt, WorldObject, world_art
+from occlusionformer.data.world.artwork import Coloured, WorldArt, WorldObject, world_art
 from occlusionformer.data.world.colours import OBJECT_COLOURS, main_share, nearest_colour
-
-
-@dataclass(frozen=True)
-class Coloured:
-    """An object in a colour; None is its own."""
-
-    item: WorldObject
-    colour: str | None
-
-    @property
-    def name(self) -> str:
-        """Such as "cat", or "black cat" where it has not its own colour."""
-        return self.item.name if self.colour is None else f"{self.colour} {self.item.name}"
-
-    @property
-    def picture(self) -> Image.Image:
-        """Mode RGBa: colours are premultiplied by alpha."""
-        return self.item.levels(self.colour)[0]
-
-    @property
-    def aspect(self) -> float:
-        """Width over height."""
-        return self.item.aspect
 
 
 @dataclass(frozen=True)
@@ -49,8 +25,7 @@ class ColouredArt:
 
     @cached_property
     def _by_name(self) -> Mapping[str, Coloured]:
-        known = [Coloured(item, colour) for item in self.art.objects for colour in _colours(item)]
-        return {one.name: one for one in known}
+        return {one.name: one for one in self.art.in_colours()}
 
     def of(self, item: WorldObject, colour: str | None) -> Coloured:
         """An object in one of its colours."""

@@ -1,9 +1,9 @@
 """Which packaged object a visible mask belongs to, and where the whole of it lies: template matching, no learning.
 
-Every object is laid over every box the hidden parts allow, at a coarse grid, in one matrix product; the best few are
-then moved edge by edge at full resolution.
+Every object in every colour is laid over every box the hidden parts allow, at a coarse grid, in one matrix product; the
+best few are then moved edge by edge at full resolution.
 
-Arrays: H rows, W columns, C channels, K objects, M boxes, G cells of the coarse grid.
+Arrays: H rows, W columns, C channels, K objects in their colours, M boxes, G cells of the coarse grid.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from importlib.resources import files
 from itertools import product
 
 import numpy as np
-from PIL import Image
 
-from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.engine.contacts import PixelBox, mask_box
 from occlusionformer.data.engine.models.protocol import MaskedPicture
-from occlusionformer.data.placement import OPAQUE, Pictured
+from occlusionformer.data.placement import OPAQUE
+from occlusionformer.data.world.artwork import Coloured, world_art
 from occlusionformer.data.world.captions import with_article
 
 GRID = 20
@@ -42,7 +41,7 @@ EXACT = 0.01
 """Cost below which nothing better is looked for."""
 DOUBT = 0.5
 """Pixels of overlap that are taken for chance when two instances are put in order."""
-VERSION = 1
+VERSION = 2
 """Version of the matching procedure."""
 
 
@@ -50,14 +49,23 @@ def load(argument: str | None) -> NearestArt:
     """Load the packaged art; takes no argument."""
     if argument is not None:
         raise ValueError(f"model: expected nearest-art without an argument, got {argument!r}")
-    return NearestArt(packaged_art().objects)
+    return _packaged()
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> NearestArt:
+    """The art in all its colours, made ready once per process: that takes seconds."""
+    return NearestArt(world_art().in_colours())
 
 
 @lru_cache(maxsize=1)
 def revision_of(argument: str | None) -> str:
     """Revision of the packaged art and of the matching procedure."""
-    atlas = (files("occlusionformer.data") / "art" / "atlas.webp").read_bytes()
-    return f"{VERSION}-{hashlib.sha256(atlas).hexdigest()[:12]}"
+    digest = hashlib.sha256()
+    for file in sorted((files("occlusionformer.data.world") / "art").iterdir(), key=lambda file: file.name):
+        if file.name.endswith((".webp", ".json")):
+            digest.update(file.name.encode() + file.read_bytes())
+    return f"{VERSION}-{digest.hexdigest()[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +85,12 @@ class ArtMatch:
 class NearestArt:
     """Template matching against pictures of objects; captions, completes and orders instances."""
 
-    def __init__(self, objects: Sequence[Pictured]) -> None:
-        """Objects have names of their own."""
+    def __init__(self, objects: Sequence[Coloured]) -> None:
+        """An object in another colour is another one, under a name of its own."""
         self.objects = tuple(objects)
         self._named = {item.name: item for item in self.objects}
-        grids = np.stack([_rendered(item.picture, GRID, GRID) for item in self.objects]).reshape(len(objects), -1, 4)
+        seen = np.stack([one.item.glimpse(GRID, one.colour) for one in self.objects])
+        grids = seen.reshape(len(objects), -1, 4).astype(np.float32) / 255
         self.covers_KG = (grids[..., 3] >= OPAQUE / 255).astype(np.float32)
         colours = grids[..., :3] / np.maximum(grids[..., 3:], 1e-3) * self.covers_KG[..., None]
         self.colours_KG = colours.reshape(len(objects), -1)
@@ -125,7 +134,7 @@ class NearestArt:
             best = sorted(self._refined(compared, boxes, cost_MK, steps))
         cost, name, box = best[0]
         runner_up = next((other for other, different, _ in best if different != name), float("inf"))
-        return ArtMatch(name, box, compared.mask(self._named[name].picture, box) | visible_HW, cost, runner_up)
+        return ArtMatch(name, box, compared.mask(self._named[name], box) | visible_HW, cost, runner_up)
 
     def _refined(
         self, compared: _Comparison, boxes_M4: np.ndarray, cost_MK: np.ndarray, steps: Sequence[int]
@@ -136,7 +145,7 @@ class NearestArt:
             item = self.objects[place]
             for start in np.argsort(cost_MK[:, place], kind="stable")[:REFINED_BOXES]:
                 box: PixelBox = tuple(boxes_M4[start].tolist())
-                starts.append((compared.cost(item.picture, box), item.name, box))
+                starts.append((compared.cost(item, box), item.name, box))
         found = sorted(starts)
         for step in steps:
             found = sorted(compared.moved(self._named[name], start=(cost, box), step=step) for cost, name, box in found)
@@ -176,7 +185,7 @@ class _Comparison:
         self.area = int(visible_HW.sum())
         self.free = ~(visible_HW | hiding_HW)
 
-    def moved(self, item: Pictured, *, start: tuple[float, PixelBox], step: int) -> tuple[float, str, PixelBox]:
+    def moved(self, item: Coloured, *, start: tuple[float, PixelBox], step: int) -> tuple[float, str, PixelBox]:
         """The least cost found by moving one edge, or the whole box, by `step` pixels as long as that helps."""
         least, box = start
         improved = True
@@ -185,15 +194,15 @@ class _Comparison:
             for move in _moves(step):
                 candidate = (box[0] + move[0], box[1] + move[1], box[2] + move[2], box[3] + move[3])
                 if _fits(candidate, item.aspect, self.visible.shape):
-                    cost = self.cost(item.picture, candidate)
+                    cost = self.cost(item, candidate)
                     if cost < least:
                         least, box, improved = cost, candidate, True
         return least, item.name, box
 
-    def cost(self, drawing: Image.Image, box: PixelBox) -> float:
+    def cost(self, item: Coloured, box: PixelBox) -> float:
         """Differences over the visible pixels, and where the object ought to be seen but is not, by visible pixel."""
         x1, y1, x2, y2 = box
-        drawn = _rendered(drawing, x2 - x1, y2 - y1)
+        drawn = _rendered(item, x2 - x1, y2 - y1)
         window = (slice(y1, y2), slice(x1, x2))
         seen, covers = self.visible[window], drawn[..., 3] >= OPAQUE / 255
         both = seen & covers
@@ -202,11 +211,11 @@ class _Comparison:
         extra = int((self.free[window] & covers).sum())
         return (COLOUR_WEIGHT * float(np.einsum("pc,pc->", gap, gap)) + missing + extra) / self.area
 
-    def mask(self, drawing: Image.Image, box: PixelBox) -> np.ndarray:
+    def mask(self, item: Coloured, box: PixelBox) -> np.ndarray:
         """Where the object is, on the whole picture, without what would have to be seen and is not."""
         x1, y1, x2, y2 = box
         covers_HW = np.zeros_like(self.visible)
-        covers_HW[y1:y2, x1:x2] = _rendered(drawing, x2 - x1, y2 - y1)[..., 3] >= OPAQUE / 255
+        covers_HW[y1:y2, x1:x2] = _rendered(item, x2 - x1, y2 - y1)[..., 3] >= OPAQUE / 255
         return covers_HW & ~self.free
 
 
@@ -228,10 +237,9 @@ def candidate_boxes(visible_HW: np.ndarray, hiding_HW: np.ndarray) -> np.ndarray
     return np.array(list(product(*choices)), dtype=np.int64)
 
 
-def _rendered(drawing: Image.Image, width: int, height: int) -> np.ndarray:
+def _rendered(item: Coloured, width: int, height: int) -> np.ndarray:
     """Premultiplied colours and alpha in 0..1: (H, W, 4) float32."""
-    pixels = np.asarray(drawing.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32) / 255
-    return np.concatenate([np.minimum(pixels[..., :3], pixels[..., 3:]), pixels[..., 3:]], axis=-1)
+    return item.resized(width, height).astype(np.float32) / 255
 
 
 def _moves(step: int) -> list[PixelBox]:
