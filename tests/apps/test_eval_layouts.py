@@ -151,7 +151,7 @@ def test_layouts_are_written_in_every_format(name: str, run: Command, folder: Pa
 
 def test_what_a_format_cannot_hold_is_refused_and_nothing_is_written(run: Command, folder: Path):
     done = run(
-        "eval", "layouts", "scenes-simple", "--limit", "2", "--out", "there", "--format", "overlaybench", "--json"
+        "eval", "layouts", "world-simple", "--limit", "2", "--out", "there", "--format", "overlaybench", "--json"
     )
     assert done.code == 2
     assert any("order" in problem for problem in done.json["problems"])

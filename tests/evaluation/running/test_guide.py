@@ -27,9 +27,7 @@ def test_a_method_of_ones_own_is_evaluated_in_ten_lines(
 ):
     assert len([line for line in example().splitlines() if line.strip()]) <= MOST_LINES
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        scenes, "bench_series", lambda split, world="first", series=0: bench_scenes(split, 2)
-    )  # 200 take long
+    monkeypatch.setattr(scenes, "bench_series", lambda split, series=0: bench_scenes(split, 2))  # 200 take long
     exec(compile(example(), str(README), "exec"), {})
     assert float(capsys.readouterr().out) == 0.0
     assert {path.name for path in (tmp_path / "runs" / "grey").iterdir()} >= {"result.json", "table.md", "report.html"}

@@ -23,7 +23,7 @@ def read_groups(result):
 
 @pytest.fixture(autouse=True)
 def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "bench_series", lambda split, world="first", series=0: bench_scenes(split, COUNT))
+    monkeypatch.setattr(scenes, "bench_series", lambda split, series=0: bench_scenes(split, COUNT))
 
 
 def test_true_pictures_score_one_and_exchanged_ones_do_not(tmp_path: Path):
@@ -32,7 +32,7 @@ def test_true_pictures_score_one_and_exchanged_ones_do_not(tmp_path: Path):
         scene_picture(scene.render(tuple(reversed(scene.back_to_front))), tmp_path / "turned" / f"{scene.key}.png")
     runs = {
         name: evaluate(
-            Plan(benchmark="scenes-regular", method=tmp_path / name, judges=("art",)), tmp_path / f"{name}-run"
+            Plan(benchmark="world-regular", method=tmp_path / name, judges=("art",)), tmp_path / f"{name}-run"
         )
         for name in ("true", "turned")
     }
@@ -64,13 +64,13 @@ def scene_picture(values: object, path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_packaged_model_is_drawn_judged_scored_and_replayed(run: Command, tmp_path: Path):
-    done = run("eval", "scenes-simple", "--judges", "art", "--steps", "2", "--out", tmp_path / "run", "--json")
+    done = run("eval", "world-simple", "--judges", "art", "--steps", "2", "--out", tmp_path / "run", "--json")
     assert done.code == 0, done.err
     assert done.json["scores"]["miou"]["status"] == "ok"
     assert done.json["scores"]["miou"]["num_images"] == COUNT
     first = (tmp_path / "run" / "result.json").read_bytes()
     way = read_result(tmp_path / "run").document["drawn"]["ways"][0]
-    assert (way["model"], way["steps"], way["width"]) == ("embedded", 2, 128)
+    assert (way["model"], way["steps"], way["width"]) == ("embedded", 2, 256)
     rescore(tmp_path / "run")
     assert (tmp_path / "run" / "result.json").read_bytes() == first
     assert Drawing().seed == read_result(tmp_path / "run").document["run"]["drawing"]["seed"]
@@ -81,5 +81,5 @@ def test_it_is_a_judge_that_knows_its_own_art():
     assert isinstance(judge, Judge)
     assert judge.identity["revision"].startswith("sha256:")
     assert judge.identity["settings"]["edition"] == 2
-    with pytest.raises(ValueError, match="expected art, art:first or art:second, got 'art:x'"):
+    with pytest.raises(ValueError, match="expected art without an argument, got 'art:x'"):
         load_judge("art:x")

@@ -16,7 +16,7 @@ from occlusionformer.evaluation.scenes.judge import Verdict
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 from occlusionformer.evaluation.scores import JudgedPicture, score
 
-BENCHMARK = load_benchmark("scenes-simple")
+BENCHMARK = load_benchmark("world-simple")
 
 
 class Seer(ArtJudge):

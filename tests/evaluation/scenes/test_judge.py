@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from occlusionformer.data.artwork import packaged_art
 from occlusionformer.data.placement import Rectangle
 from occlusionformer.evaluation.metrics.spatial import box_iou
+from occlusionformer.evaluation.scenes.coloured import Coloured, coloured_art
 from occlusionformer.evaluation.scenes.explain import cost, shrink, values_of
 from occlusionformer.evaluation.scenes.ground import estimate_ground
 from occlusionformer.evaluation.scenes.judge import SceneJudge, judge
-from occlusionformer.evaluation.scenes.layouts import bench_scenes
+from occlusionformer.evaluation.scenes.layouts import bench_scenes, draw_scene
 from occlusionformer.evaluation.scenes.templates import Stamps
 from tests.evaluation.scenes.scored import judged, picture_figures
 
@@ -25,7 +25,7 @@ def picture_of(*objects: tuple[str, Rectangle], ground: int = 235) -> Image.Imag
     """Objects pasted one over another, the last in front."""
     canvas = Image.new("RGB", (SIZE, SIZE), (ground, ground, ground))
     for name, spot in objects:
-        shown = packaged_art().named(name).picture.resize((spot.width, spot.height), Image.Resampling.BICUBIC)
+        shown = coloured_art().named(name).picture.resize((spot.width, spot.height), Image.Resampling.BICUBIC)
         sheet = Image.new("RGBa", (SIZE, SIZE))
         sheet.paste(shown, (spot.left, spot.top))
         canvas.paste(sheet.convert("RGBA"), (0, 0), sheet.convert("RGBA").getchannel("A"))
@@ -36,11 +36,53 @@ DOG = ("dog", Rectangle(20, 30, 50, 46))
 PIZZA = ("pizza", Rectangle(52, 48, 48, 48))
 
 
+SEEN = {}
+"""Verdicts by the key of their scene: some tests look at the same picture."""
+
+
+def seen(scene):
+    """What the judge says of a true picture."""
+    if scene.key not in SEEN:
+        SEEN[scene.key] = judge(Image.fromarray(scene.render()), scene.names, Image.fromarray(scene.backdrop()))
+    return SEEN[scene.key]
+
+
 def test_true_renders_are_judged_right():
     for scene in bench_scenes("regular", 2):
         result = picture_figures(judged(scene, scene.render()))
-        assert (result["occ"], result["identity"]) == (1, 1)
+        assert (result["occ"], result["identity"], result["colour"]) == (1, 1, 1)
         assert result["miou"] > 0.9
+
+
+@pytest.mark.parametrize("split", ["simple", "complex"])
+def test_the_judge_sees_true_pictures_as_they_are(split):
+    for scene in bench_scenes(split, 3):
+        verdict = seen(scene)
+        assert [one.nearest for one in verdict.sightings] == list(scene.names)
+        assert verdict.colour in (1.0, None)
+        assert all(verdict.order[i, j] == 1 for i, j in np.argwhere(scene.truth.order == 1))
+        assert verdict.appearance.background is None or verdict.appearance.background < 0.01
+
+
+def test_another_colour_is_told_and_the_object_still_known():
+    scene = next(one for one in bench_scenes("simple", 20) if coloured_art().in_colours(one.names[0]))
+    words = coloured_art().in_colours(scene.names[0])
+    other = Coloured(coloured_art().named(scene.names[0]).item, "red" if words[scene.names[0]] != "red" else "green")
+    asked = (other.name, *scene.names[1:])
+    verdict = judge(Image.fromarray(scene.render()), asked, Image.fromarray(scene.backdrop()))
+    assert verdict.sightings[0].right_colour is False
+    assert seen(scene).sightings[0].right_colour is True
+
+
+def test_what_is_absent_has_not_the_colour_asked_for():
+    backdrop = Image.fromarray(bench_scenes("simple", 1)[0].backdrop())
+    verdict = judge(backdrop, ("red car",), backdrop)
+    assert (verdict.sightings[0].box, verdict.sightings[0].right_colour, verdict.colour) == (None, False, 0.0)
+
+
+def test_canvases_may_have_any_shape():
+    scene = draw_scene(0, split="complex", held_out=False, key="x", canvas=(320, 192))
+    assert [one.nearest for one in seen(scene).sightings] == list(scene.names)
 
 
 def test_the_other_one_is_in_front_when_it_is_drawn_last():
@@ -139,7 +181,7 @@ def test_shrinking_takes_means():
 
 
 def test_softness_lowers_the_edge_and_keeps_the_size():
-    stamps = Stamps(packaged_art())
+    stamps = Stamps(coloured_art())
     sharp, soft = stamps.stamp("pizza", 40, 40), stamps.stamp("pizza", 40, 40, 3.0)
     assert soft.alpha.shape == sharp.alpha.shape
     assert soft.alpha[:, :2].max() < 0.75
@@ -147,7 +189,7 @@ def test_softness_lowers_the_edge_and_keeps_the_size():
 
 
 def test_small_stamps_of_large_art_are_made_from_a_smaller_copy_and_look_the_same():
-    art = packaged_art()
+    art = coloured_art()
     larger = Stamps(Enlarged(art, 4))
     for name in ("lion", "dog"):
         small, same = Stamps(art).stamp(name, 20, 18), larger.stamp(name, 20, 18)
@@ -160,8 +202,9 @@ class Enlarged:
 
     def __init__(self, art, factor):
         self.objects = tuple(
-            replace(
-                one,
+            SimpleNamespace(
+                name=one.name,
+                aspect=one.aspect,
                 picture=one.picture.resize(
                     (one.picture.width * factor, one.picture.height * factor), Image.Resampling.BICUBIC
                 ),
@@ -172,10 +215,13 @@ class Enlarged:
     def named(self, name):
         return next(one for one in self.objects if one.name == name)
 
+    def in_colours(self, name):
+        return {}
+
 
 def test_art_and_size_are_whatever_the_judge_is_given():
     """An oblong canvas, larger pictures, another set of objects."""
-    art = Enlarged(packaged_art(), 3)
+    art = Enlarged(coloured_art(), 3)
     canvas, spots = Image.new("RGB", (320, 192), (200, 210, 220)), {}
     for name, spot in (("dog", Rectangle(30, 40, 110, 100)), ("monkey", Rectangle(190, 70, 100, 90))):
         shown = art.named(name).picture.resize((spot.width, spot.height), Image.Resampling.BICUBIC).convert("RGBA")
@@ -195,5 +241,5 @@ def test_art_and_size_are_whatever_the_judge_is_given():
         assert sighting.nearest == sighting.name
     assert verdict.sightings[2].box is None
     assert verdict.appearance.background < 0.005
-    with pytest.raises(ValueError, match=r"^name: expected one of the packaged objects, got 'chair'$"):
-        judge(canvas, ["chair"])
+    with pytest.raises(ValueError, match=r"^name: expected one of the packaged objects, perhaps with a colour, got 'teacup'$"):
+        judge(canvas, ["teacup"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from occlusionformer.evaluation.scenes.calibration import recorded_calibration
+from occlusionformer.evaluation.scenes.edition import judge_digest
 from occlusionformer.evaluation.scenes.figures import FIGURES, Figure
 from occlusionformer.evaluation.scenes.known import DISTORTIONS, KINDS, LIGHTS, TRUE
 from occlusionformer.evaluation.scenes.layouts import SPLITS, bench_scenes
@@ -95,14 +96,16 @@ def test_the_calibration_that_ships_holds_what_is_promised():
     """On sixty layouts of every split: true pictures, other lights and turned orders; complex ones with every fault."""
     found = recorded_calibration()
     assert found is not None
-    assert found.layouts == 60
+    assert (found.judge, found.layouts) == (judge_digest(), 60)
     named = {(trial.split, trial.kind): trial.figures for trial in found.trials}
     for split in SPLITS:
         true = named[split, TRUE]
         assert true["occ"].value >= 0.98
         assert true["miou"].value >= 0.93
+        assert true["colour"].value >= 0.99
         assert named[split, "reversed orders"]["occ"].value <= 0.05
         for light in ("70% brightness", "130% brightness"):
             assert named[split, light]["occ"].value >= 0.95
     for kind, moved in MOVED.items():
         assert distance(named["complex", TRUE][moved], named["complex", kind][moved]) > FAR, kind
+    assert named["complex", "objects of other colours"]["colour"].value < 0.3

@@ -67,7 +67,7 @@ def test_a_run_measures_reports_and_writes(tmp_path, monkeypatch, scenes):
     assert written["provenance"]["complete"] is False
     assert (written["order_control"]["pairs"], written["order_control"]["flipped"]) == (LIMIT, 1)
     assert all((tmp_path / one["picture"]).exists() for one in written["splits"]["simple"]["pictures"])
-    asked = {item.key for item in load_benchmark("scenes-order-control").items[: 2 * LIMIT]}
+    asked = {item.key for item in load_benchmark("world-order-control").items[: 2 * LIMIT]}
     asked |= {f"{split}-{number:03d}" for split in ("simple", "regular") for number in range(LIMIT)}
     assert len(artist.requests) == len(asked) < 4 * LIMIT, "the order control takes the pictures of the split"
     html = report(results)
@@ -92,7 +92,7 @@ def test_pictures_are_drawn_once_whatever_is_asked_for(tmp_path, monkeypatch, sc
 
 
 def test_other_weights_steps_seeds_or_sizes_are_other_pictures(tmp_path):
-    item = load_benchmark("scenes-simple").items[1]
+    item = load_benchmark("world-simple").items[1]
     one = PictureShelf(folder=tmp_path, model="artist", weights="w1")
     other = PictureShelf(folder=tmp_path, model="artist", weights="w2")
     paths = {
@@ -133,8 +133,8 @@ def test_every_layout_has_a_noise_of_its_own(tmp_path, monkeypatch, scenes):
     artist = hire(monkeypatch, Artist(scenes))
     measure(tmp_path, Wishes(splits=("simple",), limit=LIMIT))
     assert [request.seed for request in artist.requests] == [0, 1]
-    assert [item.seed for item in load_benchmark("scenes-regular").items[:2]] == [LAYOUTS, LAYOUTS + 1]
-    control = load_benchmark("scenes-order-control").items[: 2 * LIMIT]
+    assert [item.seed for item in load_benchmark("world-regular").items[:2]] == [LAYOUTS, LAYOUTS + 1]
+    control = load_benchmark("world-order-control").items[: 2 * LIMIT]
     assert [item.seed for item in control] == [seed for item in control[::2] for seed in (item.seed, item.seed)]
     assert control[1].swapped.of == control[0].key
 
@@ -150,12 +150,13 @@ def test_a_model_that_does_not_listen_flips_nothing(tmp_path, monkeypatch, scene
 
 @pytest.mark.slow
 def test_wrong_orders_are_obeyed_and_cost_what_they_should(tmp_path, monkeypatch, scenes):
-    monkeypatch.setattr(source, "COUNTS", {"first": (1,)})
+    monkeypatch.setattr(source, "COUNTS", (1,))
+    monkeypatch.setattr(source, "SHAPES", ())
     counted = [source.with_instances(1, 0).scene]
     hire(monkeypatch, Artist([*scenes, *counted]))
     bench = measuring._Bench(model=MODEL, kept=KeptModel("artist"), folder=tmp_path, workers=1, progress=silent)
     settings = {"layouts": 3, "per_count": 1}
-    rows = robustness_rows(bench.measured("robustness", load_benchmark("scenes-robustness", source_settings=settings)))
+    rows = robustness_rows(bench.measured("robustness", load_benchmark("world-robustness", source_settings=settings)))
     named = {row["name"]: row for row in rows}
     assert [name for name, row in named.items() if row["layouts"] == 3][:4] == list(named)[:4]
     assert named["order right"]["figures"]["occ"]["value"] > 0.95
@@ -192,7 +193,7 @@ def test_calibration_tells_true_renders_from_reversed_ones_and_from_noise(tmp_pa
 def test_all_kinds_of_the_last_split_are_judged_and_true_ones_of_the_others(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(measuring, "calibration_plan", lambda items, pictures, progress: items)
-    monkeypatch.setattr(measuring, "calibration_of", lambda results, world: asked)
+    monkeypatch.setattr(measuring, "calibration_of", lambda results: asked)
     monkeypatch.setattr(
         measuring._Bench,
         "carried_out",

@@ -13,7 +13,7 @@ from occlusionformer.evaluation.scenes.layouts import bench_scenes
 from tests.evaluation.scenes.scored import Seer, figures_of, judged, picture_figures
 
 FAULTLESS = Appearance(background=0.0, clutter=0.0, sharpness=1.0, blockiness=0.0, lighting=0.0)
-BLANK = np.zeros((128, 128, 3), np.uint8)
+BLANK = np.zeros((256, 256, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_twins_are_told_apart_by_where_they_are(scene):
 
 
 def test_figures_leave_out_pictures_without_pairs(scene):
-    alone = next(one for one in bench_scenes("simple", 20) if not one.truth.pairs)
+    alone = next(one for one in bench_scenes("simple", 9) if not one.truth.pairs)
     first, second = (judged(one, BLANK, Seer(faultless(one))) for one in (scene, alone))
     found = figures_of([first, second])
     assert (found["occ"].value, found["occ"].pictures) == (1, 1)
