@@ -241,5 +241,7 @@ def test_art_and_size_are_whatever_the_judge_is_given():
         assert sighting.nearest == sighting.name
     assert verdict.sightings[2].box is None
     assert verdict.appearance.background < 0.005
-    with pytest.raises(ValueError, match=r"^name: expected one of the packaged objects, perhaps with a colour, got 'teacup'$"):
+    with pytest.raises(
+        ValueError, match=r"^name: expected one of the packaged objects, perhaps with a colour, got 'teacup'$"
+    ):
         judge(canvas, ["teacup"])

@@ -60,9 +60,6 @@ ModelOption = Annotated[
         show_default=False,
     ),
 ]
-WorldOption = Annotated[
-    str, typer.Option(help="Whose objects: first (128 pixels) or second (416 objects in colours, 256 pixels).")
-]
 SeedOption = Annotated[
     int | None,
     typer.Option(help="Start of the random numbers. [default: the layout's, else a new one]", show_default=False),
