@@ -45,6 +45,7 @@ from occlusionformer.data.world.artwork import WorldObject, world_art
 from occlusionformer.data.world.backgrounds import KINDS, WALLS, WOODS, draw_background
 from occlusionformer.data.world.captions import training_synonyms
 from occlusionformer.data.world.colours import OBJECT_COLOURS
+from occlusionformer.embedded.text import wording
 from occlusionformer.layout.atomic import write_atomic
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "src" / "occlusionformer" / "embedded"
@@ -155,6 +156,14 @@ def phrases_of_training() -> list[str]:
     return [*named, *background_phrases(), *OBJECT_COLOURS, *ALIASES, *IGNORED]
 
 
+def wordings_said(vocabulary: Sequence[str]) -> np.ndarray:
+    """The numbers of what training calls objects and backgrounds, articles left out."""
+    row = {word: number for number, word in enumerate(vocabulary)}
+    phrases = [*(noun for item in world_art().objects for noun in nouns(item)), *background_phrases()]
+    words = [[word for word in re.findall("[a-z]+|[^a-z ]", phrase) if word not in IGNORED] for phrase in phrases]
+    return np.array(sorted({wording(row[word] for word in said) for said in words}), dtype=np.int64)
+
+
 def general_words(senses: Senses, vectors: Path) -> list[str]:
     """Common single words for visible things."""
     with tarfile.open(vectors) as archive:
@@ -230,6 +239,7 @@ def main() -> None:
     key = key_of(weighted, tokenizer_of(rules))
     tensors = table_tensors([rows[word] for word in order[: 3 + len(trained)]]) | (learnt[1] if learnt else known(key))
     tensors |= key_tensors(reader, order, lambda text: int((tensors["known"] @ key(text)).argmax()), KEY_SIZE)
+    tensors["said"] = wordings_said(order)
     tensors["colour_ids"] = np.array([order.index(word) for word in (*OBJECT_COLOURS, *ALIASES)], dtype=np.int64)
     write(arguments.output, tensors, rules, (arguments.words / "tokenizer_config.json").read_text(encoding="utf-8"))
 
@@ -259,6 +269,7 @@ def write(output: Path, tensors: Mapping[str, np.ndarray], rules: Mapping[str, A
         "pad_token_id": 0,
         "num_known": len(tensors["known"]),
         "num_colours": len(tensors["colour_ids"]),
+        "num_said": len(tensors["said"]),
         "sharpness": SHARPNESS,
         "positions": True,
         "phrases": True,

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from occlusionformer.embedded.build import BACKBONE_FILE, BRANCH_FILE
-from occlusionformer.embedded.packaged import FIRST
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.generation import GenerationRequest, load_generator
 from occlusionformer.layout import Box, Instance, Layout
 
@@ -25,7 +25,7 @@ LAYOUT = Layout(
 
 def folder_with(place: Path, *names: str) -> Path:
     for name in names:
-        shutil.copy(FIRST.weights / name, place / name)
+        shutil.copy(EMBEDDED.weights / name, place / name)
     return place
 
 

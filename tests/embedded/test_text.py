@@ -8,10 +8,10 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 
-from occlusionformer.data.artwork import packaged_art
-from occlusionformer.data.words import held_out_synonym, training_synonyms
+from occlusionformer.data.world.artwork import world_art
+from occlusionformer.data.world.captions import training_synonyms
 from occlusionformer.embedded.codec import PixelCodec
-from occlusionformer.embedded.packaged import FIRST
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.text import (
     StaticTextModel,
     packaged_text_model,
@@ -39,21 +39,22 @@ def pooled(model, tokenizer, texts: list[str]) -> torch.Tensor:
     return model(token_ids(tokenizer, texts)).pooler_output
 
 
-def test_rows_are_the_table_and_padding_is_zero(model, tokenizer):
-    ids = token_ids(tokenizer, ["a red apple", "dog"], length=8)
+def test_rows_are_the_table_and_padding_is_zero():
+    model = blank(known=0, positions=True)
+    ids = torch.tensor([[4, 2, 7, 0, 0], [5, 0, 0, 0, 0]])
     hidden = model(ids)[0]
-    assert hidden.shape == (2, 8, 256)
+    assert hidden.shape == (2, 5, 6)
     expected = model.table[ids].float() * model.scale[ids]
-    place = torch.arange(3)[:, None] / 1e4 ** (torch.arange(128) / 128)
+    place = torch.arange(3)[:, None] / 1e4 ** (torch.arange(3) / 3)
     torch.testing.assert_close(hidden[0, :3], expected[0, :3] + torch.cat([place.sin(), place.cos()], dim=1))
     assert torch.count_nonzero(hidden[0, 3:]) == 0
     assert torch.count_nonzero(hidden[1, 1:]) == 0
 
 
-def blank(known: int) -> StaticTextModel:
+def blank(known: int, *, positions: bool = False) -> StaticTextModel:
     """A small random table with as many known phrases."""
     torch.manual_seed(known)
-    model = StaticTextModel(vocab_size=9, hidden_size=6, num_known=known, sharpness=4.0)
+    model = StaticTextModel(vocab_size=9, hidden_size=6, num_known=known, sharpness=4.0, positions=positions)
     model.table.copy_(torch.randint(-127, 128, model.table.shape))
     model.scale.data = torch.rand(9, 1) / 50
     model.weight.data = torch.rand(9, 1) + 0.1
@@ -68,9 +69,8 @@ def weighted_direction(model: StaticTextModel, ids: torch.Tensor) -> torch.Tenso
     return total / total.norm()
 
 
-def test_places_tell_the_sequence_what_is_above_and_leave_the_mean_alone(model, tokenizer):
-    ids = token_ids(tokenizer, ["navy above teal", "teal above navy"], length=4)
-    out = model(ids)
+def test_places_tell_the_sequence_what_is_above_and_leave_the_mean_alone():
+    out = blank(known=0, positions=True)(torch.tensor([[3, 5, 1, 0], [1, 5, 3, 0]]))
     sorted_rows = out.last_hidden_state.sort(dim=1).values
     assert not torch.allclose(sorted_rows[0], sorted_rows[1], atol=1e-2)
     torch.testing.assert_close(out.pooler_output[0], out.pooler_output[1])
@@ -109,33 +109,6 @@ def test_a_text_of_padding_alone_pools_to_zero(model, tokenizer):
 @pytest.mark.parametrize("known", [0, 4])
 def test_no_texts_give_no_vectors(known):
     assert blank(known)(torch.zeros(0, 3, dtype=torch.long)).pooler_output.shape == (0, 6)
-
-
-def test_known_phrases_are_the_wordings_of_training(model, tokenizer):
-    objects = packaged_art().objects
-    nouns = [(item, noun) for item in objects for noun in (item.name, *training_synonyms(item))]
-    dressed = {f"{word} {noun}" for item, noun in nouns for word in item.adjectives if word not in noun.split()}
-    phrases = sorted(dressed.union(noun for _, noun in nouns))
-    assert len(model.known) == len(model.known_as) == len(phrases)
-    plain = StaticTextModel.from_pretrained(FIRST.text, local_files_only=True)
-    plain.known = torch.nn.Parameter(model.known[:0], requires_grad=False)
-    torch.testing.assert_close(pooled(plain, tokenizer, phrases) / 16, model.known, atol=1e-6, rtol=1e-5)
-    held_out = [synonym for item in objects if (synonym := held_out_synonym(item))]
-    nearest = (pooled(plain, tokenizer, held_out) / 16 @ model.known.T).max(dim=1).values
-    # None of the held-out words is known itself.
-    assert nearest.max() < 0.999
-    # With an adjective a phrase is read as without one, and otherwise than all others.
-    read_as = dict(zip(phrases, model.known_as, strict=True))
-    assert all(any(torch.equal(read_as[one], read_as[noun]) for _, noun in nouns) for one in dressed)
-    assert len({tuple(row.tolist()) for row in model.known_as}) == len({noun for _, noun in nouns})
-
-
-def test_what_training_called_an_object_is_read_as_nothing_else(model, tokenizer):
-    nouns = sorted({noun for item in packaged_art().objects for noun in (item.name, *training_synonyms(item))})
-    plain = StaticTextModel.from_pretrained(FIRST.text, local_files_only=True)
-    plain.known = torch.nn.Parameter(model.known[:0], requires_grad=False)
-    own = model.known_as[(pooled(plain, tokenizer, nouns) / 16 @ model.known.T).argmax(dim=1)]
-    assert ((pooled(model, tokenizer, nouns) / 16 * own).sum(dim=1) > 0.98).all()
 
 
 @pytest.mark.parametrize("length", [4, 16, 512])
@@ -188,8 +161,8 @@ def test_any_latin_word_has_pieces(tokenizer):
 
 
 def test_words_of_packaged_objects_are_known_whole(tokenizer):
-    for item in packaged_art().objects:
-        for phrase in (item.name, *item.synonyms):
+    for item in world_art().objects:
+        for phrase in (item.name, *training_synonyms(item)):
             pieces = tokenizer.convert_ids_to_tokens(tokenizer(phrase).input_ids)
             long_pieces = [piece for piece in pieces if piece.startswith("##") and len(piece) > 3]
             assert not long_pieces, phrase
@@ -203,36 +176,22 @@ def test_words_of_packaged_objects_are_known_whole(tokenizer):
         ("bunny", "rabbit"),
         ("kitten", "cat"),
         ("bike", "bicycle"),
-        ("donut", "doughnut"),
+        ("donut", "donut"),
         ("tortoise", "turtle"),
         ("aubergine", "eggplant"),
-        ("sneakers", "running shoe"),
+        ("sneakers", "sneaker"),
         ("a loaf", "bread"),
         ("a big yellow cab", "taxi"),
         ("photograph", "camera"),
         ("a red knapsack", "backpack"),
         ("a yellow haversack", "backpack"),
-        ("orange gymnastic shoe", "running shoe"),
+        ("orange gymnastic shoe", "sneaker"),
     ],
 )
 def test_nearest_object_of_a_word_makes_sense(model, tokenizer, text, expected):
-    names = [item.name for item in packaged_art().objects]
+    names = [item.name for item in world_art().objects]
     similarity = pooled(model, tokenizer, names) @ pooled(model, tokenizer, [text])[0]
     assert names[int(similarity.argmax())] == expected
-
-
-def test_most_synonyms_lie_by_their_object(model, tokenizer):
-    objects = [item for item in packaged_art().objects if item.synonyms]
-    names = [item.name for item in packaged_art().objects]
-    plain = [(item, synonym) for item in objects for synonym in item.synonyms if synonym not in names]
-    dressed = [(item, f"a {adjective} {synonym}") for item, synonym in plain for adjective in item.adjectives]
-    for phrases, least in ((plain, 0.84), (dressed, 0.83)):
-        similarity = pooled(model, tokenizer, [phrase for _, phrase in phrases]) @ pooled(model, tokenizer, names).T
-        nearest = [names[place] for place in similarity.argmax(dim=1)]
-        hits = [name == item.name for name, (item, _) in zip(nearest, phrases, strict=True)]
-        # The plain mean of a distilled table reached 0.80 and, misled by colours, 0.73;
-        # one taught WordNet alone 0.82 and 0.80.
-        assert sum(hits) / len(hits) > least
 
 
 def test_adjectives_and_articles_weigh_less_than_nouns(model, tokenizer):
@@ -243,12 +202,13 @@ def test_adjectives_and_articles_weigh_less_than_nouns(model, tokenizer):
 
 
 def test_no_two_objects_have_the_same_vector(model, tokenizer):
-    vectors = pooled(model, tokenizer, [item.name for item in packaged_art().objects]) / 16
+    vectors = pooled(model, tokenizer, [item.name for item in world_art().objects]) / 16
     similarity = vectors @ vectors.T
     similarity.fill_diagonal_(-1)
-    # "ice cream cone" and "cupcake" are alike, but a table of padding means gave 0.97 for unrelated words.
-    assert similarity.max() < 0.9
-    assert similarity.mean() < 0.3
+    # "man in a wheelchair" and "wheelchair" 0.947, "ram" and "sheep" 0.826.
+    assert similarity.max() < 0.95
+    assert (similarity > 0.83).sum() == 2
+    assert similarity.mean() < 0.02
 
 
 def test_saved_equals_loaded(model, tokenizer, tmp_path):
@@ -267,12 +227,13 @@ def test_saved_equals_loaded(model, tokenizer, tmp_path):
 
 
 def test_half_precision_keeps_the_integers(tokenizer):
-    half = StaticTextModel.from_pretrained(FIRST.text, **{DTYPE_KEYWORD: torch.bfloat16}, local_files_only=True)
+    half = StaticTextModel.from_pretrained(EMBEDDED.text, **{DTYPE_KEYWORD: torch.bfloat16}, local_files_only=True)
     full = packaged_text_model()
     assert half.dtype == torch.bfloat16
     assert torch.equal(half.table, full.table)
-    ids = token_ids(tokenizer, ["a red apple"])
-    # bfloat16 carries eight bits: a relative error of 2**-8 in the scale, in the product and in the result.
+    ids = token_ids(tokenizer, ["a red apple", "a blue vase", "a green dragon", "a kitty"])
+    # bfloat16 carries eight bits: a relative error of 2**-8 in the scale, in the product and in the result. What is a
+    # colour and what a known wording is told by the tokens, whatever the rounding.
     torch.testing.assert_close(half(ids).pooler_output.float(), full(ids).pooler_output, atol=0.03, rtol=0.03)
 
 
@@ -287,11 +248,11 @@ def test_a_fresh_model_is_blank():
 
 
 def test_table_is_small_and_licensed():
-    assert sum(path.stat().st_size for path in FIRST.text.iterdir()) < 7_000_000
-    assert "Apache License" in (FIRST.text / "LICENSE-all-MiniLM-L6-v2").read_text(encoding="utf-8")
-    assert "Princeton University" in (FIRST.text / "LICENSE-WordNet").read_text(encoding="utf-8")
-    assert "GloVe" in (FIRST.text / "LICENSE-GloVe").read_text(encoding="utf-8")
-    assert json.loads((FIRST.text / "config.json").read_text())["_class_name"] == "StaticTextModel"
+    assert sum(path.stat().st_size for path in EMBEDDED.text.iterdir()) < 12_500_000
+    assert "Apache License" in (EMBEDDED.text / "LICENSE-all-MiniLM-L6-v2").read_text(encoding="utf-8")
+    assert "Princeton University" in (EMBEDDED.text / "LICENSE-WordNet").read_text(encoding="utf-8")
+    assert "GloVe" in (EMBEDDED.text / "LICENSE-GloVe").read_text(encoding="utf-8")
+    assert json.loads((EMBEDDED.text / "config.json").read_text())["_class_name"] == "StaticTextModel"
 
 
 @pytest.fixture
@@ -342,6 +303,6 @@ def test_flux_pipeline_draws_with_the_embedded_parts_and_survives_saving(pipelin
     pipeline.save_pretrained(tmp_path)
     loaded = FluxPipeline.from_pretrained(tmp_path, local_files_only=True)
     for before, after in zip(pipeline.encode_prompt("a dog", None), loaded.encode_prompt("a dog", None), strict=True):
-        assert torch.equal(before, after)
-    # Weights mapped from a file are aligned differently, which picks other matrix kernels: 2e-7 seen.
+        # Weights mapped from a file are aligned differently, which picks other matrix kernels: 2e-7 seen.
+        torch.testing.assert_close(before, after, atol=1e-5, rtol=0)
     torch.testing.assert_close(draw(loaded), drawn, atol=1e-5, rtol=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import occlusionformer.model  # noqa: F401 - before anything else imports diffusers
 
 # isort: split
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,6 @@ from torch import Tensor, nn
 from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.pipelines.tokenizer import PlainTokenizer
 
-SAID_EXACTLY = 0.999999
-"""Cosine to a known phrase from which a text is that phrase. So near 1 because colour words weigh little beside heavy
-nouns: to "vase", "blue vase" has a cosine above 0.999."""
 SAID_ALMOST = 0.98
 """Cosine to a known phrase from which a text is read by the known phrases, where the table has other keys too."""
 TINT = 0.7
@@ -58,7 +55,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
 
     Where the table knows colour words, "a blue vase" is read as the known phrase nearest to "vase", and blue: the
     colour has channels of its own, so that a pair of object and colour that was never seen is read as exactly that.
-    A colour word is none where nothing else is said ("an orange"), nor in a known phrase ("a red apple").
+    A colour word is none where nothing else is said ("an orange"), nor in a known wording ("a red apple"), of which
+    there are `num_said`: told by its tokens, since beside a heavy noun a colour word hardly turns the mean.
 
     With `phrases`, texts are cut at the separator: the pooled vector is the sum of those of the phrases, and every
     token's vector has that of its phrase added, since no attention would tell it what it belongs to.
@@ -95,6 +93,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     phrase_keys: Tensor
     leads_to: Tensor
     """Which known phrase each key leads to."""
+    said: Tensor
+    """The numbers of all known wordings, with `num_said`; see `wording`."""
 
     @register_to_config
     def __init__(  # noqa: PLR0913 - diffusers learns what is stored from this signature
@@ -106,6 +106,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         sharpness: float = 25.0,
         positions: bool = False,
         num_colours: int = 0,
+        num_said: int = 0,
         phrases: bool = False,
         separator_id: int | None = None,
         ignored_ids: Sequence[int] = (),
@@ -146,6 +147,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
                 nn.init.zeros_(layer.requires_grad_(False).weight)
                 nn.init.zeros_(layer.bias)
             self.look_axes = nn.Parameter(torch.zeros(look_size, look_pixels), requires_grad=False)
+        if num_said:
+            self.register_buffer("said", torch.zeros(num_said, dtype=torch.int64))
         self.register_buffer("colour_ids", torch.zeros(num_colours, dtype=torch.int64))
         self.colour_as = nn.Parameter(torch.zeros(num_colours, hidden_size), requires_grad=False)
 
@@ -163,7 +166,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         Without a mask, tokens equal to `config.pad_token_id` are padding. A text of padding alone pools to zero.
         """
         rows_BSD, is_token_BS = self._rows(input_ids, attention_mask)
-        readings = self._readings(input_ids, rows_BSD)
+        readings = self._readings(input_ids.masked_fill(~is_token_BS, self.config.pad_token_id), rows_BSD)
         placed_BSD = self._placed(rows_BSD, is_token_BS)
         if self.config.phrases and readings:
             phrase_BSD = torch.stack([phrase_PD[number_S] for number_S, phrase_PD in readings]).to(rows_BSD.dtype)
@@ -181,8 +184,9 @@ class StaticTextModel(ModelMixin, ConfigMixin):
 
     def pooled(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The pooled vectors of texts alone, (B, D): those of `forward`, without what its tokens take."""
-        rows_BSD, _ = self._rows(input_ids, attention_mask)
-        return self._pooled(self._readings(input_ids, rows_BSD), rows_BSD)
+        rows_BSD, is_token_BS = self._rows(input_ids, attention_mask)
+        ids_BS = input_ids.masked_fill(~is_token_BS, self.config.pad_token_id)
+        return self._pooled(self._readings(ids_BS, rows_BSD), rows_BSD)
 
     def look(self, vector_D: Tensor) -> Tensor:
         """The patches of a pooled vector's picture in their components, (L, C)."""
@@ -252,7 +256,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         whole, noun = (ids_S[counts_S], weighted_SD[counts_S]), (ids_S[noun_S], weighted_SD[noun_S])
         if not self._says_anything(*noun):
             return self._recalled(_direction(whole[1]), known)
-        if not is_colour_S.any() or self._is_known(whole[0], self._cosines(_direction(whole[1]), known), SAID_EXACTLY):
+        if not is_colour_S.any() or self._is_said(whole[0]):
             return self._meant(*whole, known)
         tint_D = _direction(self.colour_as[is_colour_SK.any(0)])
         return nn.functional.normalize(self._meant(*noun, known) + TINT * tint_D, dim=0)
@@ -264,17 +268,23 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         """Of a direction to every known phrase, (M,)."""
         return known[0] @ unit_D.double()
 
-    def _is_known(self, ids_S: Tensor, cosine_M: Tensor, least: float) -> bool:
-        """Whether a known phrase is as near as that; none is where a word has no row in the table."""
+    def _is_said(self, ids_S: Tensor) -> bool:
+        """Whether these tokens are a known wording."""
+        if not self.config.num_said:
+            return False
+        return bool((self.said == wording(ids_S[ids_S != self.config.pad_token_id].tolist())).any())
+
+    def _is_known(self, ids_S: Tensor, cosine_M: Tensor) -> bool:
+        """Whether a known phrase is near; none is where a word has no row in the table."""
         if self.config.num_keys and bool(self.word_scale[ids_S[ids_S >= len(self.table)]].any()):
             return False
-        return bool(cosine_M.max() > least)
+        return bool(cosine_M.max() > SAID_ALMOST)
 
     def _meant(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> Tensor:
         """The direction that a text's known phrases are known as: those near it, or the one that the keys lead to."""
         unit_D = _direction(weighted_SD)
         cosine_M = self._cosines(unit_D, known)
-        if not self.config.num_keys or self._is_known(ids_S, cosine_M, SAID_ALMOST):
+        if not self.config.num_keys or self._is_known(ids_S, cosine_M):
             return self._recalled(unit_D, known, cosine_M)
         words_K = (self.word_keys[ids_S].double() * self.word_scale[ids_S].double()).sum(0)
         if not words_K.any():
@@ -303,6 +313,14 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             self.config.sharpness * (self._cosines(unit_D, known) if cosine_M is None else cosine_M), dim=0
         )
         return nn.functional.normalize(share_M @ known[1], dim=0).to(unit_D.dtype)
+
+
+def wording(ids: Iterable[int]) -> int:
+    """A number in 0..2^61 of a wording's tokens, whatever their order; articles are left out before."""
+    number = 0
+    for token in sorted(ids):
+        number = (number * 1_000_003 + token + 1) % (2**61 - 1)
+    return number
 
 
 def _direction(vectors_SD: Tensor) -> Tensor:
