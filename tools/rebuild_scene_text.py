@@ -46,6 +46,7 @@ from occlusionformer.data.world.backgrounds import KINDS, WALLS, WOODS, draw_bac
 from occlusionformer.data.world.captions import training_synonyms
 from occlusionformer.data.world.colours import OBJECT_COLOURS
 from occlusionformer.embedded.text import wording
+from occlusionformer.generation.vocabulary import LINKS
 from occlusionformer.layout.atomic import write_atomic
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "src" / "occlusionformer" / "embedded"
@@ -156,12 +157,21 @@ def phrases_of_training() -> list[str]:
     return [*named, *background_phrases(), *OBJECT_COLOURS, *ALIASES, *IGNORED]
 
 
-def wordings_said(vocabulary: Sequence[str]) -> np.ndarray:
-    """The numbers of what training calls objects and backgrounds, articles left out."""
+def said_of_meanings() -> list[tuple[str, int]]:
+    """What training calls objects and backgrounds, and the number of each among what phrases are known as."""
+    objects, scenery = world_art().objects, background_phrases()
+    said = [(noun, number) for number, item in enumerate(objects) for noun in nouns(item)]
+    return said + [(phrase, len(objects) + number) for number, phrase in enumerate(scenery)]
+
+
+def wordings_said(vocabulary: Sequence[str]) -> dict[str, np.ndarray]:
+    """The numbers of these wordings, articles left out, and what they are known as."""
     row = {word: number for number, word in enumerate(vocabulary)}
-    phrases = [*(noun for item in world_art().objects for noun in nouns(item)), *background_phrases()]
-    words = [[word for word in re.findall("[a-z]+|[^a-z ]", phrase) if word not in IGNORED] for phrase in phrases]
-    return np.array(sorted({wording(row[word] for word in said) for said in words}), dtype=np.int64)
+    found: dict[int, int] = {}
+    for phrase, meaning in said_of_meanings():
+        words = [word for word in re.findall("[a-z]+|[^a-z ]", phrase) if word not in IGNORED]
+        found.setdefault(wording(row[word] for word in words), meaning)
+    return {"said": np.array(list(found), dtype=np.int64), "said_as": np.array(list(found.values()), dtype=np.int64)}
 
 
 def general_words(senses: Senses, vectors: Path) -> list[str]:
@@ -239,7 +249,7 @@ def main() -> None:
     key = key_of(weighted, tokenizer_of(rules))
     tensors = table_tensors([rows[word] for word in order[: 3 + len(trained)]]) | (learnt[1] if learnt else known(key))
     tensors |= key_tensors(reader, order, lambda text: int((tensors["known"] @ key(text)).argmax()), KEY_SIZE)
-    tensors["said"] = wordings_said(order)
+    tensors |= wordings_said(order)
     tensors["colour_ids"] = np.array([order.index(word) for word in (*OBJECT_COLOURS, *ALIASES)], dtype=np.int64)
     write(arguments.output, tensors, rules, (arguments.words / "tokenizer_config.json").read_text(encoding="utf-8"))
 
@@ -270,6 +280,7 @@ def write(output: Path, tensors: Mapping[str, np.ndarray], rules: Mapping[str, A
         "num_known": len(tensors["known"]),
         "num_colours": len(tensors["colour_ids"]),
         "num_said": len(tensors["said"]),
+        "link_ids": [vocabulary[word] for word in sorted(LINKS)],
         "sharpness": SHARPNESS,
         "positions": True,
         "phrases": True,
@@ -317,9 +328,7 @@ def known(key: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
     ]
     as_scenery = [np.concatenate([np.zeros(LOOK), meant, blank]) for meant in projected(scenery_KD, basis)]
     phrases: dict[bytes, tuple[np.ndarray, int]] = {}
-    said = [(noun, number) for number, item in enumerate(objects) for noun in nouns(item)]
-    said += [(phrase, len(objects) + number) for number, phrase in enumerate(scenery)]
-    for phrase, number in said:
+    for phrase, number in said_of_meanings():
         found = key(phrase)
         phrases.setdefault(found.astype(np.float32).tobytes(), (found, number))
     names = list(OBJECT_COLOURS)

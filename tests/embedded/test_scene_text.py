@@ -218,11 +218,30 @@ def test_held_out_wordings_are_mostly_read_as_their_object(encode):
         ("a white coffee mug", "cup of coffee"),
         ("a wall clock", "clock"),
         ("a chandelier", "light bulb"),
+        ("a vintage car", "car"),
+        ("a red sports car", "car"),
+        ("a light blue car", "car"),
+        ("a race car", "racing car"),
+        ("a nurse in a hospital", "doctor"),
+        ("an old man reading", "old man"),
+        ("a cat on a sofa", "cat"),
+        ("a dog under a table", "dog"),
+        ("a toy car", "car"),
+        ("a big oak tree", "tree"),
     ],
 )
 def test_an_everyday_caption_is_read_as_what_it_shows(encode, caption: str, name: str):
     names = [item.name for item in world_art().objects]
     assert names[int((encode(*names).pooler_output @ encode(caption).pooler_output[0]).argmax())] == name
+
+
+def test_a_wording_within_a_text_has_its_colour_and_no_other_sense(encode):
+    """The colour and the meaning that the wording alone has."""
+    tram, red_tram, plain, red = encode(
+        "a vintage tram by the sea", "a red vintage tram", "a tram", "a red tram"
+    ).pooler_output
+    assert torch.equal(tram, plain)
+    assert torch.equal(red_tram, red)
 
 
 def test_words_that_say_nothing_do_not_make_a_phrase_another(encode):

@@ -11,7 +11,9 @@ import occlusionformer.model  # noqa: F401 - before anything else imports diffus
 # isort: split
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -24,6 +26,8 @@ from occlusionformer.pipelines.tokenizer import PlainTokenizer
 
 SAID_ALMOST = 0.98
 """Cosine to a known phrase from which a text is read by the known phrases, where the table has other keys too."""
+A_KIND_OF = 0.5
+"""Cosine to a known wording from which a known phrase is a kind of it: more than half of what it says is the same."""
 TINT = 0.7
 """Length of a colour's vector beside that of what has the colour."""
 LOOKS_LIKE_SOMETHING = 0.05
@@ -36,6 +40,14 @@ Known = tuple[Tensor, Tensor]
 """Known phrases and what they are known as, in float64."""
 Reading = tuple[Tensor, Tensor]
 """Of one text: the number of the phrase that each token is in (S,), and the phrases' directions (P, D), float32."""
+
+
+class _Named(NamedTuple):
+    """A known wording within a text."""
+
+    places: slice
+    meaning: int
+    """Its row in `known_as`."""
 
 
 @dataclass
@@ -56,7 +68,10 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     Where the table knows colour words, "a blue vase" is read as the known phrase nearest to "vase", and blue: the
     colour has channels of its own, so that a pair of object and colour that was never seen is read as exactly that.
     A colour word is none where nothing else is said ("an orange"), nor in a known wording ("a red apple"), of which
-    there are `num_said`: told by its tokens, since beside a heavy noun a colour word hardly turns the mean.
+    there are `num_said`: told by its tokens, since beside a heavy noun a colour word hardly turns the mean. A text that
+    is none but has one in it is read as that: the longest, of equally long ones the last before `link_ids`, words
+    after which something else is spoken of. So "a vintage tram by the sea" is a tram. Where the keys lead to a kind of
+    it, as "a race car" to "racing car", it is read as that.
 
     With `phrases`, texts are cut at the separator: the pooled vector is the sum of those of the phrases, and every
     token's vector has that of its phrase added, since no attention would tell it what it belongs to.
@@ -95,6 +110,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     """Which known phrase each key leads to."""
     said: Tensor
     """The numbers of all known wordings, with `num_said`; see `wording`."""
+    said_as: Tensor
+    """Which row of `known_as` each known wording has."""
 
     @register_to_config
     def __init__(  # noqa: PLR0913 - diffusers learns what is stored from this signature
@@ -107,6 +124,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         positions: bool = False,
         num_colours: int = 0,
         num_said: int = 0,
+        link_ids: Sequence[int] = (),
         phrases: bool = False,
         separator_id: int | None = None,
         ignored_ids: Sequence[int] = (),
@@ -149,6 +167,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             self.look_axes = nn.Parameter(torch.zeros(look_size, look_pixels), requires_grad=False)
         if num_said:
             self.register_buffer("said", torch.zeros(num_said, dtype=torch.int64))
+            self.register_buffer("said_as", torch.zeros(num_said, dtype=torch.int64))
         self.register_buffer("colour_ids", torch.zeros(num_colours, dtype=torch.int64))
         self.colour_as = nn.Parameter(torch.zeros(num_colours, hidden_size), requires_grad=False)
 
@@ -274,6 +293,19 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             return False
         return bool((self.said == wording(ids_S[ids_S != self.config.pad_token_id].tolist())).any())
 
+    def _named(self, ids_S: Tensor) -> _Named | None:
+        """The known wording within these tokens; None where there is none."""
+        if not self.config.num_said:
+            return None
+        ids = ids_S[: int((ids_S != self.config.pad_token_id).sum())].tolist()
+        clause = list(accumulate(token in self.config.link_ids for token in ids))
+        meaning = dict(zip(self.said.tolist(), self.said_as.tolist(), strict=True))
+        for length in range(len(ids) - 1, 0, -1):
+            for start in sorted(range(len(ids) - length + 1), key=lambda start: (clause[start], -start)):
+                if (number := wording(ids[start : start + length])) in meaning:
+                    return _Named(slice(start, start + length), meaning[number])
+        return None
+
     def _is_known(self, ids_S: Tensor, cosine_M: Tensor) -> bool:
         """Whether a known phrase is near; none is where a word has no row in the table."""
         if self.config.num_keys and bool(self.word_scale[ids_S[ids_S >= len(self.table)]].any()):
@@ -287,10 +319,12 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         if not self.config.num_keys or self._is_known(ids_S, cosine_M):
             return self._recalled(unit_D, known, cosine_M)
         words_K = (self.word_keys[ids_S].double() * self.word_scale[ids_S].double()).sum(0)
-        if not words_K.any():
-            return torch.zeros_like(unit_D)
         nearest = int(((self.phrase_keys.double() @ words_K) * self.phrase_scale.double()[:, 0]).argmax())
-        return self._recalled(self.known[self.leads_to[nearest]].to(unit_D.dtype), known)
+        led_to_D = self.known[self.leads_to[nearest]].to(unit_D.dtype) * bool(words_K.any())
+        named = self._named(ids_S)
+        if named is not None and float(_direction(weighted_SD[named.places]) @ led_to_D) < A_KIND_OF:
+            return nn.functional.normalize(self.known_as[named.meaning].float(), dim=0).to(unit_D.dtype)
+        return self._recalled(led_to_D, known)
 
     def _placed(self, rows_BSD: Tensor, is_token_BS: Tensor) -> Tensor:
         """With sinusoids of their places added, where the model has `positions`: Flux itself gives texts none."""
