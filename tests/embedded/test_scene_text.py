@@ -237,11 +237,11 @@ def test_an_everyday_caption_is_read_as_what_it_shows(encode, caption: str, name
 
 def test_a_wording_within_a_text_has_its_colour_and_no_other_sense(encode):
     """The colour and the meaning that the wording alone has."""
-    tram, red_tram, plain, red = encode(
-        "a vintage tram by the sea", "a red vintage tram", "a tram", "a red tram"
+    tram, blue_tram, plain, blue = encode(
+        "a vintage tram by the sea", "a blue vintage tram", "a tram", "a blue tram"
     ).pooler_output
     assert torch.equal(tram, plain)
-    assert torch.equal(red_tram, red)
+    assert torch.equal(blue_tram, blue)
 
 
 def test_words_that_say_nothing_do_not_make_a_phrase_another(encode):

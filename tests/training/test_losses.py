@@ -13,6 +13,11 @@ TOLERANCE = 5e-5
 """Relative. Two threads, and kernels for AVX2 or SSE instead of AVX-512, move no figure by more than 3e-6; a rate, a
 beta or a weight of the mask loss that is a thousandth higher moves some figure by 1e-3 to 5e-3.
 """
+SETTLED, AFTERWARDS = 20, 2.5e-4
+"""Steps up to which that holds on every processor, and what is allowed later. Adam divides gradients by their own size,
+so that rounding of tiny ones can become steps of the full rate: a processor of another make (AMD Zen 1) moved gligen's
+figures by less than 2e-6 up to step 23, then by up to 1.5e-4; those of the other methods stayed below 5e-5.
+"""
 
 
 @pytest.mark.parametrize(
@@ -26,7 +31,7 @@ def test_losses_are_those_written_down(method):
         f"step {step}: {name}: expected {before!r}, got {now!r}"
         for step, figures in enumerate(zip(expected, found, strict=True), 1)
         for name, before, now in zip(FIGURES, *figures, strict=True)
-        if now != pytest.approx(before, rel=TOLERANCE, abs=1e-9)
+        if now != pytest.approx(before, rel=TOLERANCE if step <= SETTLED else AFTERWARDS, abs=1e-9)
     ]
     assert wrong == [], (
         f"{len(wrong)} figures of {method} moved; if that is meant: python -m tests.training.golden_losses"
