@@ -21,8 +21,8 @@ def test_validate_says_what_is_in_the_files(run: Command):
     result = run("validate", TWO_FRUITS, RING)
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines() == [
-        f"{TWO_FRUITS}: ok (128 x 128, 2 instances, 1 relation)",
-        f"{RING}: ok (128 x 128, 3 instances, 3 relations, loop basketball > drum > bear > basketball)",
+        f"{TWO_FRUITS}: ok (256 x 256, 2 instances, 1 relation)",
+        f"{RING}: ok (256 x 256, 3 instances, 3 relations, loop basketball > drum > bear > basketball)",
     ]
 
 
@@ -31,8 +31,8 @@ def test_validate_as_json(run: Command):
         "layouts": [
             {
                 "file": str(RING),
-                "width": 128,
-                "height": 128,
+                "width": 256,
+                "height": 256,
                 "instances": 3,
                 "relations": 3,
                 "loops": [["basketball", "drum", "bear"]],
@@ -45,7 +45,7 @@ def test_validate_as_json(run: Command):
 def test_validate_tells_what_breaking_a_loop_takes_out(run: Command, folder: Path):
     (folder / "ring.json").write_text(RING.read_text().replace('"allow"', '"break"'))
     result = run("validate", "ring.json")
-    assert result.out == "ring.json: ok (128 x 128, 3 instances, 2 relations, taken out bear > basketball)\n"
+    assert result.out == "ring.json: ok (256 x 256, 3 instances, 2 relations, taken out bear > basketball)\n"
 
 
 def test_validate_lists_the_problems_of_all_files(run: Command, folder: Path):
@@ -171,7 +171,7 @@ def test_convert_takes_prompt_and_canvas_for_formats_without(run: Command, folde
 
 def test_the_layout_of_a_picture(run: Command, painter: Painter, folder: Path):
     run("generate", TWO_FRUITS)
-    assert run("validate", "out.png").out == "out.png: ok (128 x 128, 2 instances, 1 relation)\n"
+    assert run("validate", "out.png").out == "out.png: ok (256 x 256, 2 instances, 1 relation)\n"
     assert run("convert", "out.png", "layout.json").code == 0
     assert read_layout(Path("layout.json")) == read_layout(TWO_FRUITS)
 

@@ -17,11 +17,12 @@ from tests.apps.examples import DRAWABLE, TWO_FRUITS, format_of
 from tests.cases.replay import replay
 
 MOST_MEMORY = 1e9
+SMALL = ("--steps", 1, "--size", "64x64")
 
 
 @pytest.mark.parametrize("path", DRAWABLE, ids=lambda path: path.stem)
 def test_every_example_is_drawn(path: Path, run: Command, folder: Path):
-    result = run("generate", path, "--format", format_of(path), "--steps", 2, "--masks")
+    result = run("generate", path, "--format", format_of(path), "--steps", 1, "--masks")
     assert result.code == 0, result.err
     assert "warning" not in result.err
     count = len(read_layout(path, format_of(path)).instances)
@@ -30,18 +31,18 @@ def test_every_example_is_drawn(path: Path, run: Command, folder: Path):
 
 
 def test_a_scene_in_more_words_than_are_read_is_drawn_with_a_warning(run: Command, folder: Path):
-    wordy = json.loads(TWO_FRUITS.read_text()) | {"prompt": "a very " + "very " * 20 + "blue background"}
+    wordy = json.loads(TWO_FRUITS.read_text()) | {"prompt": "a very " + "very " * 80 + "blue background"}
     (folder / "wordy.json").write_text(json.dumps(wordy))
-    result = run("generate", "wordy.json", "--steps", 1)
+    result = run("generate", "wordy.json", *SMALL)
     assert result.code == 0, result.err
     assert (
-        "warning: text beyond an encoder's limit is not read: text_encoder_2 reads 16 tokens, prompt 0 has 24"
-        in result.err
+        "warning: text beyond an encoder's limit is not read: text_encoder reads 77 tokens, prompt 0 has 84; "
+        "text_encoder_2 reads 72 tokens, prompt 0 has 84" in result.err
     )
 
 
 def test_a_picture_is_repeated_bit_for_bit(run: Command, folder: Path):
-    assert run("generate", TWO_FRUITS, "--output", "first.png").code == 0
+    assert run("generate", TWO_FRUITS, *SMALL, "--output", "first.png").code == 0
     assert run("generate", "first.png", "--output", "again.png").code == 0
     assert Path("again.png").read_bytes() == Path("first.png").read_bytes()
 
@@ -52,8 +53,8 @@ def test_the_order_decides_the_overlap_and_little_else(run: Command, folder: Pat
     assert run("generate", "swapped.json", "--output", "pear.png").code == 0
     apple, pear = (np.asarray(Image.open(name)).astype(float) for name in ("apple.png", "pear.png"))
     boxes = [instance.box for instance in read_layout(TWO_FRUITS).instances]
-    x1, y1, x2, y2 = boxes[0].intersection(boxes[1]).pixels(128, 128)
-    overlaps = np.zeros((128, 128), bool)
+    x1, y1, x2, y2 = boxes[0].intersection(boxes[1]).pixels(256, 256)
+    overlaps = np.zeros((256, 256), bool)
     overlaps[y1:y2, x1:x2] = True
     change = np.abs(apple - pear).mean(axis=2)
     assert change[overlaps].mean() > 5 * change[~overlaps].mean()

@@ -1,8 +1,6 @@
-"""The layouts in everyday words that the second model is looked at with: all of them can be read as they are meant."""
+"""The layouts in everyday words that the embedded model is looked at with: all can be read as they are meant."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
@@ -11,10 +9,9 @@ from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.captions import is_held_out_colour
 from occlusionformer.data.world.colours import OBJECT_COLOURS
 from occlusionformer.data.world.scenes import CANVASES
-from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.text import packaged_reader
-from occlusionformer.layout import Layout
-from tests.apps.examples import EXAMPLES
+from occlusionformer.layout import read_layout
+from tests.apps.examples import DRAWABLE, EXAMPLES, format_of
 
 SHOWN = sorted((EXAMPLES / "scenes").glob("*.json"))
 KEPT = sorted((EXAMPLES.parent / "experiments" / "scenes" / "kept").glob("*.json"))
@@ -26,15 +23,15 @@ def test_there_are_twenty_and_ten_more_are_kept_back():
     assert (len(SHOWN), len(KEPT)) == (20, 10)
 
 
-@pytest.mark.parametrize("paths", [SHOWN, KEPT], ids=["shown", "kept"])
+@pytest.mark.parametrize("paths", [SHOWN, KEPT, DRAWABLE], ids=["shown", "kept", "features"])
 def test_every_caption_is_read_as_one_object_in_the_colour_it_names(paths):
-    read = packaged_reader(EMBEDDED.text)
+    read = packaged_reader()
     objects = world_art().objects
     known_ND = read([item.name for item in objects]).double()
     known_ND = known_ND / known_ND.norm(dim=1, keepdim=True)
     wrong = []
     for path in paths:
-        layout = Layout.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        layout = read_layout(path, format_of(path))
         assert (layout.width, layout.height) in CANVASES, path.name
         captions = [entry.caption for entry in layout.instances]
         vector_ND = read(captions).double()

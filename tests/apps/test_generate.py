@@ -28,8 +28,9 @@ def test_every_example_is_drawn(path: Path, run: Command, painter: Painter, fold
     result = run("generate", path, "--format", format_of(path))
     assert (result.code, result.err) == (0, "")
     assert [entry.name for entry in folder.iterdir()] == ["out.png"]
-    assert Image.open("out.png").size == (128, 128)
-    assert painter.requests[0].layout == read_layout(path, format_of(path))
+    layout = read_layout(path, format_of(path))
+    assert Image.open("out.png").size == (layout.width, layout.height) == (256, 256)
+    assert painter.requests[0].layout == layout
 
 
 def test_options_reach_the_model(run: Command, painter: Painter, folder: Path):
@@ -45,7 +46,7 @@ def test_options_reach_the_model(run: Command, painter: Painter, folder: Path):
 
 def test_the_embedded_model_and_the_seed_of_the_layout_are_the_defaults(run: Command, painter: Painter, folder: Path):
     result = run("generate", TWO_FRUITS)
-    assert result.out == "out.png (128 x 128, model embedded, seed 7, 4 steps, 0.0 s)\n"
+    assert result.out == "out.png (256 x 256, model embedded, seed 7, 4 steps, 0.0 s)\n"
     assert painter.requests[0].want_masks is False
 
 
@@ -95,8 +96,8 @@ def test_masks_and_overlay_lie_beside_the_picture(run: Command, painter: Painter
     names = ["fruit-mask-1-apple.png", "fruit-mask-2-pear.png", "fruit-overlay.png", "fruit.png"]
     assert sorted(entry.name for entry in folder.iterdir()) == names
     mask = np.asarray(Image.open("fruit-mask-1-apple.png"))
-    x1, y1, x2, y2 = read_layout(TWO_FRUITS).instances[0].box.pixels(128, 128)
-    expected = np.zeros((128, 128), np.uint8)
+    x1, y1, x2, y2 = read_layout(TWO_FRUITS).instances[0].box.pixels(256, 256)
+    expected = np.zeros((256, 256), np.uint8)
     expected[y1:y2, x1:x2] = 255
     assert (mask == expected).all()
     assert Image.open("fruit-overlay.png").width == 768
@@ -120,7 +121,7 @@ def test_json_is_all_there_is_on_stdout(run: Command, painter: Painter, folder: 
 
 def test_the_front_instance_is_seen_where_boxes_overlap(run: Command, painter: Painter, folder: Path):
     run("generate", TWO_FRUITS)
-    assert Image.open("out.png").getpixel((64, 64)) == colour_of(0)
+    assert Image.open("out.png").getpixel((128, 128)) == colour_of(0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from occlusionformer.embedded.nearest import NearestObjects
-from occlusionformer.embedded.packaged import SECOND
 from occlusionformer.embedded.text import packaged_reader
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from tests.apps.conftest import Command
@@ -16,6 +15,8 @@ from tests.apps.examples import TWO_FRUITS
 from tests.tables import for_each
 
 CHANDELIER = "warning: instances[0].caption: no object for 'chandelier': nearest is 'light bulb'\n"
+COLOURS = "red, orange, yellow, green, teal, blue, purple, pink, brown, white, grey, black"
+SMALL = ("--steps", 1, "--size", "64x64")
 
 
 def with_caption(folder: Path, caption: str) -> str:
@@ -30,26 +31,31 @@ def test_all_objects_are_listed_by_category(run: Command):
     lines = result.out.splitlines()
     assert (result.code, result.err) == (0, "")
     assert lines[0] == "animal:"
-    assert "  cat (kitten, tabby cat)" in lines
-    assert lines[-1].startswith("123 of 123 objects, 315 words (animal 40, building 2, food 30, ")
+    assert "  cat* (kitten, tabby, house cat)" in lines
+    assert "  lion (big cat with a mane, king of beasts)" in lines
+    assert lines[-2].startswith("416 of 416 objects, 1038 words (animal 82, building 17, clothes 20, ")
+    assert lines[-1] == f"colours, of objects marked *: {COLOURS}"
 
 
 def test_a_word_is_searched(run: Command):
-    assert run("vocabulary", "PUPP").out == ("animal:\n  dog (puppy, hound)\n1 of 123 objects, 3 words (animal 1)\n")
+    assert run("vocabulary", "PUPP").out == (
+        "animal:\n  dog* (puppy, hound, labrador)\n1 of 416 objects, 4 words (animal 1)\n"
+        f"colours, of objects marked *: {COLOURS}\n"
+    )
 
 
 def test_a_category_is_a_filter(run: Command):
     result = run("vocabulary", "ball", "--category", "sport")
-    assert result.out.splitlines()[:-1] == ["sport:", "  soccer ball (football)", "  basketball (basket ball)"]
+    assert result.out.splitlines()[:-2] == [
+        "sport:",
+        "  soccer ball* (football)",
+        "  baseball (ball with red seams)",
+        "  basketball* (orange ball)",
+    ]
     wrong = run("vocabulary", "--category", "sports")
     assert (wrong.code, wrong.out) == (2, "")
-    assert wrong.err.startswith("category: expected one of animal, building, food, ")
+    assert wrong.err.startswith("category: expected one of animal, building, clothes, food, ")
     assert wrong.err.endswith(", got 'sports'\n")
-
-
-def test_a_caption_is_told_what_it_is_drawn_as(run: Command):
-    assert run("vocabulary", "a black cat sitting").out == "'a black cat sitting' is drawn as 'cat'\n"
-    assert run("vocabulary", "chandelier").out == "no object for 'chandelier': nearest is 'light bulb'\n"
 
 
 def test_json(run: Command):
@@ -59,20 +65,22 @@ def test_json(run: Command):
             {
                 "name": "cat",
                 "category": "animal",
-                "synonyms": ["kitten", "tabby cat"],
+                "synonyms": ["kitten", "tabby", "house cat"],
                 "adjectives": ["orange", "striped"],
-                "recolourable": False,
+                "recolourable": True,
             }
         ],
-        "colours": [],
+        "colours": COLOURS.split(", "),
         "categories": {"animal": 1},
         "count": 1,
-        "words": 3,
+        "words": 4,
         "drawn_as": None,
         "colour": None,
     }
     unknown = json.loads(run("vocabulary", "chandelier", "--json").out)
     assert (unknown["count"], unknown["objects"], unknown["drawn_as"]) == (0, [], "light bulb")
+    coloured = json.loads(run("vocabulary", "a black cat sitting", "--json").out)
+    assert (coloured["count"], coloured["drawn_as"], coloured["colour"]) == (0, "cat", "black")
 
 
 @for_each(
@@ -82,32 +90,22 @@ def test_json(run: Command):
         ("a cat sitting", "'a cat sitting' is drawn as 'cat'\n"),
         ("a blue wolf", "'a blue wolf' is drawn as 'wolf', in its own colours\n"),
         ("two people kissing", "  kissing couple (two people kissing, kiss)\n"),
-        ("", "416 of 416 objects, 1038 words (animal 82, "),
         ("teal cat", "  cat* (kitten, tabby, house cat)\n"),
         ("teal", "\ncolours, of objects marked *: red, orange, yellow, green, teal, "),
         ("an orange", "'an orange' is drawn as 'orange', in its own colours\n"),
         ("котёнок", "no object for 'котёнок'\n"),
     ],
 )
-def test_words_and_colours_of_the_second_world(run: Command, text: str, end: str):
-    result = run("vocabulary", text, "--world", "second")
+def test_a_caption_is_told_what_it_is_drawn_as(run: Command, text: str, end: str):
+    result = run("vocabulary", text)
     assert (result.code, result.err) == (0, "")
     assert end in result.out
 
 
-def test_json_of_the_second_world(run: Command):
-    value = run("vocabulary", "a black cat sitting", "--world", "second", "--json").json
-    assert (value["count"], value["drawn_as"], value["colour"], len(value["colours"])) == (0, "cat", "black", 12)
-
-
-def test_what_is_not_known_is_the_nearest_of_its_world(run: Command):
-    known = packaged_vocabulary(SECOND)
-    nearest = NearestObjects(known, packaged_reader(SECOND.text)).of("chandelier")
-    assert run("vocabulary", "chandelier", "--world", "second").out == (
-        f"no object for 'chandelier': nearest is {nearest.name!r}\n"
-    )
-    wrong = run("vocabulary", "--world", "third")
-    assert (wrong.code, wrong.out, wrong.err) == (2, "", "world: expected one of first, second, got 'third'\n")
+def test_what_is_not_known_is_the_nearest(run: Command):
+    nearest = NearestObjects(packaged_vocabulary(), packaged_reader()).of("chandelier")
+    assert run("vocabulary", "chandelier").out == f"no object for 'chandelier': nearest is {nearest.name!r}\n"
+    assert nearest.name == "light bulb"
 
 
 def test_listing_loads_no_model():
@@ -120,21 +118,21 @@ def test_listing_loads_no_model():
 
 
 def test_an_unknown_word_is_drawn_and_said(run: Command, folder: Path):
-    result = run("generate", with_caption(folder, "chandelier"), "--steps", 1)
+    result = run("generate", with_caption(folder, "chandelier"), *SMALL)
     assert (result.code, result.err) == (0, CHANDELIER)
     assert (folder / "out.png").exists()
-    known = run("generate", with_caption(folder, "a black cat sitting"), "--steps", 1)
+    known = run("generate", with_caption(folder, "a black cat sitting"), *SMALL)
     assert (known.code, known.err) == (0, "")
 
 
 def test_quiet_is_quiet(run: Command, folder: Path):
-    result = run("generate", with_caption(folder, "chandelier"), "--steps", 1, "--quiet")
+    result = run("generate", with_caption(folder, "chandelier"), *SMALL, "--quiet")
     assert (result.code, result.err) == (0, "")
-    sheet = run("orders", with_caption(folder, "chandelier"), "--steps", 1, "-q", "--output", "sheet.png")
+    sheet = run("orders", with_caption(folder, "chandelier"), *SMALL, "-q", "--output", "sheet.png")
     assert (sheet.code, sheet.err) == (0, "")
 
 
 def test_json_stays_json(run: Command, folder: Path):
-    result = run("generate", with_caption(folder, "chandelier"), "--steps", 1, "--json")
+    result = run("generate", with_caption(folder, "chandelier"), *SMALL, "--json")
     assert json.loads(result.out)["output"] == "out.png"
     assert result.err == CHANDELIER

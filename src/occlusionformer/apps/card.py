@@ -26,6 +26,7 @@ BRANCH_PARTS = (
     ("density", re.compile(r"density|norm1_layout\.linear")),
     ("query and mask head", re.compile(r"mask_head|mask_predictor|query_liner")),
     ("layer projections", re.compile(r"\.project\.|layout_forward")),
+    ("appearance", re.compile(r"(^|\.)appearance(_out)?\.")),
     ("instance MLP and coordinates", re.compile(r"\.instance_mlp\.|\.coordinates\.")),
 )
 """Parts of a branch by parameter name, ours and the published ones."""

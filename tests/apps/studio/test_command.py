@@ -86,7 +86,7 @@ def test_it_says_where_it_is():
 @pytest.mark.slow
 def test_the_embedded_model_draws_in_time_and_stops_when_told():
     """From the page to the picture, with the model loaded meanwhile; then Ctrl-C in the middle of a job."""
-    layout = fruit(7, width=128, height=128)
+    layout = fruit(7, width=256, height=256)
     with studio() as (process, url), httpx.Client(base_url=url, timeout=120) as client:
         opened = seconds_of(process.pid)
         assert client.get("/").status_code == 200
@@ -105,11 +105,11 @@ def test_the_embedded_model_draws_in_time_and_stops_when_told():
 
 
 def draw(client: httpx.Client, layout: dict) -> dict:
-    body = {"layout": layout, "steps": 8, "want_masks": True, "want_weights": True}  # time enough to see it forming
+    body = {"layout": layout, "want_masks": True, "want_weights": True}
     job = client.post("/api/generate", json=body).json()["job"]
     assert client.get(f"/api/jobs/{job}/events").text.count("event: preview") >= 1
     result = client.get(f"/api/jobs/{job}/result").json()
-    assert result["images"][0]["weights"]["rows"] == 8
+    assert result["images"][0]["weights"]["rows"] == 16
     return result
 
 

@@ -10,6 +10,7 @@ import pytest
 from occlusionformer.apps.studio.application import EDITOR
 from occlusionformer.layout import FORMATS, Layout, read_layout, write_layout
 from occlusionformer.pictures.maps import layout_maps
+from tests.apps.examples import EXAMPLES
 from tests.apps.studio.conftest import paths_of
 from tests.apps.studio.fake import fruit
 from tests.tables import for_each
@@ -165,11 +166,15 @@ def test_collections_are_for_the_command_line(client):
     ]
 
 
-def test_examples_are_drawable(client):
+def test_everyday_examples_come_first_and_all_are_drawable(client):
     examples = client.get("/api/examples").json()["examples"]
-    assert len(examples) >= 6
-    assert len({example["name"] for example in examples}) == len(examples)
+    known = {path.stem: path for path in (*EXAMPLES.glob("*.json"), *EXAMPLES.glob("scenes/*.json"))}
+    names = [example["name"] for example in examples]
+    assert len(set(names)) == len(names)
+    everyday = {path.stem for path in EXAMPLES.glob("scenes/*.json")}
+    assert set(names[: len(everyday)]) == everyday
     for example in examples:
+        assert example["layout"] == json.loads(known[example["name"]].read_text(encoding="utf-8")), example["name"]
         assert client.post("/api/validate", json={"layout": example["layout"]}).json()["valid"], example["name"]
 
 

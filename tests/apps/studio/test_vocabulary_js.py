@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from occlusionformer.apps import studio
-from occlusionformer.embedded.packaged import SECOND
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from occlusionformer.generation.vocabulary import LINKS, Vocabulary
 from tests.generation.test_vocabulary import KNOWN
@@ -61,9 +60,7 @@ def run(folder: Path, known: Vocabulary, typed: list[str]) -> dict:
     return value
 
 
-@pytest.mark.parametrize(
-    "known", [KNOWN, packaged_vocabulary(), packaged_vocabulary(SECOND)], ids=lambda known: str(len(known.objects))
-)
+@pytest.mark.parametrize("known", [KNOWN, packaged_vocabulary()], ids=lambda known: str(len(known.objects)))
 def test_captions_are_read_as_by_the_library(known: Vocabulary, tmp_path: Path):
     run(tmp_path, known, [])
 

@@ -65,8 +65,7 @@ def _lines(known: Vocabulary, text: str, found: Sequence[KnownObject], drawn_as:
     if found:
         parts = ", ".join(f"{name} {count}" for name, count in shown.categories.items())
         lines.append(f"{len(found)} of {len(known.objects)} objects, {shown.num_words} words ({parts})")
-        if known.colours:
-            lines.append(f"colours, of objects marked *: {', '.join(known.colours)}")
+        lines.append(f"colours, of objects marked *: {', '.join(known.colours)}")
     elif drawn_as is not None and known.object_in(text) is not None:
         lines.append(f"{text!r} is drawn as {drawn_as.name!r}{_colouring(known, text, drawn_as)}")
     else:
@@ -75,8 +74,6 @@ def _lines(known: Vocabulary, text: str, found: Sequence[KnownObject], drawn_as:
 
 
 def _colouring(known: Vocabulary, text: str, item: KnownObject) -> str:
-    if not known.colours:
-        return ""
     colour = known.colour_in(text)
     return f", {colour}" if colour else "" if item.recolourable else ", in its own colours"
 

@@ -1,4 +1,4 @@
-"""The second packaged model, as training leaves it: drawn, judged and served like the first, with its own words."""
+"""The embedded model as training leaves it: drawn, judged, served and published like the packaged one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from PIL import Image
 
 from occlusionformer.apps.weights import weights_digest
 from occlusionformer.data.world.scenes import CANVASES
-from occlusionformer.embedded.build import embedded_pipeline
 from occlusionformer.embedded.nearest import NearestObjects
-from occlusionformer.embedded.packaged import SECOND
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.text import packaged_reader
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from occlusionformer.generation import GenerationRequest, load_generator
@@ -25,7 +24,7 @@ from occlusionformer.training.trainer import Trainer
 from tests.apps.conftest import Command
 from tests.apps.studio.conftest import serving
 
-KNOWN = packaged_vocabulary(SECOND)
+KNOWN = packaged_vocabulary()
 CAPTIONS = ("a black cat sitting", "a red balloon", "two people kissing", "a frog")
 PARTLY_UNKNOWN = ("a black cat sitting", "chandelier", "two people kissing", "a red xylophone stand")
 BOXES = ([0.05, 0.3, 0.5, 0.95], [0.3, 0.1, 0.8, 0.7], [0.6, 0.4, 0.95, 0.9], [0.1, 0.05, 0.4, 0.5])
@@ -35,14 +34,12 @@ TINY = (
     "data.world.width=192", "data.world.height=192", "optimizer.lr=0.02", "optimizer.ema=0.0",
 )  # fmt: skip
 
-SHORT = tuple(part for setting in TINY for part in ("--set", setting))
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one step."""
-    folder = tmp_path_factory.mktemp("second") / "run"
-    Trainer(override(recipe("scenes"), TINY), folder).run()
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    Trainer(override(recipe("embedded"), TINY), folder).run()
     return folder
 
 
@@ -73,17 +70,18 @@ def drawn(run: Command, model: str, layout: str, *options: object) -> tuple[np.n
         return np.asarray(picture.convert("RGB")), done.err.splitlines()
 
 
-def test_a_run_and_the_packaged_model_with_its_weights_draw_one_picture(
+def test_a_run_and_the_embedded_model_with_its_weights_draw_one_picture(
     run: Command, folder: Path, trained: Path, by_the_run: np.ndarray
 ):
     layout = written(folder, document(192, 192))
     assert (drawn(run, f"embedded:{trained}", layout, "--steps", 2)[0] == by_the_run).all()
     assert by_the_run.std() > 1
     assert (drawn(run, f"run:{trained}", layout, "--steps", 2, "--strength", 0)[0] != by_the_run).any()
+    assert (drawn(run, "embedded", layout, "--steps", 2)[0] != by_the_run).any()
 
 
-def test_what_it_does_not_know_is_the_nearest_of_its_own_world(run: Command, folder: Path, trained: Path):
-    nearest = NearestObjects(KNOWN, packaged_reader(SECOND.text))
+def test_what_it_does_not_know_is_the_nearest_that_it_knows(run: Command, folder: Path, trained: Path):
+    nearest = NearestObjects(KNOWN, packaged_reader())
     expected = [
         f"warning: instances[{place}].caption: no object for {PARTLY_UNKNOWN[place]!r}: "
         f"nearest is {nearest.of(PARTLY_UNKNOWN[place]).name!r}"
@@ -99,10 +97,9 @@ def test_it_says_what_it_takes_by_default(trained: Path):
     for name in ("run", "embedded"):
         generator = load_generator(f"{name}:{trained}")
         told = generator.defaults
-        assert (told.size, told.steps, told.side_multiple) == (256, 4, 16)
+        assert (told.size, told.steps, told.side_multiple) == (256, 6, 16)
         assert generator.vocabulary == KNOWN
-        assert generator.pipeline.scheduler.config.shift == SECOND.shift
-    assert load_generator("embedded").vocabulary != KNOWN
+        assert generator.pipeline.scheduler.config.shift == EMBEDDED.shift
 
 
 @pytest.mark.slow
@@ -130,9 +127,9 @@ def test_the_studio_draws_with_it_and_knows_its_words(trained: Path):
     assert told == {"model": "run", **KNOWN.as_json(), "links": sorted(LINKS)}
 
 
-def test_it_is_judged_in_its_own_world(run: Command, folder: Path, trained: Path):
+def test_it_is_judged(run: Command, folder: Path, trained: Path):
     done = run(
-        "bench", "scenes", "--world", "second", "--model", f"run:{trained}", "--split", "simple", "--limit", 2,
+        "bench", "scenes", "--model", f"run:{trained}", "--split", "simple", "--limit", 2,
         "--steps", 1, "--out", "bench", "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
@@ -156,11 +153,3 @@ def test_its_weights_are_told_by_number_and_published(
     assert np.abs(published.astype(int) - by_the_run).max() <= 1, (
         "mapped weights are aligned otherwise, and round otherwise"
     )
-
-
-def test_a_backbone_that_is_nowhere_is_told(run: Command, folder: Path):
-    done = run("train", "scenes", "--set", "model.init_from=packaged", *SHORT, "--out", "run")
-    expected = "model.init_from: expected a folder, as the package has no weights of scenes\n"
-    assert (done.code, done.err) == (2, expected)
-    with pytest.raises(ValueError, match=r"^weights: expected a folder, as the package has none for scenes$"):
-        embedded_pipeline(model=SECOND)
