@@ -49,7 +49,8 @@ def scenes(  # noqa: PLR0913 - a parameter for every option
         bool, typer.Option("--order-control", help="Also swap one pair of every layout, with the same noise.")
     ] = False,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also wrong, looping and missing orders, moved boxes, crowds.")
+        bool,
+        typer.Option("--robustness", help="Also wrong, looping and missing orders, moved boxes, canvases, crowds."),
     ] = False,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Also judge known pictures, instead of showing the shipped calibration.")
