@@ -26,9 +26,9 @@ from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.folder import SETTINGS, check_model_folder
 from occlusionformer.pipelines.hub_card import ModelDescription, card_text
 from tests.apps.conftest import Command
+from tests.apps.examples import TWO_FRUITS
 from tests.pipelines.tiny import flux_components, seeded, tiny_branch, tiny_pipeline, two_overlapping
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 ONE_LEVEL = 1
 """Of grey: equal weights lie at other memory alignments once loaded, where matrix products round differently."""
 OURS = ["README.md", "block.py", "example.json", "model_index.json", "modular_config.json", "modular_model_index.json",
@@ -63,7 +63,8 @@ def branch(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_the_cards_examples_draw_what_was_drawn_before_in_a_process_that_knows_nothing(tmp_path, run: Command):
-    example = EXAMPLES / "two-fruits.json"
+    example = tmp_path / "layout.json"
+    example.write_text(write_layout(read_layout(TWO_FRUITS).model_copy(update={"width": 64, "height": 64})))
     done = run("publish", tmp_path / "fruits", "--model", "embedded", *LICENCE, "--example", example)
     assert done.code == 0, done.err
     card = (tmp_path / "fruits" / "README.md").read_text(encoding="utf-8")

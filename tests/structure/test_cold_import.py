@@ -53,7 +53,7 @@ def test_drawing_imports_what_it_uses_and_says_nothing_else(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     said, *files, imported = done.stdout.splitlines()
     assert done.stderr == ""
-    assert re.fullmatch(re.escape(f"{picture} (128 x 128, model embedded, seed 7, 2 steps, ") + r"\d+\.\d s\)", said)
+    assert re.fullmatch(re.escape(f"{picture} (256 x 256, model embedded, seed 7, 6 steps, ") + r"\d+\.\d s\)", said)
     assert sorted(files) == sorted(str(path) for path in tmp_path.iterdir() if path != picture)
     assert json.loads(imported) == []
 

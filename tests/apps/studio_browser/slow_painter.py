@@ -22,7 +22,7 @@ class SlowPainter:
     seconds_a_step: float = 0.02
     steps_done: list[int] = field(default_factory=list)
     requests: list[GenerationRequest] = field(default_factory=list)
-    defaults = GenerationDefaults(steps=8, guidance=1.0, grounding_ratio=1.0, size=128, side_multiple=16)
+    defaults = GenerationDefaults(steps=8, guidance=1.0, grounding_ratio=1.0, size=256, side_multiple=16)
 
     def generate(
         self, requests: Sequence[GenerationRequest], *, on_step: StepCallback | None = None

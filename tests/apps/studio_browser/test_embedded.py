@@ -71,7 +71,7 @@ def test_two_boxes_drawn_by_mouse_and_their_order_turned(embedded: Editor) -> No
     embedded.draw((0.36, 0.28, 0.92, 0.88), "a green pear", holding="Control")
     embedded.at("seed").fill("7")
     embedded.keys("Tab")
-    embedded.at("steps").fill("48")  # long enough for the page to catch it forming
+    embedded.at("steps").fill("12")  # long enough for the page to catch it forming
     embedded.page.evaluate(WATCH_FORMING)
     embedded.press("generate")
     embedded.wait_for_picture(0)

@@ -99,11 +99,11 @@ def test_masks_are_laid_over_the_picture_one_by_one(fruit: Editor) -> None:
         const { data } = context.getImageData(0, 0, masks.width, masks.height);
         return data.filter((value, place) => place % 4 === 3 && value > 0).length;
     }"""
-    fruit.until("document.getElementById('masks').width === 128")
+    fruit.until("document.getElementById('masks').width === 256")
     assert fruit.page.evaluate(count) == 0
     fruit.at("mask-toggle").first.check()
     pear = fruit.page.evaluate(count)
-    assert pear == pytest.approx(0.5 * 0.6 * 128 * 128, rel=0.06)
+    assert pear == pytest.approx(0.5 * 0.6 * 256 * 256, rel=0.06)
     fruit.at("mask-toggle").nth(1).check()
     assert fruit.page.evaluate(count) > pear
     fruit.at("mask-toggle").nth(1).uncheck()
@@ -161,11 +161,11 @@ def test_everything_can_be_downloaded(fruit: Editor, tmp_path) -> None:
     assert masks.testzip() is None
     assert masks.namelist() == ["1-a-red-apple.png", "2-a-green-pear.png"]
     mask = Image.open(masks.open("1-a-red-apple.png")).convert("L")
-    assert (mask.getpixel((25, 60)), mask.getpixel((5, 5))) == (255, 0)
+    assert (mask.getpixel((50, 120)), mask.getpixel((5, 5))) == (255, 0)
     cutouts = zipfile.ZipFile(io.BytesIO(download(fruit, "download-cutouts")))
     cutout = Image.open(cutouts.open("2-a-green-pear.png"))
     assert cutout.mode == "RGBA"
-    assert cutout.getpixel((100, 100)) == (*PEAR, 255)
+    assert cutout.getpixel((200, 200)) == (*PEAR, 255)
     assert cutout.getpixel((5, 5))[3] == 0
     with fruit.page.expect_download() as waiting:
         fruit.at("cutout").first.click()
@@ -199,7 +199,7 @@ def test_history_survives_a_reload_and_brings_a_layout_back(fruit: Editor) -> No
     fruit.reload()
     assert fruit.at("history-item").count() == 1
     fruit.at("history-item").click()
-    fruit.until("document.getElementById('picture').naturalWidth === 128")
+    fruit.until("document.getElementById('picture').naturalWidth === 256")
     assert fruit.pixel(OVERLAP) == PEAR
     fruit.at("history-item").hover()
     fruit.press("history-edit")
@@ -230,9 +230,9 @@ def test_a_canvas_the_model_was_not_made_for_is_drawn_at_its_own_size(fruit: Edi
     fruit.page.locator("#canvas-width").fill("1024")
     fruit.page.locator("#canvas-height").fill("768")
     fruit.keys("Enter")
-    assert "144 × 112 px" in fruit.at("size-note").inner_text()
+    assert "288 × 224 px" in fruit.at("size-note").inner_text()
     fruit.generate()
-    assert studio.painter.requests[-1].canvas == (144, 112)
+    assert studio.painter.requests[-1].canvas == (288, 224)
     assert (fruit.layout()["width"], fruit.layout()["height"]) == (1024, 768)
 
 
@@ -257,7 +257,7 @@ def test_numbers_nobody_chose_are_left_to_a_model_that_is_still_loading(browser:
         editor.wait_for_picture(0)
         (request,) = painter.requests
         assert (request.steps, request.guidance, request.grounding_ratio) == (None, None, None)
-        assert request.canvas == (128, 128), "the canvas of the layout"
+        assert request.canvas == (256, 256), "the canvas of the layout"
         editor.until("document.getElementById('steps-value').textContent === '8'")
         assert editor.complaints() == []
         context.close()

@@ -75,7 +75,7 @@ def test_drawing_downloading_and_examples(browser: sync_api.Browser, address: st
     editor.draw((0.1, 0.2, 0.6, 0.7), "a red apple")
     editor.draw((0.4, 0.3, 0.9, 0.9), "a green pear", holding="Control")
     editor.generate()
-    assert editor.at("picture").evaluate("image => image.naturalWidth") == 128
+    assert editor.at("picture").evaluate("image => image.naturalWidth") == 256
     editor.load(editor.document("coco"), "coco")
     assert sorted(editor.layers()) == ["a green pear", "a red apple"]
     keep(editor, f"under-a-path-{urlsplit(address).port}", tmp_path)

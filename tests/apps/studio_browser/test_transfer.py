@@ -47,8 +47,8 @@ def test_a_box_takes_its_mask_along(editor: Editor) -> None:
     editor.keys("Shift+ArrowUp")
     after = read_layout(editor.document()).instances[1]
     up = after.box.y1 - before.box.y1
-    assert up == pytest.approx(-10 / 128, abs=1e-4)
-    assert after.region.bounds().y1 == pytest.approx(before.region.bounds().y1 + up, abs=1 / 128)
+    assert up == pytest.approx(-20 / 256, abs=1e-4)
+    assert after.region.bounds().y1 == pytest.approx(before.region.bounds().y1 + up, abs=1 / 256)
     assert sum(after.region.run_lengths()[1::2]) == sum(before.region.run_lengths()[1::2])
 
 
