@@ -90,11 +90,11 @@ def test_two_boxes_drawn_by_mouse_and_their_order_turned(embedded: Editor) -> No
 
 def test_a_whole_session_looks_right(embedded: Editor, tmp_path: Path) -> None:
     wait_until_loaded(embedded)
-    embedded.load((EXAMPLES / "two-fruits.json").read_text(encoding="utf-8"))
+    embedded.load((EXAMPLES / "scenes" / "cat-and-vase.json").read_text(encoding="utf-8"))
     embedded.generate()
-    embedded.select("a red apple")
+    embedded.select("a black cat")
     frame = embedded.at("frame").bounding_box()
-    embedded.page.mouse.move(frame["x"] + 0.3 * frame["width"], frame["y"] + 0.4 * frame["height"])
+    embedded.page.mouse.move(frame["x"] + 0.3 * frame["width"], frame["y"] + 0.7 * frame["height"])
     shares = [int(text.split()[0]) for text in embedded.at("share").all_inner_texts()]
     assert shares[0] > 50
     embedded.at("mask-toggle").first.check()
