@@ -63,7 +63,7 @@ def test_every_path_asks_who_is_there(serve, auth_file):
     studio = serve(host="0.0.0.0", auth_file=path, serves_gradio=True)
     requests = every_request(studio.studio)
     assert len(requests) >= 25
-    requests += [("GET", "/static/js/main.js"), ("GET", "/api/openapi.json")]
+    requests += [("GET", "/static/js/main.js"), ("GET", "/static/examples/zoo.webp"), ("GET", "/api/openapi.json")]
     requests += [("GET", "/nothing"), ("GET", "/gradio_api/upload"), ("OPTIONS", "/api/generate"), ("PUT", "/"),
                  ("GET", "/theme.css"), ("GET", "/assets/index.js"), ("GET", "/login"), ("HEAD", "/a")]  # fmt: skip
     for headers in ({}, basic("ada", "wrong"), {"Authorization": "Bearer x"}):

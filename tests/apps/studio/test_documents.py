@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from occlusionformer.apps.studio.application import EDITOR
 from occlusionformer.layout import FORMATS, Layout, read_layout, write_layout
@@ -176,6 +178,24 @@ def test_everyday_examples_come_first_and_all_are_drawable(client):
     for example in examples:
         assert example["layout"] == json.loads(known[example["name"]].read_text(encoding="utf-8")), example["name"]
         assert client.post("/api/validate", json={"layout": example["layout"]}).json()["valid"], example["name"]
+
+
+def test_every_example_has_its_picture_and_no_picture_is_left_over(client):
+    """128 pixels on the longer side, in the shape of the layout, few bytes; asked for again only when changed."""
+    layouts = {example["name"]: example["layout"] for example in client.get("/api/examples").json()["examples"]}
+    pictures = {path.stem: path for path in (EDITOR / "examples").iterdir()}
+    assert pictures.keys() == layouts.keys()
+    assert sum(path.stat().st_size for path in pictures.values()) < 150_000
+    for name, layout in layouts.items():
+        answer = client.get(f"/static/examples/{name}.webp")
+        kept = (answer.status_code, answer.headers["content-type"], answer.headers["cache-control"])
+        assert kept == (200, "image/webp", "no-cache"), name
+        again = client.get(f"/static/examples/{name}.webp", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b""), name
+        with Image.open(BytesIO(answer.content)) as picture:
+            longer = max(layout["width"], layout["height"])
+            size = (round(layout["width"] * 128 / longer), round(layout["height"] * 128 / longer))
+            assert (picture.format, picture.size) == ("WEBP", size), name
 
 
 def test_schema_is_the_layouts(client):

@@ -37,7 +37,8 @@ def test_the_page_and_all_it_names(asked):
     for path in named:
         assert not path.startswith(("/", "http")), "relative to the page"
         assert asked.get(f"/{path}").status_code == 200, path
-    for name in ("js/main.js", "js/api.js"):
+    assert asked.get("/static/examples/zoo.webp").status_code == 200
+    for name in ("js/main.js", "js/api.js", "js/gallery.js"):
         script = asked.get(f"/static/{name}").text
         assert not re.findall(r"""["'`]/(?:api|static)""", script)
 

@@ -166,6 +166,37 @@ def test_an_example_is_opened_from_the_gallery(editor: Editor) -> None:
     assert editor.layers() == []
 
 
+def test_the_gallery_shows_what_the_model_draws(editor: Editor) -> None:
+    """Pictures over the boxes, described by their captions, and the boxes for those who point at a card."""
+    editor.press("examples")
+    pictures = editor.at("example-list").locator("img")
+    assert pictures.count() == editor.at("example-list").get_by_role("button").count() > 20
+    assert pictures.nth(1).get_attribute("alt") == "a dancing woman, a yellow umbrella, a white dog"
+    for number in range(pictures.count()):
+        pictures.nth(number).scroll_into_view_if_needed()
+    editor.until("[...document.querySelectorAll('#example-list img')].every((image) => image.naturalWidth > 0)")
+    sizes = pictures.evaluate_all("all => all.map((image) => Math.max(image.naturalWidth, image.naturalHeight))")
+    assert set(sizes) == {128}
+    seen = "(image) => Number(getComputedStyle(image).opacity)"
+    card = editor.at("example-list").get_by_role("button").nth(1)
+    editor.at("example-list").get_by_role("button").nth(3).hover()
+    assert pictures.nth(1).evaluate(seen) == 1
+    card.hover()
+    assert pictures.nth(1).evaluate(seen) < 0.5
+    editor.keys("Escape")
+
+
+def test_while_the_pictures_of_the_gallery_load_their_boxes_are_seen(editor: Editor) -> None:
+    editor.page.route("**/static/examples/*", lambda route: None)
+    editor.reload()
+    editor.press("examples")
+    picture = editor.at("example-list").locator("img").first
+    assert picture.evaluate("(image) => [image.naturalWidth, getComputedStyle(image).opacity]") == [0, "0"]
+    assert editor.at("example-list").locator("svg").first.is_visible()
+    editor.page.unroute("**/static/examples/*")
+    editor.reload()
+
+
 def test_a_picture_brings_its_layout_along(editor: Editor, tmp_path: Path) -> None:
     editor.load((EXAMPLES / "three-animals.json").read_text(encoding="utf-8"))
     before = editor.layout()

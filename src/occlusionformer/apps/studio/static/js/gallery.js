@@ -1,4 +1,4 @@
-// Examples to start from, as small drawings of their boxes.
+// Examples to start from, as pictures that the embedded model drew of them, over small drawings of their boxes.
 
 import { open } from "./dialogs.js";
 import { by, h, s } from "./dom.js";
@@ -27,7 +27,7 @@ export class Gallery {
       h(
         "button",
         { type: "button", class: "example", "data-testid": `example-${name}`, onclick: use },
-        drawing(layout),
+        h("span", { class: "example-view" }, drawing(layout), picture(name, layout)),
         h("b", {}, title),
         h("span", { class: "faint small" }, `${count} · ${kindOf(layout)}`),
       ),
@@ -39,6 +39,16 @@ function kindOf({ order, cycles }) {
   if (cycles === "allow") return "a loop, kept";
   if (!order) return "no order";
   return order.pairs ? "single relations" : order.depths ? "depths" : "front to back";
+}
+
+// Seen once it is there, and until somebody points at it: then the boxes are.
+function picture(name, { instances }) {
+  return h("img", {
+    alt: instances.map(({ caption }) => caption).join(", "),
+    loading: "lazy",
+    onload: ({ target }) => target.classList.add("loaded"),
+    src: `static/examples/${encodeURIComponent(name)}.webp`,
+  });
 }
 
 function drawing(layout) {
