@@ -1,4 +1,4 @@
-"""Give English words vectors that tell which object of the second world they mean.
+"""Give English words vectors that tell which object they mean.
 
 A word has a vector in the table of single words. Here it is moved towards the objects that it seems to mean: by that
 vector, by WordNet's tree (a burro is a donkey) and by its definitions, as the sentence encoder reads them. How much
