@@ -168,17 +168,18 @@ def test_every_damage_of_a_model_folder_is_told(
 
 @pytest.mark.slow
 def test_threads_with_one_model_draw_what_the_command_line_draws(tmp_path: Path):
-    for number, colour in enumerate(("light blue", "yellow")):
-        layout = {**json.loads(EXAMPLE.read_text()), "prompt": f"a plain {colour} background", "seed": number}
-        (tmp_path / f"{number}.json").write_text(json.dumps(layout))
-    harmless = ("generate", EXAMPLE, "-o", "out.png")
-    reply = replay(CASE, "0.json", "1.json", folder=tmp_path, harmless=harmless)
+    for number, colour in enumerate(("light blue", "yellow", "grey")):
+        small = {"prompt": f"a plain {colour} background", "width": 64, "height": 64, "seed": number}
+        (tmp_path / f"{number}.json").write_text(json.dumps({**json.loads(EXAMPLE.read_text()), **small}))
+    in_one_thread = (CASE, tmp_path / "2.json")
+    reply = replay(CASE, "0.json", "1.json", folder=tmp_path, harmless=in_one_thread)
     assert (reply.code, reply.stdout) == (0, ""), reply.stderr
     assert "Traceback" not in reply.stderr
     assert reply.seconds_beyond < 2
     assert reply.memory_beyond < MOST_MEMORY
     for number in range(2):
-        alone = replay("generate", f"{number}.json", "-o", f"alone-{number}.png", folder=tmp_path, harmless=harmless)
+        drawn = ("generate", f"{number}.json", "--steps", 2, "-o", f"alone-{number}.png")
+        alone = replay(*drawn, folder=tmp_path, harmless=in_one_thread)
         assert alone.code == 0, alone.stderr
         together, expected = (
             read_picture(tmp_path / name).pixels() for name in (f"{number}.png", f"alone-{number}.png")

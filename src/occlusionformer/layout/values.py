@@ -96,7 +96,7 @@ class _Walk:
         elif isinstance(part, LongNumber):
             self._report(self.beyond, name, self.limits.too_great(str(part.digits)))
         elif isinstance(part, float):
-            if not math.isfinite(part):
+            if not math.isfinite(part) and len(self.found.numbers) <= MOST_PROBLEMS:  # texts of all would cost time
                 self._report(self.found.numbers, name, f"expected a finite number, got {shown(part)}")
         elif (number := plain_number(part)) is not part:
             self._look_at(name, number)

@@ -13,7 +13,7 @@ start = threading.Barrier(len(paths))
 
 
 def draw(path: Path) -> None:
-    request = GenerationRequest(layout=read_layout(path))
+    request = GenerationRequest(layout=read_layout(path), steps=2)
     start.wait()
     for _ in range(3):
         [result] = generator.generate([request])
