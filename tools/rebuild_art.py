@@ -1,31 +1,26 @@
 """Rebuild the packaged object art from pinned releases of Fluent Emoji 3D and Emojibase.
 
-Needs npm and Pillow with WebP. Run from the repository root: `python tools/rebuild_art.py`.
+Pictures stay the bytes of their release: nothing is encoded again. Needs npm. Run from the repository root:
+`python tools/rebuild_art.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import subprocess
+import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from occlusionformer.layout.atomic import write_atomic
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-ART = REPOSITORY / "src" / "occlusionformer" / "data" / "art"
+ART = REPOSITORY / "src" / "occlusionformer" / "data" / "world" / "art"
 OBJECTS = Path(__file__).with_name("art_objects.txt")
-LONGEST_SIDE = 96
-COLUMNS = 12
-VISIBLE_ALPHA = 8
-"""Fainter pixels (out of 255) are shadow noise and do not widen a crop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +55,12 @@ def download_release(release: Release, folder: Path) -> Path:
 
 
 def read_objects(text: str) -> list[dict[str, object]]:
-    """Parse the table of chosen objects: hexcode | name | category | synonyms | adjectives."""
+    """Parse the table of chosen objects: hexcode | name | category | synonyms | adjectives | recolourable."""
     objects: list[dict[str, object]] = []
     for line in text.splitlines():
         if line.startswith("#") or not line.strip():
             continue
-        hexcode, name, category, synonyms, adjectives = (field.strip() for field in line.split("|"))
+        hexcode, name, category, synonyms, adjectives, recolourable = (field.strip() for field in line.split("|"))
         objects.append(
             {
                 "name": name,
@@ -73,52 +68,19 @@ def read_objects(text: str) -> list[dict[str, object]]:
                 "category": category,
                 "synonyms": split_words(synonyms),
                 "adjectives": split_words(adjectives),
+                "recolourable": recolourable == "*",
             }
         )
     return objects
 
 
 def split_words(field: str) -> list[str]:
+    """The words of a field, which commas part."""
     return [word.strip() for word in field.split(",") if word.strip()]
 
 
-def crop_and_shrink(image: Image.Image) -> Image.Image:
-    """Crop to the visible pixels and shrink to the stored size, premultiplied so that edges keep their colour."""
-    image = image.convert("RGBA")
-    box = image.getchannel("A").point(lambda alpha: 255 * (alpha >= VISIBLE_ALPHA)).getbbox()
-    if box is None:
-        raise ValueError("expected a picture with visible pixels, got an empty one")
-    cropped = image.crop(box)
-    scale = LONGEST_SIDE / max(cropped.size)
-    size = (max(1, round(cropped.width * scale)), max(1, round(cropped.height * scale)))
-    return cropped.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
-
-
-def build(images: Path, words: Path) -> tuple[bytes, str]:
-    """The atlas as lossless WebP and the description of its objects as JSON."""
-    objects = read_objects(OBJECTS.read_text(encoding="utf-8"))
-    with tarfile.open(words) as archive:
-        entries = json.loads(read_member(archive, "package/en/data.json"))
-    described = {entry["hexcode"].lower(): entry for entry in entries}
-    rows = -(-len(objects) // COLUMNS)
-    atlas = Image.new("RGBA", (COLUMNS * LONGEST_SIDE, rows * LONGEST_SIDE))
-    with tarfile.open(images) as archive:
-        for index, item in enumerate(objects):
-            code = str(item["hexcode"])
-            sprite = crop_and_shrink(Image.open(io.BytesIO(read_member(archive, f"package/assets/{code}.webp"))))
-            x, y = index % COLUMNS * LONGEST_SIDE, index // COLUMNS * LONGEST_SIDE
-            atlas.paste(sprite, (x, y))
-            item["label"] = described[code]["label"]
-            item["tags"] = described[code]["tags"]
-            item["rectangle"] = [x, y, *sprite.size]
-            item["aspect"] = round(sprite.width / sprite.height, 4)
-    encoded = io.BytesIO()
-    atlas.save(encoded, "WEBP", lossless=True, quality=100, method=6)
-    sources = [f"{release.package} {release.version}" for release in (IMAGES, WORDS)]
-    return encoded.getvalue(), json.dumps({"sources": sources, "objects": objects}, indent=1, ensure_ascii=False) + "\n"
-
-
 def read_member(archive: tarfile.TarFile, name: str) -> bytes:
+    """The bytes of a file in a release. Raises ValueError for a folder."""
     member = archive.extractfile(name)
     if member is None:
         raise ValueError(f"{name}: expected a file, got a folder")
@@ -129,14 +91,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=ART)
     output = parser.parse_args().output
+    objects = read_objects(OBJECTS.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         images, words = download_release(IMAGES, Path(folder)), download_release(WORDS, Path(folder))
-        atlas, objects = build(images, words)
         with tarfile.open(words) as archive:
-            words_licence = read_member(archive, "package/LICENSE")
-    write_atomic(output / "atlas.webp", atlas)
-    write_atomic(output / "objects.json", objects)
-    write_atomic(output / "LICENSE-emojibase", words_licence)
+            entries = json.loads(read_member(archive, "package/en/data.json"))
+            write_atomic(output / "LICENSE-emojibase", read_member(archive, "package/LICENSE"))
+        described = {entry["hexcode"].lower().replace("-fe0f", ""): entry for entry in entries}
+        with tarfile.open(images) as archive:
+            for item in objects:
+                code = str(item["hexcode"])
+                write_atomic(output / f"{code}.webp", read_member(archive, f"package/assets/{code}.webp"))
+                entry = described[code.replace("-fe0f", "")]
+                item["label"], item["tags"] = entry["label"], entry["tags"]
+    sources = [f"{release.package} {release.version}" for release in (IMAGES, WORDS)]
+    lines = ",\n".join(" " + json.dumps(item, ensure_ascii=False) for item in objects)
+    document = f'{{"sources": {json.dumps(sources)},\n"objects": [\n{lines}\n]}}\n'
+    json.loads(document)
+    write_atomic(output / "objects.json", document)
+    sys.stdout.write(f"{len(objects)} objects in {output}\n")
 
 
 if __name__ == "__main__":

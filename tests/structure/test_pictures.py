@@ -9,9 +9,9 @@ from tests.structure.sources import Source, sources
 
 COLOUR_MODES = {"RGB", "RGBA", "RGBa"}
 
-ART = ("data/artwork.py", "data/world/artwork.py")
+ART = "data/world/artwork.py"
 OTHERS = {
-    *((name, call) for name in ART for call in ("Image.open", 'convert("RGBA")', 'convert("RGBa")')),
+    *((ART, call) for call in ("Image.open", 'convert("RGBA")', 'convert("RGBa")')),
     ("generation/provenance.py", "Image.open"),
 }
 """What may stand outside of `pictures`: packaged art is kept with its alpha, and provenance reads a text chunk."""

@@ -94,11 +94,9 @@ def test_no_large_files_but_weights_and_art():
 
 
 TWO_PLACES = {
-    "Background": "scenes of the first and of the second world",
     "Canvas": "of a background, and of a benchmark's pictures",
     "Found": "by a search in a picture, and among checkpoints",
     "LayoutEmbedder": "of CreatiLayout, and of the layout branch",
-    "PlacedObject": "scenes of the first and of the second world",
     "Probe": "of a picture with an object, and of a training run",
     "Problem": "of a document, and as the studio's API describes it",
     "Result": "of a benchmark, and as the studio's API describes a job's",

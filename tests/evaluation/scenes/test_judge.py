@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from occlusionformer.data.placement import Rectangle
+from occlusionformer.data.world.layers import Rectangle
 from occlusionformer.evaluation.metrics.spatial import box_iou
 from occlusionformer.evaluation.scenes.coloured import Coloured, coloured_art
 from occlusionformer.evaluation.scenes.explain import cost, shrink, values_of

@@ -12,7 +12,7 @@ Making and taking apart::
     Record, RecordInstance, Mask, Provenance, Step     frozen; boxes in pixels x1, y1, x2, y2
     encode_mask(mask_HW) -> Mask, decode_masks(masks) -> (N, H, W) bool, box_of(mask)
     to_plain(record) -> JSON-able dict, from_plain(dict) -> Record
-    record_of_scene, scene_of_record, scene_items(SceneSeries); record_of_sample, sample_of_record; layout_of_record
+    record_of_scene, scene_of_record, scene_items(WorldDataset); record_of_sample, sample_of_record; layout_of_record
 
 `order[i][j] == 1` says that i hides part of j, as `pred_order` of SA-Z does; `depth[i][j] == 1` that i is closer.
 

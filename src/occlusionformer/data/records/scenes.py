@@ -26,13 +26,14 @@ from occlusionformer.data.records.record import (
 )
 from occlusionformer.data.records.shards import Item
 from occlusionformer.data.world.artwork import ART_LICENSE
-from occlusionformer.data.world.scene import Scene, SceneInstance, SceneSeries
+from occlusionformer.data.world.scene import Scene, SceneInstance
+from occlusionformer.data.world.scenes import WorldDataset
 
 ZLIB_LEVEL = 1
 """Scenes are small, and compressing them harder takes longer than drawing them."""
 
 
-def scene_items(scenes: SceneSeries) -> Iterator[Item]:
+def scene_items(scenes: WorldDataset) -> Iterator[Item]:
     """Records of all scenes of a series, with their pictures as PNG, under the licence of their art."""
     spec = json.dumps(asdict(scenes.spec), sort_keys=True)
     provenance = RecordOrigin(

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from occlusionformer.data.placement import (
-    CROWDED,
-    FAR,
-    NEAR,
-    OPAQUE,
-    TRIES_PER_OBJECT,
-    TRIES_PER_SCENE,
-    Rectangle,
-)
 from occlusionformer.data.world.artwork import Coloured
+from occlusionformer.data.world.layers import OPAQUE, PlacedObject, Rectangle, Shadow
 
+CROWDED = 0.5
+"""Share of overlapping scenes in which every object is put near another; in the rest, every second one is."""
+NEAR, FAR = 0.2, 0.9
+"""Distance between the centres of neighbours, in half the sum of their sides: 0 is concentric, 1 is touching."""
+TRIES_PER_OBJECT = 12
+TRIES_PER_SCENE = 200
 SHADOW_HEIGHT = 0.09
 """Half the height of a contact shadow, as a share of the object's width."""
 SHADOW_DARKNESS = 0.42
@@ -43,41 +41,6 @@ class Rules:
     """Row (share of the height) from which on objects stand on something and cast a shadow; 1: none do."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedObject:
-    """An object at its place on the canvas."""
-
-    choice: Coloured
-    rectangle: Rectangle
-    pixels: np.ndarray
-    """(H, W, 4) uint8, premultiplied colour and alpha, of the rectangle alone."""
-    opaque: np.ndarray
-    """(H, W) bool, the amodal mask inside the rectangle."""
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """Rows and columns of the rectangle."""
-        spot = self.rectangle
-        return slice(spot.top, spot.top + spot.height), slice(spot.left, spot.left + spot.width)
-
-    def mask(self, height: int, width: int) -> np.ndarray:
-        """(H, W) bool, the amodal mask on the whole canvas."""
-        mask = np.zeros((height, width), dtype=bool)
-        mask[self.window] = self.opaque
-        return mask
-
-    def normalised_box(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """Tight around the amodal mask: x1, y1, x2, y2 in 0..1."""
-        rows, columns = np.flatnonzero(self.opaque.any(axis=1)), np.flatnonzero(self.opaque.any(axis=0))
-        left, top = self.rectangle.left, self.rectangle.top
-        return (
-            float((left + columns[0]) / width),
-            float((top + rows[0]) / height),
-            float((left + columns[-1] + 1) / width),
-            float((top + rows[-1] + 1) / height),
-        )
-
-
 def arrange(choices: Sequence[Coloured], rules: Rules, rng: np.random.Generator) -> list[PlacedObject]:
     """Place the objects in turn, the farthest first. Raises ValueError if the rules leave no room."""
     nearness = 0.0 if rules.keep_apart else 1.0 if rng.random() < CROWDED else 0.5
@@ -92,14 +55,14 @@ def arrange(choices: Sequence[Coloured], rules: Rules, rng: np.random.Generator)
             placed.append(found)
             seen.append(found.opaque.copy())
         if len(placed) == len(choices):
-            return placed
+            return [replace(one, shadow=_shadow(one, rules)) for one in placed]
     raise ValueError(
         f"max_instances: expected few enough objects for the canvas, got {len(choices)} of {rules.shortest:g} to "
         f"{rules.longest:g} of {rules.width}x{rules.height} pixels, each at least {rules.min_visible:.0%} in sight"
     )
 
 
-def shadow(placed: PlacedObject, rules: Rules) -> tuple[tuple[slice, slice], np.ndarray] | None:
+def _shadow(placed: PlacedObject, rules: Rules) -> Shadow | None:
     """Window and alpha (H, W, 1) of the soft shadow where an object touches the ground; None above the ground."""
     spot = placed.rectangle
     bottom = spot.top + spot.height
@@ -141,7 +104,7 @@ def _place_next(
             top = int(rng.integers(rules.height - height + 1))
         spot = Rectangle(left, top, width, height)
         pixels = choice.resized(width, height)
-        candidate = PlacedObject(choice, spot, pixels, pixels[..., 3] >= OPAQUE)
+        candidate = PlacedObject(choice, spot, pixels, pixels[..., 3] >= OPAQUE, (rules.height, rules.width))
         if _is_allowed(candidate, placed, seen, rules):
             return candidate
     return None

@@ -5,18 +5,18 @@ Arrays: H rows, W columns, C colour channels, N instances.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import get_args
 
 import numpy as np
 
-from occlusionformer.data.splits import Part
+from occlusionformer.data.splits import Part, compatible
 from occlusionformer.data.world.artwork import Coloured, WorldArt, WorldObject, world_art
 from occlusionformer.data.world.backgrounds import make_background
 from occlusionformer.data.world.captions import caption, colours_of
-from occlusionformer.data.world.placement import PlacedObject, Rules, arrange, shadow
-from occlusionformer.data.world.scene import Scene, SceneInstance, choose_objects
+from occlusionformer.data.world.layers import composite, visible_masks
+from occlusionformer.data.world.placement import Rules, arrange
+from occlusionformer.data.world.scene import Scene, SceneInstance
 
 CANVASES = ((256, 256), (320, 192), (192, 320), (288, 224), (224, 288), (224, 224), (192, 192), (320, 320))
 """Widths and heights in pixels, all multiples of 16 + 16: 192 to 320 a side."""
@@ -122,16 +122,16 @@ def make_scene(index: int, *, seed: int, spec: WorldSpec, art: WorldArt) -> Scen
     )
     placed = arrange(choices, rules, rng)
     order = rng.permutation(len(placed))
-    visible = _visible(placed, rules)
+    visible = visible_masks(placed)
     return Scene(
-        image=composite(background.pixels, placed, rules),
+        image=composite(background.pixels, placed),
         prompt=background.prompt,
         instances=tuple(
             SceneInstance(
-                name=placed[depth].choice.item.name,
-                caption=caption(placed[depth].choice.item, placed[depth].choice.colour, rng, wordings=spec.wordings),
-                box=placed[depth].normalised_box(height, width),
-                amodal=placed[depth].mask(height, width),
+                name=choices[depth].item.name,
+                caption=caption(choices[depth].item, choices[depth].colour, rng, wordings=spec.wordings),
+                box=placed[depth].normalised_box,
+                amodal=placed[depth].mask,
                 visible=visible[depth],
             )
             for depth in order
@@ -142,23 +142,22 @@ def make_scene(index: int, *, seed: int, spec: WorldSpec, art: WorldArt) -> Scen
 
 def choose_coloured(rng: np.random.Generator, *, spec: WorldSpec, art: WorldArt) -> list[Coloured]:
     """The objects of a scene from back to front, all different but for the rare duplicate, each in its colour."""
-    chosen = choose_objects(rng, spec=spec, objects=art.objects)
+    chosen = _objects(rng, spec, art)
     return [Coloured(item, _colour(item, spec, rng)) for item in chosen]
 
 
-def composite(background_HWC: np.ndarray, placed: Sequence[PlacedObject], rules: Rules) -> np.ndarray:
-    """Put shadows and objects over a float background, back to front; rounds once, to uint8, at the end."""
-    canvas_HWC = background_HWC.copy()
-    for item in placed:
-        cast = shadow(item, rules)
-        if cast is not None:
-            canvas_HWC[cast[0]] *= 1 - cast[1]
-        pixels_HWC = item.pixels.astype(np.float32)
-        under_HWC = canvas_HWC[item.window]
-        under_HWC *= 1 - pixels_HWC[..., 3:] / 255
-        under_HWC += pixels_HWC[..., :3]
-    image_HWC: np.ndarray = np.rint(canvas_HWC, out=canvas_HWC).astype(np.uint8)
-    return image_HWC
+def _objects(rng: np.random.Generator, spec: WorldSpec, art: WorldArt) -> list[WorldObject]:
+    span = spec.max_instances - spec.min_instances + 1
+    count = spec.min_instances + min(int(span * rng.random() ** spec.few), span - 1)
+    if spec.pairs == "held-out":
+        count = max(count, 2)
+    if count > len(art):
+        raise ValueError(f"max_instances: expected at most the {len(art)} packaged objects, got {count}")
+    chosen = compatible([art.objects[position] for position in rng.permutation(len(art))], count, spec.pairs)
+    if len(chosen) > 1 and rng.random() < spec.duplicates and spec.pairs != "held-out":
+        first, second = rng.choice(len(chosen), size=2, replace=False)
+        chosen[second] = chosen[first]
+    return chosen
 
 
 def _canvas(spec: WorldSpec, rng: np.random.Generator) -> tuple[int, int]:
@@ -173,17 +172,6 @@ def _colour(item: WorldObject, spec: WorldSpec, rng: np.random.Generator) -> str
     if not colours or other >= spec.recoloured:
         return None
     return colours[int(which * len(colours))]
-
-
-def _visible(placed: Sequence[PlacedObject], rules: Rules) -> list[np.ndarray]:
-    """What is left of each amodal mask once those in front of it are taken away."""
-    free_HW = np.ones((rules.height, rules.width), dtype=bool)
-    visible: list[np.ndarray] = []
-    for item in reversed(placed):
-        mask = item.mask(rules.height, rules.width)
-        visible.append(mask & free_HW)
-        free_HW &= ~mask
-    return visible[::-1]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from occlusionformer.data.placement import PlacedObject
 from occlusionformer.data.world import backgrounds, captions, placement
 from occlusionformer.data.world.artwork import world_art
+from occlusionformer.data.world.layers import PlacedObject
 from occlusionformer.data.world.scenes import WorldSpec, choose_coloured
-from occlusionformer.evaluation.scenes.coloured import coloured_art
 
 CANVAS = (256, 256)
 """Usual width and height in pixels."""
@@ -96,14 +95,8 @@ def arranged(wish: Wish, rng: np.random.Generator) -> Arranged:
     return Arranged(
         background=background.pixels,
         prompt=background.prompt,
-        placed=[_on_canvas(one, rules) for one in placement.arrange(choices, rules, rng)],
+        placed=placement.arrange(choices, rules, rng),
         caption=lambda place, words: captions.caption(
             choices[place].item, choices[place].colour, words, wordings=wish.part
         ),
     )
-
-
-def _on_canvas(one: placement.PlacedObject, rules: placement.Rules) -> PlacedObject:
-    item = coloured_art().of(one.choice.item, one.choice.colour)
-    mask_HW = one.mask(rules.height, rules.width)
-    return PlacedObject(item, one.rectangle, one.pixels, mask_HW, placement.shadow(one, rules))

@@ -27,10 +27,6 @@ class ColouredArt:
     def _by_name(self) -> Mapping[str, Coloured]:
         return {one.name: one for one in self.art.in_colours()}
 
-    def of(self, item: WorldObject, colour: str | None) -> Coloured:
-        """An object in one of its colours."""
-        return Coloured(item, colour)
-
     def named(self, name: str) -> Coloured:
         """Raises ValueError for an unknown name."""
         if name not in self._by_name:

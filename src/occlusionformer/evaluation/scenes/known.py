@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageFilter
 
-from occlusionformer.data.placement import PlacedObject, Rectangle, composite
+from occlusionformer.data.world.layers import OPAQUE, PlacedObject, Rectangle, composite
 from occlusionformer.evaluation.scenes.coloured import coloured_art
 from occlusionformer.evaluation.scenes.layouts import BenchScene
 
@@ -111,7 +111,9 @@ def _before_strangers(scene: BenchScene, rng: np.random.Generator) -> np.ndarray
         left, top = int(rng.integers(canvas_width - width + 1)), int(rng.integers(canvas_height - height + 1))
         pixels_HWC = np.array(item.picture.resize((width, height), Image.Resampling.BILINEAR))
         spot = Rectangle(left, top, width, height)
-        strangers.append(PlacedObject(item, spot, pixels_HWC, np.zeros((canvas_height, canvas_width), dtype=bool)))
+        strangers.append(
+            PlacedObject(item, spot, pixels_HWC, pixels_HWC[..., 3] >= OPAQUE, (canvas_height, canvas_width))
+        )
     return composite(scene.background, [*strangers, *(scene.placed[place] for place in scene.back_to_front)])
 
 

@@ -12,7 +12,7 @@ from typing import Literal, get_args, overload
 
 import numpy as np
 
-from occlusionformer.data.placement import PlacedObject, composite
+from occlusionformer.data.world.layers import PlacedObject, composite
 from occlusionformer.evaluation.metrics.matrices import UNKNOWN
 from occlusionformer.evaluation.scenes.arranging import CANVAS, Wish, arranged
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from occlusionformer.data.placement import OPAQUE
+from occlusionformer.data.world.layers import OPAQUE
 from occlusionformer.evaluation.scenes.kept import Kept
 
 PALETTE = 5

@@ -19,9 +19,9 @@ import numpy as np
 
 from occlusionformer.data.engine.contacts import PixelBox, mask_box
 from occlusionformer.data.engine.models.protocol import MaskedPicture
-from occlusionformer.data.placement import OPAQUE
 from occlusionformer.data.world.artwork import Coloured, world_art
 from occlusionformer.data.world.captions import with_article
+from occlusionformer.data.world.layers import OPAQUE
 
 GRID = 20
 """Cells along each side of the coarse comparison."""
