@@ -93,7 +93,7 @@ def test_every_kind_is_painted_the_same_every_time(kind):
 
 
 def test_the_calibration_that_ships_holds_what_is_promised():
-    """On twenty layouts of every split: true pictures, other lights and turned orders; complex ones with every fault."""
+    """On twenty layouts a split: true pictures, other lights and turned orders; complex ones with every fault."""
     found = recorded_calibration()
     assert found is not None
     assert (found.judge, found.layouts) == (judge_digest(), 20)
