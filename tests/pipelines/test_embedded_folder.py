@@ -25,6 +25,7 @@ from occlusionformer.model.method import Method
 from occlusionformer.pipelines.folder import own_classes
 
 LAYOUT = Path(__file__).parents[2] / "examples" / "two-fruits.json"
+SIDE = 96
 ONE_LEVEL = 1
 """Of grey: equal weights lie at other memory alignments once loaded, where matrix products round differently."""
 
@@ -39,10 +40,12 @@ def saved(tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_generate_draws_with_the_folder_what_it_draws_with_the_name(saved, tmp_path):
     command = [sys.executable, "-m", "occlusionformer.apps.cli", "generate", str(LAYOUT), "--model", str(saved)]
-    done = subprocess.run([*command, "--output", "from-folder.png"], cwd=tmp_path, capture_output=True, text=True)
+    options = ["--size", f"{SIDE}x{SIDE}", "--output", "from-folder.png"]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     layout = read_layout(LAYOUT)
-    expected = load_generator("embedded").generate([GenerationRequest(layout=layout)])[0].image
+    request = GenerationRequest(layout=layout, width=SIDE, height=SIDE)
+    expected = load_generator("embedded").generate([request])[0].image
     found = np.asarray(Image.open(tmp_path / "from-folder.png")).astype(int)
     if load_generator(str(saved)).pipeline.dtype == torch.float32:
         assert np.abs(found - np.asarray(expected).astype(int)).max() <= ONE_LEVEL
