@@ -17,7 +17,7 @@ def test_recipes_are_listed_with_what_to_expect(run: Command):
     assert result.code == 0
     assert list(result.json) == list(RECIPES)
     plain = run("train", "--list").out
-    assert all(text in " ".join(plain.split()) for text in ("paper The paper's recipe", "Hardware: one CPU core or a GPU"))
+    assert all(text in " ".join(plain.split()) for text in ("paper The paper's recipe", "Hardware: one CPU core"))
 
 
 def test_settings_are_shown_resolved(run: Command):
