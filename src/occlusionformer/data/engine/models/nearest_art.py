@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from itertools import product
 
@@ -54,7 +54,7 @@ def load(argument: str | None) -> NearestArt:
 
 @lru_cache(maxsize=1)
 def _packaged() -> NearestArt:
-    """The art in all its colours, made ready once per process: that takes seconds."""
+    """The art in all its colours, made ready once per process."""
     return NearestArt(world_art().in_colours())
 
 
@@ -82,6 +82,19 @@ class ArtMatch:
     """Cost of the best other object."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Coarse:
+    """Objects on the coarse grid."""
+
+    covers_KG: np.ndarray
+    """1 where they are, else 0."""
+    colours_KG: np.ndarray
+    """Cells and channels flat, zero where they are not."""
+    squares_KG: np.ndarray
+    """Of the colours, summed over channels."""
+    aspects_K: np.ndarray
+
+
 class NearestArt:
     """Template matching against pictures of objects; captions, completes and orders instances."""
 
@@ -89,13 +102,20 @@ class NearestArt:
         """An object in another colour is another one, under a name of its own."""
         self.objects = tuple(objects)
         self._named = {item.name: item for item in self.objects}
+
+    @cached_property
+    def _coarse(self) -> _Coarse:
+        """Made when something is first matched, since it takes seconds: what is refused before costs none of it."""
         seen = np.stack([one.item.glimpse(GRID, one.colour) for one in self.objects])
-        grids = seen.reshape(len(objects), -1, 4).astype(np.float32) / 255
-        self.covers_KG = (grids[..., 3] >= OPAQUE / 255).astype(np.float32)
-        colours = grids[..., :3] / np.maximum(grids[..., 3:], 1e-3) * self.covers_KG[..., None]
-        self.colours_KG = colours.reshape(len(objects), -1)
-        self.squares_KG = (colours**2).sum(axis=-1)
-        self.aspects_K = np.array([item.aspect for item in self.objects])
+        grids = seen.reshape(len(self.objects), -1, 4).astype(np.float32) / 255
+        covers_KG = (grids[..., 3] >= OPAQUE / 255).astype(np.float32)
+        colours = grids[..., :3] / np.maximum(grids[..., 3:], 1e-3) * covers_KG[..., None]
+        return _Coarse(
+            covers_KG=covers_KG,
+            colours_KG=colours.reshape(len(self.objects), -1),
+            squares_KG=(colours**2).sum(axis=-1),
+            aspects_K=np.array([item.aspect for item in self.objects]),
+        )
 
     @property
     def revision(self) -> str:
@@ -166,14 +186,15 @@ class NearestArt:
         layers = np.dstack([picture, visible_HW, ~(visible_HW | hiding_HW)]).astype(np.float32)
         cells = layers[rows[:, :, None], columns[:, None, :]].reshape(len(boxes_M4), -1, 5)
         seen_MG, free_MG, colour_MGC = cells[..., 3], cells[..., 4], cells[..., :3] * cells[..., 3:4]
+        coarse = self._coarse
         difference = (
-            (colour_MGC**2).sum(axis=-1) @ self.covers_KG.T
-            - 2 * colour_MGC.reshape(len(boxes_M4), -1) @ self.colours_KG.T
-            + seen_MG @ self.squares_KG.T
+            (colour_MGC**2).sum(axis=-1) @ coarse.covers_KG.T
+            - 2 * colour_MGC.reshape(len(boxes_M4), -1) @ coarse.colours_KG.T
+            + seen_MG @ coarse.squares_KG.T
         )
-        missing = seen_MG.sum(axis=1, keepdims=True) - seen_MG @ self.covers_KG.T
-        cost_MK = (COLOUR_WEIGHT * difference + missing + free_MG @ self.covers_KG.T) * sides.prod(axis=1)[:, None]
-        ratio_MK = (sides[:, :1] / sides[:, 1:]) / self.aspects_K[None]
+        missing = seen_MG.sum(axis=1, keepdims=True) - seen_MG @ coarse.covers_KG.T
+        cost_MK = (COLOUR_WEIGHT * difference + missing + free_MG @ coarse.covers_KG.T) * sides.prod(axis=1)[:, None]
+        ratio_MK = (sides[:, :1] / sides[:, 1:]) / coarse.aspects_K[None]
         return np.where(np.maximum(ratio_MK, 1 / ratio_MK) <= STRETCH, cost_MK, np.inf)
 
 
