@@ -185,7 +185,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         Without a mask, tokens equal to `config.pad_token_id` are padding. A text of padding alone pools to zero.
         """
         rows_BSD, is_token_BS = self._rows(input_ids, attention_mask)
-        readings = self._readings(input_ids.masked_fill(~is_token_BS, self.config.pad_token_id), rows_BSD)
+        readings = self._readings(input_ids, is_token_BS, rows_BSD)
         placed_BSD = self._placed(rows_BSD, is_token_BS)
         if self.config.phrases and readings:
             phrase_BSD = torch.stack([phrase_PD[number_S] for number_S, phrase_PD in readings]).to(rows_BSD.dtype)
@@ -204,8 +204,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     def pooled(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The pooled vectors of texts alone, (B, D): those of `forward`, without what its tokens take."""
         rows_BSD, is_token_BS = self._rows(input_ids, attention_mask)
-        ids_BS = input_ids.masked_fill(~is_token_BS, self.config.pad_token_id)
-        return self._pooled(self._readings(ids_BS, rows_BSD), rows_BSD)
+        return self._pooled(self._readings(input_ids, is_token_BS, rows_BSD), rows_BSD)
 
     def look(self, vector_D: Tensor) -> Tensor:
         """The patches of a pooled vector's picture in their components, (L, C)."""
@@ -234,9 +233,10 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         rows_BSD = self.table[row_BS].to(self.scale.dtype) * self.scale[row_BS]
         return rows_BSD * (is_token_BS & (input_ids < len(self.table))).unsqueeze(-1), is_token_BS
 
-    def _readings(self, input_ids: Tensor, rows_BSD: Tensor) -> list[Reading]:
+    def _readings(self, input_ids: Tensor, is_token_BS: Tensor, rows_BSD: Tensor) -> list[Reading]:
         """Text by text: a product over the batch would round differently with its size, and what is encoded must
         not depend on what else is."""
+        input_ids = input_ids.masked_fill(~is_token_BS, self.config.pad_token_id)
         weight_BS1 = self.weight[input_ids.clamp(max=len(self.table) - 1)]
         known_as = self.known_as.double()
         known = (self.known.double(), known_as if self.config.num_meanings is None else known_as[self.known_of])
