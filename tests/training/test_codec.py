@@ -7,14 +7,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.scenes import WorldSpec, make_scene
-from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_to_noise
+from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_to_noise, steepness_loss
 from occlusionformer.embedded.packaged import EMBEDDED
+from occlusionformer.tensors.files import CheckpointError
 from occlusionformer.training import CodecConfig, SettingsError, override, recipe
-from occlusionformer.training.codec import CodecTrainer, as_pixels, rate_at
+from occlusionformer.training.codec import CodecTrainer, Pairs, as_pixels, rate_at
 
 SMALL = CodecConfig(
     steps=12, batch=2, crop=32, max_instances=2, save_every=4, report_every=6, probe_scenes=1, lr=3e-3, warmup=2
@@ -87,6 +88,67 @@ def test_a_folder_with_a_run_is_refused_unless_it_is_resumed_with_its_settings(t
         CodecTrainer(SMALL, tmp_path)
     with pytest.raises(SettingsError, match="crop: expected 32 as in the checkpoint, got 64"):
         CodecTrainer(SMALL.model_copy(update={"steps": 4, "crop": 64}), tmp_path, resume=True)
+
+
+def pairs_file(folder, count=3, side=64):
+    """Pictures that are plain but for an edge, and latents that are not those of the packaged encoder."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.zeros(count, side, side, 3, dtype=torch.uint8)
+    pictures[:, :, side // 2 :] = 255
+    latents = torch.randn(count, 16, side // 8, side // 8, generator=generator).half()
+    save_file({"latents": latents, "pictures": pictures}, folder / "pairs.safetensors")
+    return folder / "pairs.safetensors"
+
+
+def test_drawn_latents_train_the_decoder_alone_and_runs_resume_to_the_same_bits(tmp_path):
+    changes = {"trained": "decoder", "pairs": pairs_file(tmp_path), "init_from": EMBEDDED.codec, "steps": 6}
+    config = SMALL.model_copy(update=changes)
+    whole, _, _ = trained(tmp_path / "whole", config)
+    before = SceneAutoencoder.from_pretrained(EMBEDDED.codec).float().state_dict()
+    after = whole.model.state_dict()
+    assert {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])} == {"decoder"}
+    first = CodecTrainer(config, tmp_path / "parts")
+    crops = first.crops
+
+    def stopping(step):
+        first.stopping = step == 3
+        return crops(step)
+
+    first.crops = stopping
+    first.run(lambda step, figures: None)
+    second, _, _ = trained(tmp_path / "parts", config, resume=True)
+    assert all(torch.equal(after[name], value) for name, value in second.model.state_dict().items())
+
+
+def test_crops_of_drawn_latents_lie_under_their_pixels(tmp_path):
+    path = pairs_file(tmp_path)
+    stored = load_file(path)
+    where = torch.arange(8 * 8).view(1, 1, 8, 8).expand(3, 16, 8, 8).half()
+    pixels = where[:, 0].repeat_interleave(8, 1).repeat_interleave(8, 2)[..., None].expand(3, 64, 64, 3)
+    save_file(stored | {"latents": where.contiguous(), "pictures": pixels.to(torch.uint8).contiguous()}, path)
+    latents, pictures = Pairs.read(path).crops(np.random.default_rng(0), 5, 24)
+    assert latents.shape == (5, 16, 3, 3)
+    assert pictures.shape == (5, 3, 24, 24)
+    assert torch.allclose((pictures[:, 0, ::8, ::8] + 1) * 127.5, latents[:, 0], atol=1e-3)
+
+
+def test_pairs_of_other_shapes_are_refused(tmp_path):
+    path = pairs_file(tmp_path)
+    save_file({"latents": torch.zeros(2, 16, 4, 4), "pictures": torch.zeros(2, 32, 40, 3)}, path)
+    with pytest.raises(CheckpointError, match=r"expected latents \(N, 16, h, w\) and pictures .*\(2, 32, 40, 3\)"):
+        Pairs.read(path)
+    with pytest.raises(SettingsError, match="trained: expected decoder with pairs, whose latents are fixed, got all"):
+        override(recipe("codec"), [f"pairs={path}"])
+
+
+def test_steepness_asks_for_strong_edges_wherever_they_lie():
+    truth, moved, soft = torch.zeros(3, 1, 3, 33, 33)
+    truth[..., 10:] = 1
+    moved[..., 11:] = 1
+    soft[..., 10:] = 0.5
+    soft[..., 11:] = 1
+    assert float(steepness_loss(truth, truth)) == 0
+    assert float(steepness_loss(moved, truth)) < 0.2 * float(steepness_loss(soft, truth))
 
 
 def test_the_rate_rises_stays_and_falls():

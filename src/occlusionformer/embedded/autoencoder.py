@@ -15,6 +15,10 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
+STEEPNESS_WINDOW = 8
+STEEPNESS_FLOOR = 0.01
+"""Gradients, in values of -1 to 1, below which windows count as plain: roots have no slope at zero."""
+
 
 class Residual(nn.Module):
     """x + conv(silu(conv(silu(x)))); the last convolution starts at zero."""
@@ -96,6 +100,21 @@ def reconstruction_loss(pixels: Tensor, truth: Tensor, square_weight: float = 0.
     error = pixels - truth
     across, down = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
     return error.abs().mean() + across.abs().mean() + down.abs().mean() + square_weight * error.square().mean()
+
+
+def steepness_loss(pixels: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of the root mean squares of gradients over windows of STEEPNESS_WINDOW pixels.
+
+    It asks for edges as strong as the true ones and leaves open where in the window they are.
+    """
+    return (_steepness(pixels) - _steepness(truth)).abs().mean()
+
+
+def _steepness(pixels_BCHW: Tensor) -> Tensor:
+    across = pixels_BCHW[..., :-1, 1:] - pixels_BCHW[..., :-1, :-1]
+    down = pixels_BCHW[..., 1:, :-1] - pixels_BCHW[..., :-1, :-1]
+    energy = (across.square() + down.square()).mean(1, keepdim=True)
+    return (functional.avg_pool2d(energy, STEEPNESS_WINDOW, STEEPNESS_WINDOW // 2) + STEEPNESS_FLOOR**2).sqrt()
 
 
 def peak_signal_to_noise(pixels: Tensor, truth: Tensor) -> float:

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -19,9 +20,15 @@ from torch import Tensor
 
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.scenes import WorldSpec, make_scene
-from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_to_noise, reconstruction_loss
+from occlusionformer.embedded.autoencoder import (
+    SceneAutoencoder,
+    peak_signal_to_noise,
+    reconstruction_loss,
+    steepness_loss,
+)
+from occlusionformer.embedded.packaged import LATENT_CHANNELS
 from occlusionformer.layout import write_atomic
-from occlusionformer.tensors.files import check_tensors
+from occlusionformer.tensors.files import CheckpointError, check_tensors, read_tensors
 from occlusionformer.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -42,6 +49,34 @@ OUT_OF_REACH = 10_000_000
 OnReport = Callable[[int, dict[str, float]], None]
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Latents that a model drew, (N, 16, h, w), and the true pictures, (N, 8h, 8w, 3) in uint8."""
+
+    latents: Tensor
+    pictures: Tensor
+
+    @classmethod
+    def read(cls, path: Path) -> Pairs:
+        """From a file of safetensors. Raises CheckpointError for one that is damaged or holds something else."""
+        tensors, _ = read_tensors(path)
+        shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+        count, channels, height, width = shapes.get("latents", (0, 0, 0, 0))
+        if channels != LATENT_CHANNELS or shapes.get("pictures") != (count, 8 * height, 8 * width, 3):
+            expected = f"latents (N, {LATENT_CHANNELS}, h, w) and pictures (N, 8h, 8w, 3)"
+            raise CheckpointError(path, [f"expected {expected}, got {shapes}"])
+        return cls(tensors["latents"], tensors["pictures"])
+
+    def crops(self, rng: np.random.Generator, count: int, side: int) -> tuple[Tensor, Tensor]:
+        """Latents (B, 16, side/8, side/8) and the pixels they should become, in -1..1."""
+        latents, pictures = [], []
+        for number in rng.integers(len(self.latents), size=count):
+            top, left = (int(rng.integers(extent - side // 8 + 1)) for extent in self.latents.shape[2:])
+            latents.append(self.latents[number, :, top : top + side // 8, left : left + side // 8])
+            pictures.append(self.pictures[number, 8 * top : 8 * top + side, 8 * left : 8 * left + side])
+        return torch.stack(latents).float(), as_pixels(torch.stack(pictures).numpy())
+
+
 class CodecTrainer:
     """One run in one folder; built anew with resume=True it goes on where the newest checkpoint stands."""
 
@@ -57,6 +92,8 @@ class CodecTrainer:
         trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
         self.optimizer = torch.optim.AdamW(trained.values(), config.lr, betas=(0.9, 0.98), weight_decay=0.01)
         self.names = {id(parameter): name for name, parameter in trained.items()}
+        self.pairs = None if config.pairs is None else Pairs.read(config.pairs)
+        self.drawn = 0 if self.pairs is None else min(round(config.batch * config.pairs_share), config.batch - 1)
         self.art, self.stopping = world_art(), False
         self.spec = WorldSpec(max_instances=config.max_instances, pairs="any", wordings="any", colours="any")
         if found is not None:
@@ -93,11 +130,11 @@ class CodecTrainer:
         return RunResult(step=self.step, reason="finished")
 
     def crops(self, step: int) -> Tensor:
-        """The crops of one step, in -1..1, (B, 3, H, W): a function of the step alone."""
+        """The crops of scenes of one step, in -1..1, (B, 3, H, W): a function of the step alone."""
         config, rng = self.config, np.random.default_rng([self.config.seed, 7, step])
         scenes = -(-config.batch // config.crops_per_scene)
         found = []
-        for index in range(config.batch):
+        for index in range(config.batch - self.drawn):
             if index % config.crops_per_scene == 0:
                 number = step * scenes + index // config.crops_per_scene
                 image = make_scene(number, seed=config.seed + 1, spec=self.spec, art=self.art).image
@@ -150,9 +187,16 @@ class CodecTrainer:
         ):
             latents = model.encoder(truth)
             noise = torch.randn(latents.shape, generator=generator)
-            pixels = model.decoder(latents + config.latent_noise * noise)
-        loss = reconstruction_loss(pixels.float(), truth, config.square_weight)
+            noisy = latents + config.latent_noise * noise
+            if self.pairs is not None and self.drawn:
+                rng = np.random.default_rng([config.seed, 8, self.step])
+                drawn, pictures = self.pairs.crops(rng, self.drawn, config.crop)
+                noisy, truth = torch.cat([noisy, drawn.to(noisy.dtype)]), torch.cat([truth, pictures])
+            pixels = model.decoder(noisy).float()
+        loss = reconstruction_loss(pixels, truth, config.square_weight)
         loss = loss + config.latent_weight * latents.float().square().mean()
+        if self.drawn:
+            loss = loss + config.steepness_weight * steepness_loss(pixels[-self.drawn :], truth[-self.drawn :])
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -227,6 +227,12 @@ class CodecConfig(Settings):
     """Of the mean square of the latents, which keeps them near unit size."""
     square_weight: float = Field(default=5.0, ge=0)
     """Of the mean square error of pixels beside the absolute one: PSNR counts squares."""
+    pairs: Path | None = None
+    """A file of tools/redraw_latents.py: latents that a model drew, and the true pictures, for training the decoder."""
+    pairs_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the crops that are taken from there; at least one crop of scenes stays."""
+    steepness_weight: float = Field(default=3.0, ge=0)
+    """Of the difference between local strengths of edges in these crops: without it unsure edges become soft."""
     init_from: Path | None = None
     """A folder of autoencoder weights, or a checkpoint of another run (its averaged weights), to start from."""
     trained: Literal["all", "decoder"] = "all"
@@ -238,3 +244,9 @@ class CodecConfig(Settings):
     report_every: int = Field(default=200, ge=1)
     probe_scenes: int = Field(default=24, ge=1)
     """Held-out scenes at 256 pixels."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> CodecConfig:
+        if self.pairs is not None and self.trained != "decoder":
+            raise ValueError(f"trained: expected decoder with pairs, whose latents are fixed, got {self.trained}")
+        return self
