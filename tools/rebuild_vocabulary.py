@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.colours import OBJECT_COLOURS
+from occlusionformer.embedded.nearest import NearestObjects
 from occlusionformer.embedded.packaged import EMBEDDED
+from occlusionformer.embedded.text import packaged_reader
 from occlusionformer.generation.vocabulary import KnownObject, Vocabulary
 from occlusionformer.layout import write_atomic
 
 
 def vocabulary_of_art() -> Vocabulary:
-    """Names, synonyms and adjectives as the art describes them, and the colours that objects are drawn in."""
-    known = [
+    """Names, synonyms and adjectives as the art describes them, and the colours that objects are drawn in.
+
+    Synonyms that the text encoder reads as another object are left out: most are words that training never says.
+    """
+    described = [
         KnownObject(
             name=item.name,
             category=item.category,
@@ -23,6 +29,13 @@ def vocabulary_of_art() -> Vocabulary:
         )
         for item in world_art().objects
     ]
+    nearest = NearestObjects(Vocabulary(objects=tuple(described)), packaged_reader())
+
+    def is_read(word: str, name: str) -> bool:
+        found = nearest.of(word)
+        return found is not None and found.name == name
+
+    known = [replace(it, synonyms=tuple(word for word in it.synonyms if is_read(word, it.name))) for it in described]
     return Vocabulary(objects=tuple(known), colours=tuple(OBJECT_COLOURS))
 
 

@@ -28,9 +28,22 @@ def layout(*captions: str) -> Layout:
 
 
 def test_the_packaged_vocabulary_is_the_art_that_is_trained_on():
-    assert packaged_vocabulary() == vocabulary_of_art()
-    assert EMBEDDED.vocabulary.read_text(encoding="utf-8") == written(vocabulary_of_art())
-    assert len(packaged_vocabulary().objects) == len(world_art())
+    known = vocabulary_of_art()
+    assert packaged_vocabulary() == known
+    assert EMBEDDED.vocabulary.read_text(encoding="utf-8") == written(known)
+    assert [item.name for item in known.objects] == [item.name for item in world_art().objects]
+
+
+def test_the_vocabulary_holds_no_word_that_is_read_as_another_object(nearest: NearestObjects):
+    """Such as "ufo", which training never says: it used to be told as a known word, and a bear was drawn."""
+    objects = packaged_vocabulary().objects
+    assert [nearest.of(word).name for item in objects for word in item.words] == [
+        item.name for item in objects for _ in item.words
+    ]
+    assert packaged_vocabulary().object_in("a grey ufo") is None
+    assert packaged_vocabulary().object_in("an alien spaceship").name == "flying saucer"
+    left_out = sum(len(item.synonyms) for item in world_art().objects) - sum(len(item.synonyms) for item in objects)
+    assert left_out < 60
 
 
 @pytest.mark.parametrize(
