@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from occlusionformer.embedded.text import packaged_reader
 from occlusionformer.embedded.vocabulary import packaged_vocabulary
 from occlusionformer.generation import GenerationRequest, load_generator
 from occlusionformer.generation.vocabulary import UnknownCaptionWarning
-from occlusionformer.layout import Box, Instance, Layout
+from occlusionformer.layout import Box, Instance, Layout, read_layout
 from tools.rebuild_vocabulary import vocabulary_of_art, written
 
 
@@ -88,3 +89,11 @@ def test_drawing_what_is_known_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UnknownCaptionWarning)
         load_generator("embedded").generate([GenerationRequest(layout=layout("an apple", "A DOG!"), seed=1, steps=1)])
+
+
+def test_every_example_is_told_in_known_words():
+    examples = Path(__file__).parents[2] / "examples"
+    paths = [path for path in (*examples.glob("*.json"), *examples.glob("scenes/*.json")) if "." not in path.stem]
+    captions = [instance.caption for path in paths for instance in read_layout(path).instances]
+    assert len(captions) > 100
+    assert [text for text in captions if packaged_vocabulary().object_in(text) is None] == []
