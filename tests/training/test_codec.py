@@ -107,6 +107,11 @@ def test_drawn_latents_train_the_decoder_alone_and_runs_resume_to_the_same_bits(
     before = SceneAutoencoder.from_pretrained(EMBEDDED.codec).float().state_dict()
     after = whole.model.state_dict()
     assert {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])} == {"decoder"}
+    exported, packaged = (
+        SceneAutoencoder.from_pretrained(at).config for at in (whole.folder / "export", EMBEDDED.codec)
+    )
+    assert exported.scaling_factor == packaged.scaling_factor
+    assert exported.shift_factor == packaged.shift_factor
     first = CodecTrainer(config, tmp_path / "parts")
     crops = first.crops
 
@@ -139,6 +144,8 @@ def test_pairs_of_other_shapes_are_refused(tmp_path):
         Pairs.read(path)
     with pytest.raises(SettingsError, match="trained: expected decoder with pairs, whose latents are fixed, got all"):
         override(recipe("codec"), [f"pairs={path}"])
+    with pytest.raises(SettingsError, match="init_from: expected the autoencoder whose decoder is trained, got null"):
+        override(recipe("codec"), ["trained=decoder"])
 
 
 def test_steepness_asks_for_strong_edges_wherever_they_lie():

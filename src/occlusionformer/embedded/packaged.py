@@ -53,7 +53,7 @@ EMBEDDED = PackagedModel(
     text_tokens=72,
     num_heads=6,
     steps=6,
-    shift=3.0,
+    shift=2.0,
 )
 """416 objects, many of them in colours, over latents of FLUX.1's geometry. It is trained on canvases of 192 to 320 a
 side; the prompt names a background and up to four objects, or the background alone."""

@@ -162,16 +162,21 @@ class CodecTrainer:
         return {"psnr": sum(each) / len(each), "psnr_pooled": peak_signal_to_noise(pixels, truth)}
 
     def export(self, folder: Path) -> None:
-        """The averaged weights as fp16 with factors that bring latents of scenes to mean 0 and deviation 1."""
+        """The averaged weights as fp16 with factors that bring latents of scenes to mean 0 and deviation 1.
+
+        Where the decoder alone was trained, the factors of the autoencoder that it began as stay: so do its latents.
+        """
         model = SceneAutoencoder()
         model.load_state_dict(self.average)
-        with torch.no_grad():
-            latents = torch.cat(
-                [model.encoder(self.crops(OUT_OF_REACH + k)).flatten(1) for k in range(LATENT_SAMPLES)]
-            ).flatten()
-        model.register_to_config(
-            scaling_factor=round(1 / float(latents.std()), 4), shift_factor=round(float(latents.mean()), 4)
-        )
+        if self.config.trained == "all":
+            with torch.no_grad():
+                latents = torch.cat(
+                    [model.encoder(self.crops(OUT_OF_REACH + k)).flatten(1) for k in range(LATENT_SAMPLES)]
+                ).flatten()
+            scaling, shift = round(1 / float(latents.std()), 4), round(float(latents.mean()), 4)
+        else:
+            scaling, shift = self.model.config.scaling_factor, self.model.config.shift_factor
+        model.register_to_config(scaling_factor=scaling, shift_factor=shift)
         model.half().save_pretrained(folder, safe_serialization=True)
 
     def _advance(self) -> Tensor:

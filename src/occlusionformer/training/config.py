@@ -247,6 +247,11 @@ class CodecConfig(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> CodecConfig:
+        problems = []
         if self.pairs is not None and self.trained != "decoder":
-            raise ValueError(f"trained: expected decoder with pairs, whose latents are fixed, got {self.trained}")
+            problems.append(f"trained: expected decoder with pairs, whose latents are fixed, got {self.trained}")
+        if self.trained == "decoder" and self.init_from is None:
+            problems.append("init_from: expected the autoencoder whose decoder is trained, got null")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
