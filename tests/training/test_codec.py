@@ -15,7 +15,7 @@ from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_t
 from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.tensors.files import CheckpointError
 from occlusionformer.training import CodecConfig, SettingsError, override, recipe
-from occlusionformer.training.codec import CodecTrainer, Pairs, as_pixels, rate_at
+from occlusionformer.training.codec import CodecTrainer, DrawnLatents, as_pixels, rate_at
 
 SMALL = CodecConfig(
     steps=12, batch=2, crop=32, max_instances=2, save_every=4, report_every=6, probe_scenes=1, lr=3e-3, warmup=2
@@ -131,7 +131,7 @@ def test_crops_of_drawn_latents_lie_under_their_pixels(tmp_path):
     where = torch.arange(8 * 8).view(1, 1, 8, 8).expand(3, 16, 8, 8).half()
     pixels = where[:, 0].repeat_interleave(8, 1).repeat_interleave(8, 2)[..., None].expand(3, 64, 64, 3)
     save_file(stored | {"latents": where.contiguous(), "pictures": pixels.to(torch.uint8).contiguous()}, path)
-    latents, pictures = Pairs.read(path).crops(np.random.default_rng(0), 5, 24)
+    latents, pictures = DrawnLatents.read(path).crops(np.random.default_rng(0), 5, 24)
     assert latents.shape == (5, 16, 3, 3)
     assert pictures.shape == (5, 3, 24, 24)
     assert torch.allclose((pictures[:, 0, ::8, ::8] + 1) * 127.5, latents[:, 0], atol=1e-3)
@@ -141,7 +141,7 @@ def test_pairs_of_other_shapes_are_refused(tmp_path):
     path = pairs_file(tmp_path)
     save_file({"latents": torch.zeros(2, 16, 4, 4), "pictures": torch.zeros(2, 32, 40, 3)}, path)
     with pytest.raises(CheckpointError, match=r"expected latents \(N, 16, h, w\) and pictures .*\(2, 32, 40, 3\)"):
-        Pairs.read(path)
+        DrawnLatents.read(path)
     with pytest.raises(SettingsError, match="trained: expected decoder with pairs, whose latents are fixed, got all"):
         override(recipe("codec"), [f"pairs={path}"])
     with pytest.raises(SettingsError, match="init_from: expected the autoencoder whose decoder is trained, got null"):

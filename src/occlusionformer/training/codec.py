@@ -50,14 +50,14 @@ OnReport = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class DrawnLatents:
     """Latents that a model drew, (N, 16, h, w), and the true pictures, (N, 8h, 8w, 3) in uint8."""
 
     latents: Tensor
     pictures: Tensor
 
     @classmethod
-    def read(cls, path: Path) -> Pairs:
+    def read(cls, path: Path) -> DrawnLatents:
         """From a file of safetensors. Raises CheckpointError for one that is damaged or holds something else."""
         tensors, _ = read_tensors(path)
         shapes = {name: tuple(value.shape) for name, value in tensors.items()}
@@ -92,7 +92,7 @@ class CodecTrainer:
         trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
         self.optimizer = torch.optim.AdamW(trained.values(), config.lr, betas=(0.9, 0.98), weight_decay=0.01)
         self.names = {id(parameter): name for name, parameter in trained.items()}
-        self.pairs = None if config.pairs is None else Pairs.read(config.pairs)
+        self.pairs = None if config.pairs is None else DrawnLatents.read(config.pairs)
         self.drawn = 0 if self.pairs is None else min(round(config.batch * config.pairs_share), config.batch - 1)
         self.art, self.stopping = world_art(), False
         self.spec = WorldSpec(max_instances=config.max_instances, pairs="any", wordings="any", colours="any")
