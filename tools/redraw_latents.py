@@ -29,7 +29,7 @@ from occlusionformer.generation import load_generator
 from occlusionformer.layout.atomic import write_atomic
 from occlusionformer.tensors import flow
 
-LEVELS = (0.8, 0.5, 0.25)
+LEVELS = (0.6, 0.3)
 """Noise that each step starts from."""
 SIDE, MOST, BATCH, EVERY = 256, 12, 4, 25
 
