@@ -28,6 +28,7 @@ from occlusionformer.data.world.scenes import WorldSpec, make_scene
 from occlusionformer.generation import load_generator
 from occlusionformer.layout.atomic import write_atomic
 from occlusionformer.tensors import flow
+from occlusionformer.training.encoder import Encoder
 
 LEVELS = (0.6, 0.3)
 """Noise that each step starts from."""
@@ -38,16 +39,14 @@ SIDE, MOST, BATCH, EVERY = 256, 12, 4, 25
 def redrawn(pipeline, scenes: list[Scene], generator: torch.Generator) -> Tensor:
     """Latents as the decoder takes them, (B, 16, H/8, W/8)."""
     vae = pipeline.vae
-    pixels = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
-    clean = (vae.encode(pixels).latent_dist.mode() - vae.config.shift_factor) * vae.config.scaling_factor
+    pixels = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2)
+    clean = Encoder(pipeline, None, torch.device("cpu")).tokens(pixels)
     noise = torch.randn(clean.shape, generator=generator)
-    noisy = flow.interpolate(clean, noise, torch.full((len(scenes),), LEVELS[0]))
-    packed = pipeline._pack_latents(noisy, *noisy.shape)
     drawn = pipeline(
         layout=[sample_layout(sample_of_scene(scene, "scene")) for scene in scenes],
         height=SIDE,
         width=SIDE,
-        latents=packed,
+        latents=flow.interpolate(clean, noise, torch.full((len(scenes),), LEVELS[0])),
         sigmas=list(LEVELS),
         output_type="latent",
     ).images

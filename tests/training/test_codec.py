@@ -29,6 +29,21 @@ def trained(folder, config=SMALL, resume=False):
     return trainer, reports, result
 
 
+def stopped_and_resumed(folder, config, last):
+    """The trainer of a run that was told to stop in one of its steps, and went on."""
+    first = CodecTrainer(config, folder)
+    crops = first.crops
+
+    def stopping(step):
+        first.stopping = step == last
+        return crops(step)
+
+    first.crops = stopping
+    assert first.run(lambda step, figures: None).reason == "stopped"
+    assert first.step == last + 1
+    return trained(folder, config, resume=True)[0]
+
+
 def test_latents_have_the_geometry_of_flux():
     torch.manual_seed(0)
     codec = SceneAutoencoder()
@@ -66,17 +81,7 @@ def test_it_learns_and_what_is_exported_has_unit_latents(tmp_path):
 
 def test_a_stopped_run_resumes_to_the_same_bits(tmp_path):
     whole, _, _ = trained(tmp_path / "whole")
-    first = CodecTrainer(SMALL, tmp_path / "parts")
-    crops = first.crops
-
-    def stopping(step):
-        first.stopping = step == 6
-        return crops(step)
-
-    first.crops = stopping
-    assert first.run(lambda step, figures: None).reason == "stopped"
-    assert first.step == 7
-    second, _, _ = trained(tmp_path / "parts", resume=True)
+    second = stopped_and_resumed(tmp_path / "parts", SMALL, last=6)
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
         assert torch.equal(whole.average[name], second.average[name]), name
@@ -112,16 +117,7 @@ def test_drawn_latents_train_the_decoder_alone_and_runs_resume_to_the_same_bits(
     )
     assert exported.scaling_factor == packaged.scaling_factor
     assert exported.shift_factor == packaged.shift_factor
-    first = CodecTrainer(config, tmp_path / "parts")
-    crops = first.crops
-
-    def stopping(step):
-        first.stopping = step == 3
-        return crops(step)
-
-    first.crops = stopping
-    first.run(lambda step, figures: None)
-    second, _, _ = trained(tmp_path / "parts", config, resume=True)
+    second = stopped_and_resumed(tmp_path / "parts", config, last=3)
     assert all(torch.equal(after[name], value) for name, value in second.model.state_dict().items())
 
 
@@ -131,7 +127,7 @@ def test_crops_of_drawn_latents_lie_under_their_pixels(tmp_path):
     where = torch.arange(8 * 8).view(1, 1, 8, 8).expand(3, 16, 8, 8).half()
     pixels = where[:, 0].repeat_interleave(8, 1).repeat_interleave(8, 2)[..., None].expand(3, 64, 64, 3)
     save_file(stored | {"latents": where.contiguous(), "pictures": pixels.to(torch.uint8).contiguous()}, path)
-    latents, pictures = DrawnLatents.read(path).crops(np.random.default_rng(0), 5, 24)
+    latents, pictures = DrawnLatents.read(path, 24).crops(np.random.default_rng(0), 5, 24)
     assert latents.shape == (5, 16, 3, 3)
     assert pictures.shape == (5, 3, 24, 24)
     assert torch.allclose((pictures[:, 0, ::8, ::8] + 1) * 127.5, latents[:, 0], atol=1e-3)
@@ -141,7 +137,9 @@ def test_pairs_of_other_shapes_are_refused(tmp_path):
     path = pairs_file(tmp_path)
     save_file({"latents": torch.zeros(2, 16, 4, 4), "pictures": torch.zeros(2, 32, 40, 3)}, path)
     with pytest.raises(CheckpointError, match=r"expected latents \(N, 16, h, w\) and pictures .*\(2, 32, 40, 3\)"):
-        DrawnLatents.read(path)
+        DrawnLatents.read(path, 32)
+    with pytest.raises(CheckpointError, match="of 128 pixels a side or more"):
+        DrawnLatents.read(pairs_file(tmp_path), 128)
     with pytest.raises(SettingsError, match="trained: expected decoder with pairs, whose latents are fixed, got all"):
         override(recipe("codec"), [f"pairs={path}"])
     with pytest.raises(SettingsError, match="init_from: expected the autoencoder whose decoder is trained, got null"):

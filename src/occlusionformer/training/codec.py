@@ -57,13 +57,19 @@ class DrawnLatents:
     pictures: Tensor
 
     @classmethod
-    def read(cls, path: Path) -> DrawnLatents:
-        """From a file of safetensors. Raises CheckpointError for one that is damaged or holds something else."""
+    def read(cls, path: Path, crop: int) -> DrawnLatents:
+        """From a file of safetensors.
+
+        Raises CheckpointError for one that is damaged, or holds something else than pictures as large as a crop.
+        """
         tensors, _ = read_tensors(path)
         shapes = {name: tuple(value.shape) for name, value in tensors.items()}
         count, channels, height, width = shapes.get("latents", (0, 0, 0, 0))
-        if channels != LATENT_CHANNELS or shapes.get("pictures") != (count, 8 * height, 8 * width, 3):
-            expected = f"latents (N, {LATENT_CHANNELS}, h, w) and pictures (N, 8h, 8w, 3)"
+        fits = channels == LATENT_CHANNELS and shapes.get("pictures") == (count, 8 * height, 8 * width, 3)
+        if not fits or not count or 8 * min(height, width) < crop:
+            expected = (
+                f"latents (N, {LATENT_CHANNELS}, h, w) and pictures (N, 8h, 8w, 3) of {crop} pixels a side or more"
+            )
             raise CheckpointError(path, [f"expected {expected}, got {shapes}"])
         return cls(tensors["latents"], tensors["pictures"])
 
@@ -92,7 +98,7 @@ class CodecTrainer:
         trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
         self.optimizer = torch.optim.AdamW(trained.values(), config.lr, betas=(0.9, 0.98), weight_decay=0.01)
         self.names = {id(parameter): name for name, parameter in trained.items()}
-        self.pairs = None if config.pairs is None else DrawnLatents.read(config.pairs)
+        self.pairs = None if config.pairs is None else DrawnLatents.read(config.pairs, config.crop)
         self.drawn = 0 if self.pairs is None else min(round(config.batch * config.pairs_share), config.batch - 1)
         self.art, self.stopping = world_art(), False
         self.spec = WorldSpec(max_instances=config.max_instances, pairs="any", wordings="any", colours="any")
