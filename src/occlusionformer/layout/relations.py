@@ -84,11 +84,15 @@ def _repeated_in_list(front_to_back: object) -> Iterator[Problem]:
 
 
 def _loop_problems(edges: set[Edge], ids: Sequence[str | None]) -> Iterator[Problem]:
-    for loop in ZOrder(len(ids), frozenset(edges)).cycles():
-        yield Problem(("order",), str(ZOrderCycle([str(ids[i]) for i in (*loop, loop[0])])))
+    related = sorted({place for edge in edges for place in edge})  # in a document there may be far more that are not
+    number = {place: number for number, place in enumerate(related)}
+    for loop in ZOrder(len(related), frozenset((number[front], number[behind]) for front, behind in edges)).cycles():
+        yield Problem(("order",), str(ZOrderCycle([str(ids[related[i]]) for i in (*loop, loop[0])])))
 
 
 def _part(whole: object, name: str) -> Any:
+    if isinstance(whole, float | int | str | None):  # told sooner than that it is no mapping
+        return None
     if isinstance(whole, BaseModel):
         return getattr(whole, name, None)
     return whole.get(name) if isinstance(whole, Mapping) else None
