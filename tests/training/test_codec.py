@@ -11,11 +11,17 @@ from safetensors.torch import load_file, save_file
 
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.scenes import WorldSpec, make_scene
-from occlusionformer.embedded.autoencoder import SceneAutoencoder, peak_signal_to_noise, steepness_loss
+from occlusionformer.embedded.autoencoder import (
+    SceneAutoencoder,
+    grid_loss,
+    peak_signal_to_noise,
+    steepness_loss,
+    with_pixel_channels,
+)
 from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.tensors.files import CheckpointError
 from occlusionformer.training import CodecConfig, SettingsError, override, recipe
-from occlusionformer.training.codec import CodecTrainer, DrawnLatents, as_pixels, rate_at
+from occlusionformer.training.codec import CodecTrainer, DrawnLatents, as_pixels, rate_at, starting_model
 
 SMALL = CodecConfig(
     steps=12, batch=2, crop=32, max_instances=2, save_every=4, report_every=6, probe_scenes=1, lr=3e-3, warmup=2
@@ -187,3 +193,67 @@ def test_the_packaged_autoencoder_keeps_what_scenes_look_like():
     each = [peak_signal_to_noise(one, same) for one, same in zip(found, pixels, strict=True)]
     assert sum(each) / len(each) > 33.4
     assert min(each) > 28.5
+
+
+# Edges that lie on the decoder's own grid
+
+
+def edges(*columns):
+    """A picture of 64 x 64 pixels that is dark to the left and bright to the right of every column in turn."""
+    pixels = torch.full((1, 3, 64, 64), -1.0)
+    for number, column in enumerate(columns):
+        pixels[..., column:] = 1.0 if number % 2 == 0 else -1.0
+    return pixels
+
+
+def test_edges_that_moved_onto_the_grid_are_told_from_those_that_moved_as_they_may():
+    columns = (1, 10, 19, 28, 37, 46, 55)
+    truth, moved = edges(*columns), edges(*(column + 1 for column in columns))
+    on_the_grid = edges(*(8 * round(column / 8) for column in columns))
+    assert float(grid_loss(truth, truth)) == 0
+    assert 0 < float(grid_loss(moved, truth)) < 0.3 * float(grid_loss(on_the_grid, truth))
+    turned = (on_the_grid.transpose(2, 3), truth.transpose(2, 3))
+    assert float(grid_loss(*turned)) == pytest.approx(float(grid_loss(on_the_grid, truth)))
+
+
+# Channels at the size of the picture
+
+
+def test_channels_at_full_size_begin_as_the_same_decoder_and_learn_across_its_cells(tmp_path):
+    plain = SceneAutoencoder()
+    wider = with_pixel_channels(plain, 12)
+    latents = torch.randn(1, 16, 4, 4)
+    assert torch.equal(wider.decode(latents).sample, plain.decode(latents).sample)
+    assert wider.config.pixel_channels == 12
+    config = SMALL.model_copy(update={"pixel_channels": 5, "trained": "decoder", "init_from": tmp_path / "codec"})
+    plain.save_pretrained(tmp_path / "codec")
+    whole, _, _ = trained(tmp_path / "whole", config)
+    second = stopped_and_resumed(tmp_path / "parts", config, last=3)
+    after = whole.model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in second.model.state_dict().items())
+    exported = SceneAutoencoder.from_pretrained(tmp_path / "whole" / "export")
+    assert exported.config.pixel_channels == 5
+    assert exported.decoder[-1].weight.shape == (3, 5, 1, 1)
+    assert exported.decoder[-2].second.weight.abs().max() > 0
+
+
+def test_pairs_and_the_lines_of_the_grid_train_in_bf16_too(tmp_path):
+    changes = {"trained": "decoder", "pairs": pairs_file(tmp_path), "init_from": EMBEDDED.codec, "precision": "bf16"}
+    config = SMALL.model_copy(update=changes | {"steps": 2, "report_every": 1, "grid_weight": 6.0})
+    _, reports, result = trained(tmp_path / "run", config)
+    assert result.reason == "finished"
+    assert all(np.isfinite(figures["loss"]) for figures in reports.values())
+
+
+def test_other_channels_than_an_autoencoder_has_are_refused(tmp_path):
+    SceneAutoencoder(pixel_channels=4).save_pretrained(tmp_path)
+    assert starting_model(tmp_path).config.pixel_channels == 4
+    with pytest.raises(CheckpointError, match="pixel_channels: expected 4, as the autoencoder has, got 8"):
+        starting_model(tmp_path, 8)
+    with pytest.raises(ValueError, match="pixel_channels: expected 0 or at least 3, got 2"):
+        SceneAutoencoder(pixel_channels=2)
+
+
+def test_a_checkpoint_with_channels_at_full_size_is_a_start(tmp_path):
+    trained(tmp_path, SMALL.model_copy(update={"steps": 4, "pixel_channels": 4}))
+    assert starting_model(tmp_path / "checkpoints" / "step-000000004").config.pixel_channels == 4

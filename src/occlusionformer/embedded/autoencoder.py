@@ -18,6 +18,9 @@ from torch.nn import functional
 STEEPNESS_WINDOW = 8
 STEEPNESS_FLOOR = 0.01
 """Gradients, in values of -1 to 1, below which windows count as plain: roots have no slope at zero."""
+GRID = 8
+"""Pixels between two lines of the grid that the decoder's own cells lie on."""
+RGB = 3
 
 
 class Residual(nn.Module):
@@ -41,6 +44,9 @@ class SceneAutoencoder(ModelMixin, ConfigMixin):
     A Flux pipeline takes the factor 8 from the number of `block_out_channels`; the first and last are the widths at a
     quarter and at an eighth of the size. `scaling_factor` and `shift_factor` are the pipeline's: it diffuses
     (latent - shift) * scaling, which has unit variance.
+
+    With `pixel_channels`, the decoder goes on at the size of the picture in so many channels, of which the first three
+    are red, green and blue: what it shows does not fall apart into squares of four pixels then. They begin as they are.
     """
 
     @register_to_config
@@ -52,9 +58,12 @@ class SceneAutoencoder(ModelMixin, ConfigMixin):
         layers_per_block: int = 2,
         scaling_factor: float = 1.0,
         shift_factor: float = 0.0,
+        pixel_channels: int = 0,
     ) -> None:
         super().__init__()
         fine, coarse, pixels = block_out_channels[0], block_out_channels[-1], in_channels * 16
+        if pixel_channels and pixel_channels < RGB:
+            raise ValueError(f"pixel_channels: expected 0 or at least {RGB}, got {pixel_channels}")
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
             nn.Conv2d(pixels, fine, 1),
@@ -70,8 +79,9 @@ class SceneAutoencoder(ModelMixin, ConfigMixin):
             nn.Conv2d(coarse, 4 * fine, 1),
             nn.PixelShuffle(2),
             *(Residual(fine) for _ in range(layers_per_block + 1)),
-            nn.Conv2d(fine, pixels, 1),
+            nn.Conv2d(fine, 16 * (pixel_channels or in_channels), 1),
             nn.PixelShuffle(4),
+            *_at_full_size(pixel_channels, layers_per_block),
         )
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[IdentityDistribution]:
@@ -92,6 +102,35 @@ class SceneAutoencoder(ModelMixin, ConfigMixin):
         return self.decoder(self.encoder(sample))
 
 
+def _at_full_size(channels: int, layers: int) -> list[nn.Module]:
+    """Blocks that work on the picture itself and begin as the identity of its colours."""
+    if not channels:
+        return []
+    colours = nn.Conv2d(channels, RGB, 1, bias=False)
+    with torch.no_grad():
+        colours.weight.copy_(torch.eye(RGB, channels)[..., None, None])
+    return [*(Residual(channels) for _ in range(layers)), colours]
+
+
+def with_pixel_channels(model: SceneAutoencoder, channels: int) -> SceneAutoencoder:
+    """The same autoencoder, whose decoder has so many channels at full size; it still shows the same pictures.
+
+    Raises ValueError for fewer than it has.
+    """
+    had = model.config.pixel_channels
+    if channels == had:
+        return model
+    if had:
+        raise ValueError(f"pixel_channels: expected {had}, as the autoencoder has, got {channels}")
+    settings = {name: value for name, value in model.config.items() if not name.startswith("_")}
+    wider = SceneAutoencoder(**settings | {"pixel_channels": channels})
+    state = wider.state_dict()
+    for name, value in model.state_dict().items():
+        state[name][: len(value)].copy_(value)
+    wider.load_state_dict(state)
+    return wider
+
+
 def reconstruction_loss(pixels: Tensor, truth: Tensor, square_weight: float = 0.0) -> Tensor:
     """Mean absolute error of pixels and of their differences to the right and below: edges count as such.
 
@@ -110,9 +149,30 @@ def steepness_loss(pixels: Tensor, truth: Tensor) -> Tensor:
     return (_steepness(pixels) - _steepness(truth)).abs().mean()
 
 
+def grid_loss(pixels: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of the root mean squares of gradients on every GRID-th line of pixels, over whole crops.
+
+    Edges that settle where the decoder's cells meet make some lines steeper than the true ones, and others plainer.
+    """
+    return (_on_lines(pixels) - _on_lines(truth)).abs().mean()
+
+
+def _on_lines(pixels_BCHW: Tensor) -> Tensor:
+    """(B, 2 GRID): of rows and columns GRID pixels apart, from each of the first GRID."""
+    across, down = _gradients(pixels_BCHW)
+    lines = [across.square().mean((1, 2)), down.square().mean((1, 3))]
+    energy = [torch.stack([line_BL[:, first::GRID].mean(1) for first in range(GRID)], 1) for line_BL in lines]
+    return (torch.cat(energy, 1) + STEEPNESS_FLOOR**2).sqrt()
+
+
+def _gradients(pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences to the right and below, where a pixel has both neighbours."""
+    here = pixels_BCHW[..., :-1, :-1]
+    return pixels_BCHW[..., :-1, 1:] - here, pixels_BCHW[..., 1:, :-1] - here
+
+
 def _steepness(pixels_BCHW: Tensor) -> Tensor:
-    across = pixels_BCHW[..., :-1, 1:] - pixels_BCHW[..., :-1, :-1]
-    down = pixels_BCHW[..., 1:, :-1] - pixels_BCHW[..., :-1, :-1]
+    across, down = _gradients(pixels_BCHW)
     energy = (across.square() + down.square()).mean(1, keepdim=True)
     return (functional.avg_pool2d(energy, STEEPNESS_WINDOW, STEEPNESS_WINDOW // 2) + STEEPNESS_FLOOR**2).sqrt()
 

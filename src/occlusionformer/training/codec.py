@@ -22,9 +22,11 @@ from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.scenes import WorldSpec, make_scene
 from occlusionformer.embedded.autoencoder import (
     SceneAutoencoder,
+    grid_loss,
     peak_signal_to_noise,
     reconstruction_loss,
     steepness_loss,
+    with_pixel_channels,
 )
 from occlusionformer.embedded.packaged import LATENT_CHANNELS
 from occlusionformer.layout import write_atomic
@@ -45,6 +47,9 @@ LATENT_SAMPLES = 40
 """Batches of crops by which the mean and the deviation of latents are measured."""
 OUT_OF_REACH = 10_000_000
 """Their first step: no run gets there."""
+
+COLOURS = "decoder.13.weight"
+"""The last weights of a decoder that works at full size."""
 
 OnReport = Callable[[int, dict[str, float]], None]
 
@@ -78,9 +83,9 @@ class DrawnLatents:
         latents, pictures = [], []
         for number in rng.integers(len(self.latents), size=count):
             top, left = (int(rng.integers(extent - side // 8 + 1)) for extent in self.latents.shape[2:])
-            latents.append(self.latents[number, :, top : top + side // 8, left : left + side // 8])
+            latents.append(self.latents[number, :, top : top + side // 8, left : left + side // 8].float())
             pictures.append(self.pictures[number, 8 * top : 8 * top + side, 8 * left : 8 * left + side])
-        return torch.stack(latents).float(), as_pixels(torch.stack(pictures).numpy())
+        return torch.stack(latents), as_pixels(torch.stack(pictures).numpy())
 
 
 class CodecTrainer:
@@ -92,7 +97,7 @@ class CodecTrainer:
         self.config, self.folder, self.step = config, folder, 0
         found = find_checkpoint(folder, config, resume=resume)
         torch.manual_seed(config.seed)
-        self.model = starting_model(config.init_from).to(memory_format=torch.channels_last)
+        self.model = starting_model(config.init_from, config.pixel_channels).to(memory_format=torch.channels_last)
         self.model.encoder.requires_grad_(config.trained == "all")
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
@@ -161,8 +166,7 @@ class CodecTrainer:
                 [make_scene(i, seed=1_000_003, spec=self.spec, art=self.art).image for i in range(config.probe_scenes)]
             )
         )
-        model = SceneAutoencoder().to(memory_format=torch.channels_last)
-        model.load_state_dict(self.average)
+        model = self._averaged().to(memory_format=torch.channels_last)
         pixels = torch.cat([model(picture) for picture in truth.split(4)])
         each = [peak_signal_to_noise(one, same) for one, same in zip(pixels, truth, strict=True)]
         return {"psnr": sum(each) / len(each), "psnr_pooled": peak_signal_to_noise(pixels, truth)}
@@ -172,8 +176,7 @@ class CodecTrainer:
 
         Where the decoder alone was trained, the factors of the autoencoder that it began as stay: so do its latents.
         """
-        model = SceneAutoencoder()
-        model.load_state_dict(self.average)
+        model = self._averaged()
         if self.config.trained == "all":
             with torch.no_grad():
                 latents = torch.cat(
@@ -184,6 +187,11 @@ class CodecTrainer:
             scaling, shift = self.model.config.scaling_factor, self.model.config.shift_factor
         model.register_to_config(scaling_factor=scaling, shift_factor=shift)
         model.half().save_pretrained(folder, safe_serialization=True)
+
+    def _averaged(self) -> SceneAutoencoder:
+        model: SceneAutoencoder = SceneAutoencoder.from_config(self.model.config)
+        model.load_state_dict(self.average)
+        return model
 
     def _advance(self) -> Tensor:
         config, model = self.config, self.model
@@ -207,7 +215,9 @@ class CodecTrainer:
         loss = reconstruction_loss(pixels, truth, config.square_weight)
         loss = loss + config.latent_weight * latents.float().square().mean()
         if self.drawn:
-            loss = loss + config.steepness_weight * steepness_loss(pixels[-self.drawn :], truth[-self.drawn :])
+            drawn_pixels, drawn_truth = pixels[-self.drawn :], truth[-self.drawn :]
+            loss = loss + config.steepness_weight * steepness_loss(drawn_pixels, drawn_truth)
+            loss = loss + config.grid_weight * grid_loss(drawn_pixels, drawn_truth)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -243,20 +253,26 @@ class CodecTrainer:
         self.step = checkpoint.step
 
 
-def starting_model(source: Path | None) -> SceneAutoencoder:
+def starting_model(source: Path | None, pixel_channels: int | None = None) -> SceneAutoencoder:
     """New weights, or those of a folder: of an autoencoder, or of a run's checkpoint (the averaged ones).
 
+    pixel_channels: of the decoder at full size; None: as it is.
     CheckpointError if the folder holds neither, or does not fit.
     """
-    model = SceneAutoencoder()
     if source is None:
-        return model
+        return SceneAutoencoder(pixel_channels=pixel_channels or 0)
     if (source / "config.json").exists():
-        return SceneAutoencoder.from_pretrained(source).float()
-    tensors = load_checkpoint(source).tensors.get("average", {})
-    check_tensors(source, dict(tensors), {name: value.shape for name, value in model.state_dict().items()})
-    model.load_state_dict(dict(tensors))
-    return model
+        model = SceneAutoencoder.from_pretrained(source).float()
+    else:
+        tensors = load_checkpoint(source).tensors.get("average", {})
+        last = tensors.get(COLOURS)
+        model = SceneAutoencoder(pixel_channels=0 if last is None else last.shape[1])
+        check_tensors(source, dict(tensors), {name: value.shape for name, value in model.state_dict().items()})
+        model.load_state_dict(dict(tensors))
+    try:
+        return model if pixel_channels is None else with_pixel_channels(model, pixel_channels)
+    except ValueError as error:
+        raise CheckpointError(source, [str(error)]) from None
 
 
 def rate_at(step: int, config: CodecConfig) -> float:

@@ -233,6 +233,10 @@ class CodecConfig(Settings):
     """Share of the crops that are taken from there; at least one crop of scenes stays."""
     steepness_weight: float = Field(default=3.0, ge=0)
     """Of the difference between local strengths of edges in these crops: without it unsure edges become soft."""
+    grid_weight: float = Field(default=0.0, ge=0)
+    """Of the difference between strengths of edges on the lines of the decoder's own grid, in these crops."""
+    pixel_channels: int | None = Field(default=None, ge=0)
+    """Channels of the decoder at the size of the picture; null: as many as the autoencoder it starts from."""
     init_from: Path | None = None
     """A folder of autoencoder weights, or a checkpoint of another run (its averaged weights), to start from."""
     trained: Literal["all", "decoder"] = "all"
