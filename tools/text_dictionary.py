@@ -74,6 +74,12 @@ def read_meanings(folder: Path) -> tuple[dict[str, Meaning], dict[str, Meaning]]
     return {number: meaning for number, meaning in meanings.items() if number in concrete}, meanings
 
 
+def read_instances(folder: Path) -> set[str]:
+    """Numbers of the sets of noun synonyms that name single persons, places or works."""
+    fields = (line.split(" | ", 1)[0].split() for line in _lines(folder / "data.noun"))
+    return {entry[0] for entry in fields if "@i" in entry}
+
+
 def read_ranks(folder: Path, among: Container[str] | None = None) -> dict[tuple[str, str], int]:
     """How many senses of a noun are commoner than the one of a number; only those `among` some, if given, count."""
     ranks = {}

@@ -251,6 +251,7 @@ def test_table_is_small_and_licensed():
     assert sum(path.stat().st_size for path in EMBEDDED.text.iterdir()) < 12_500_000
     assert "Apache License" in (EMBEDDED.text / "LICENSE-all-MiniLM-L6-v2").read_text(encoding="utf-8")
     assert "Princeton University" in (EMBEDDED.text / "LICENSE-WordNet").read_text(encoding="utf-8")
+    assert "public domain" in (EMBEDDED.text / "LICENSE-Moby").read_text(encoding="utf-8")
     assert "GloVe" in (EMBEDDED.text / "LICENSE-GloVe").read_text(encoding="utf-8")
     assert json.loads((EMBEDDED.text / "config.json").read_text())["_class_name"] == "StaticTextModel"
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 import occlusionformer.model  # noqa: F401 - before anything else imports diffusers
 
 # isort: split
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -22,6 +20,7 @@ from diffusers.utils.outputs import BaseOutput
 from torch import Tensor, nn
 
 from occlusionformer.embedded.packaged import EMBEDDED
+from occlusionformer.embedded.wordings import NamedPart, longest_within, wording
 from occlusionformer.pipelines.tokenizer import PlainTokenizer
 
 SAID_ALMOST = 0.98
@@ -40,14 +39,6 @@ Known = tuple[Tensor, Tensor]
 """Known phrases and what they are known as, in float64."""
 Reading = tuple[Tensor, Tensor]
 """Of one text: the number of the phrase that each token is in (S,), and the phrases' directions (P, D), float32."""
-
-
-class _Named(NamedTuple):
-    """A known wording within a text."""
-
-    places: slice
-    meaning: int
-    """Its row in `known_as`."""
 
 
 @dataclass
@@ -87,6 +78,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     With `num_keys`, known phrases are for what says them. Any other text is read as one of them: its words have vectors
     of their own for this (`word_keys`), whose sum is compared with `phrase_keys`; each leads to a known phrase.
     Then only the first `num_rows` tokens, those of the known phrases, have rows in the table; the others have none.
+    Of `num_answers` other wordings the table keeps what they are read as, since more is known of them than fits into a
+    sum: the whole of such a text is read so, and one of several tokens within another text is like a known wording.
     `num_meanings` is how many different vectors phrases are known as, where several share one.
 
     With `num_looks`, tokens that tell what a phrase looks like follow the words, so many for each phrase in turn that
@@ -112,6 +105,10 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     """The numbers of all known wordings, with `num_said`; see `wording`."""
     said_as: Tensor
     """Which row of `known_as` each known wording has."""
+    answers: Tensor
+    """The numbers of wordings whose meaning is kept, ascending, with `num_answers`; see `wording`."""
+    answers_as: Tensor
+    """Which row of `known_as` each of these has; -1 minus the row where it counts as a whole text alone."""
 
     @register_to_config
     def __init__(  # noqa: PLR0913 - diffusers learns what is stored from this signature
@@ -137,6 +134,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         look_channels: int = 144,
         look_hidden: int = 512,
         look_pixels: int = 256,
+        num_answers: int = 0,
     ) -> None:
         super().__init__()
         rows = vocab_size if num_rows is None else num_rows
@@ -168,6 +166,9 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         if num_said:
             self.register_buffer("said", torch.zeros(num_said, dtype=torch.int64))
             self.register_buffer("said_as", torch.zeros(num_said, dtype=torch.int64))
+        if num_answers:
+            self.register_buffer("answers", torch.zeros(num_answers, dtype=torch.int64))
+            self.register_buffer("answers_as", torch.zeros(num_answers, dtype=torch.int16))
         self.register_buffer("colour_ids", torch.zeros(num_colours, dtype=torch.int64))
         self.colour_as = nn.Parameter(torch.zeros(num_colours, hidden_size), requires_grad=False)
 
@@ -293,18 +294,27 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             return False
         return bool((self.said == wording(ids_S[ids_S != self.config.pad_token_id].tolist())).any())
 
-    def _named(self, ids_S: Tensor) -> _Named | None:
+    def _named(self, ids_S: Tensor) -> NamedPart | None:
         """The known wording within these tokens; None where there is none."""
         if not self.config.num_said:
             return None
-        ids = ids_S[: int((ids_S != self.config.pad_token_id).sum())].tolist()
-        clause = list(accumulate(token in self.config.link_ids for token in ids))
         meaning = dict(zip(self.said.tolist(), self.said_as.tolist(), strict=True))
-        for length in range(len(ids) - 1, 0, -1):
-            for start in sorted(range(len(ids) - length + 1), key=lambda start: (clause[start], -start)):
-                if (number := wording(ids[start : start + length])) in meaning:
-                    return _Named(slice(start, start + length), meaning[number])
-        return None
+
+        def meant_by(part: Sequence[int]) -> int | None:
+            number = wording(part)
+            answer = self._answer(number) if len(part) > 1 and number not in meaning else None
+            return meaning.get(number) if answer is None or answer < 0 else answer
+
+        ids = ids_S[: int((ids_S != self.config.pad_token_id).sum())].tolist()
+        return longest_within(ids, self.config.link_ids, meant_by)
+
+    def _answer(self, number: int) -> int | None:
+        """What a wording of this number is kept to be read as, as `answers_as` has it; None where nothing is."""
+        if not self.config.num_answers:
+            return None
+        place = int(torch.searchsorted(self.answers, number))
+        found = place < len(self.answers) and int(self.answers[place]) == number
+        return int(self.answers_as[place]) if found else None
 
     def _is_known(self, ids_S: Tensor, cosine_M: Tensor) -> bool:
         """Whether a known phrase is near; none is where a word has no row in the table."""
@@ -318,13 +328,20 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         cosine_M = self._cosines(unit_D, known)
         if not self.config.num_keys or self._is_known(ids_S, cosine_M):
             return self._recalled(unit_D, known, cosine_M)
+        answer = self._answer(wording(ids_S[ids_S != self.config.pad_token_id].tolist()))
+        if answer is not None:
+            return self._as(answer if answer >= 0 else -1 - answer, unit_D)
         words_K = (self.word_keys[ids_S].double() * self.word_scale[ids_S].double()).sum(0)
         nearest = int(((self.phrase_keys.double() @ words_K) * self.phrase_scale.double()[:, 0]).argmax())
         led_to_D = self.known[self.leads_to[nearest]].to(unit_D.dtype) * bool(words_K.any())
         named = self._named(ids_S)
         if named is not None and float(_direction(weighted_SD[named.places]) @ led_to_D) < A_KIND_OF:
-            return nn.functional.normalize(self.known_as[named.meaning].float(), dim=0).to(unit_D.dtype)
+            return self._as(named.meaning, unit_D)
         return self._recalled(led_to_D, known)
+
+    def _as(self, meaning: int, like_D: Tensor) -> Tensor:
+        """The direction of a row of `known_as`, (D,)."""
+        return nn.functional.normalize(self.known_as[meaning].float(), dim=0).to(like_D.dtype)
 
     def _placed(self, rows_BSD: Tensor, is_token_BS: Tensor) -> Tensor:
         """With sinusoids of their places added, where the model has `positions`: Flux itself gives texts none."""
@@ -347,14 +364,6 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             self.config.sharpness * (self._cosines(unit_D, known) if cosine_M is None else cosine_M), dim=0
         )
         return nn.functional.normalize(share_M @ known[1], dim=0).to(unit_D.dtype)
-
-
-def wording(ids: Iterable[int]) -> int:
-    """A number in 0..2^61 of a wording's tokens, whatever their order; articles are left out before."""
-    number = 0
-    for token in sorted(ids):
-        number = (number * 1_000_003 + token + 1) % (2**61 - 1)
-    return number
 
 
 def _direction(vectors_SD: Tensor) -> Tensor:
