@@ -33,7 +33,7 @@ def test_all_objects_are_listed_by_category(run: Command):
     assert lines[0] == "animal:"
     assert "  cat* (kitten, tabby, house cat)" in lines
     assert "  lion (king of beasts)" in lines
-    assert lines[-2].startswith("416 of 416 objects, 982 words (animal 82, building 17, clothes 20, ")
+    assert lines[-2].startswith("416 of 416 objects, 983 words (animal 82, building 17, clothes 20, ")
     assert lines[-1] == f"colours, of objects marked *: {COLOURS}"
 
 
