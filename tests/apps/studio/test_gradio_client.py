@@ -81,7 +81,7 @@ def test_the_client_draws_checks_and_converts_and_nothing_leaves_this_machine(se
 
 
 def test_cancelling_a_call_stops_the_job(serve):
-    generator = FakeGenerator(seconds_per_step=0.05)
+    generator = FakeGenerator(seconds_per_step=0.3)
     studio = serve(generator, serves_gradio=True)
     client = client_of(studio.url)
     job = client.submit({"layout": fruit(1), "steps": 100}, api_name="/generate")
