@@ -252,6 +252,8 @@ def test_other_channels_than_an_autoencoder_has_are_refused(tmp_path):
         starting_model(tmp_path, 8)
     with pytest.raises(ValueError, match="pixel_channels: expected 0 or at least 3, got 2"):
         SceneAutoencoder(pixel_channels=2)
+    with pytest.raises(SettingsError, match="pixel_channels: expected 0, or 3 or more for the colours, got 2"):
+        override(recipe("codec"), ["pixel_channels=2"])
 
 
 def test_a_checkpoint_with_channels_at_full_size_is_a_start(tmp_path):

@@ -254,6 +254,8 @@ class CodecConfig(Settings):
         problems = []
         if self.pairs is not None and self.trained != "decoder":
             problems.append(f"trained: expected decoder with pairs, whose latents are fixed, got {self.trained}")
+        if self.pixel_channels in (1, 2):
+            problems.append(f"pixel_channels: expected 0, or 3 or more for the colours, got {self.pixel_channels}")
         if self.trained == "decoder" and self.init_from is None:
             problems.append("init_from: expected the autoencoder whose decoder is trained, got null")
         if problems:
