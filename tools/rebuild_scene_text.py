@@ -8,7 +8,7 @@ this is kept as the image weights learnt it, unless told to `--relearn`.
 
 What training never says is read by keys of their own (`scene_words.py`, `scene_keys.py`). Their words are that
 table's pieces and frequent words, WordNet's nouns for visible things that are common enough, and those of training.
-What common words and WordNet's wordings mean is told ahead (`scene_answers.py`) and kept where the keys say otherwise.
+What common words and WordNet's wordings mean is told ahead (`scene_answers.py`, `scene_lexicon.py`).
 
 Run from the repository root: `python tools/rebuild_scene_text.py WORDS` on the folder that `rebuild_word_table.py`
 made, then `python tools/rebuild_scene_looks.py`, as it writes a table without looks; needs npm, and pip must find the
@@ -37,6 +37,7 @@ from rebuild_art import download_release, read_member
 from safetensors.numpy import load_file, save
 from scene_answers import answer_tensors, read_by_keys, read_thesaurus, told_ahead, told_texts
 from scene_keys import Reader, key_tensors
+from scene_lexicon import told_by_hand, with_answers
 from scene_words import Lexicon, ReadTexts, Senses
 from sentence_encoder import download_encoder
 from text_dictionary import read_instances, read_meanings, read_ranks
@@ -261,8 +262,8 @@ def main() -> None:
     tensors = table_tensors([rows[word] for word in order[: 3 + len(trained)]]) | (learnt[1] if learnt else known(key))
     tensors |= key_tensors(reader, order, lambda text: int((tensors["known"] @ key(text)).argmax()), KEY_SIZE)
     tensors |= wordings_said(order)
-    tensors |= told_tensors(told, tensors, tokenizer_of(rules), senses)
     tensors["colour_ids"] = np.array([order.index(word) for word in (*OBJECT_COLOURS, *ALIASES)], dtype=np.int64)
+    tensors |= told_tensors(told, tensors, tokenizer_of(rules), senses)
     write(arguments.output, tensors, rules, (arguments.words / "tokenizer_config.json").read_text(encoding="utf-8"))
 
 
@@ -270,13 +271,14 @@ def told_tensors(
     told: Mapping[str, int], tensors: Mapping[str, np.ndarray], pieces: PreTrainedTokenizerFast, senses: Senses
 ) -> dict[str, np.ndarray]:
     """The answers of a table, whose keys are in the tensors."""
-    return answer_tensors(
-        told,
-        lambda text: pieces(text).input_ids,
-        read_by_keys(tensors),
-        lambda text: bool(senses.of(text)),
-        len(world_art().objects),
-    )
+
+    def ids_of(text: str) -> Sequence[int]:
+        found: Sequence[int] = pieces(text).input_ids
+        return found
+
+    read_as = read_by_keys(tensors)
+    answers = answer_tensors(told, ids_of, read_as, lambda text: bool(senses.of(text)), len(world_art().objects))
+    return with_answers(answers, told_by_hand(tensors, ids_of, read_as))
 
 
 def table_tensors(rows: Sequence[Rows]) -> dict[str, np.ndarray]:

@@ -32,8 +32,8 @@ def test_all_objects_are_listed_by_category(run: Command):
     assert (result.code, result.err) == (0, "")
     assert lines[0] == "animal:"
     assert "  cat* (kitten, tabby, house cat)" in lines
-    assert "  lion (king of beasts)" in lines
-    assert lines[-2].startswith("416 of 416 objects, 983 words (animal 82, building 17, clothes 20, ")
+    assert "  lion (big cat with a mane, king of beasts)" in lines
+    assert lines[-2].startswith("416 of 416 objects, 1023 words (animal 82, building 17, clothes 20, ")
     assert lines[-1] == f"colours, of objects marked *: {COLOURS}"
 
 
@@ -89,7 +89,7 @@ def test_json(run: Command):
         ("a black cat sitting", "'a black cat sitting' is drawn as 'cat', black\n"),
         ("a cat sitting", "'a cat sitting' is drawn as 'cat'\n"),
         ("a blue wolf", "'a blue wolf' is drawn as 'wolf', in its own colours\n"),
-        ("two people kissing", "  kissing couple (two people kissing)\n"),
+        ("two people kissing", "  kissing couple (two people kissing, kiss)\n"),
         ("teal cat", "  cat* (kitten, tabby, house cat)\n"),
         ("teal", "\ncolours, of objects marked *: red, orange, yellow, green, teal, "),
         ("an orange", "'an orange' is drawn as 'orange', in its own colours\n"),

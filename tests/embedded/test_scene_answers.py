@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
+from occlusionformer.embedded.text import ONLY_NEAREST, packaged_text_model, packaged_tokenizer
 from occlusionformer.embedded.wordings import NamedPart, longest_within, wording
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -52,6 +52,18 @@ def test_an_answer_for_whole_texts_says_nothing_of_a_part(read_with):
     torch.testing.assert_close(read_with("a velvet whatsit cat", "velvet whatsit", -1 - OBJECT), cat)
 
 
+def test_the_nearest_there_is_counts_within_a_text_where_nothing_else_does(read_with):
+    for text in ("velvet whatsit", "a velvet whatsit", "a big velvet whatsit"):
+        torch.testing.assert_close(read_with(text, "velvet whatsit", OBJECT + ONLY_NEAREST), object_direction())
+    cat = read_with("a cat", "velvet whatsit", OBJECT)
+    torch.testing.assert_close(read_with("a velvet whatsit cat", "velvet whatsit", OBJECT + ONLY_NEAREST), cat)
+
+
+def test_an_answer_in_a_text_counts_whatever_the_keys_say(read_with):
+    """The keys would read the cat alone."""
+    torch.testing.assert_close(read_with("a velvet cat whatsit", "cat whatsit", OBJECT), object_direction())
+
+
 def test_what_training_says_is_no_matter_of_answers(read_with):
     cat = read_with("a cat", "velvet whatsit", OBJECT)
     assert torch.equal(read_with("a cat", "cat", OBJECT), cat)
@@ -61,7 +73,7 @@ def test_the_packaged_answers_can_be_searched_and_are_objects():
     table = packaged_text_model()
     assert len(table.answers) == table.config.num_answers > 10_000
     assert (table.answers[1:] > table.answers[:-1]).all()
-    meant = torch.where(table.answers_as < 0, -1 - table.answers_as, table.answers_as)
+    meant = torch.where(table.answers_as < 0, -1 - table.answers_as, table.answers_as % ONLY_NEAREST)
     assert 0 <= int(meant.min()) <= int(meant.max()) < 416
 
 

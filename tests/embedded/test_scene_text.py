@@ -203,8 +203,8 @@ def test_held_out_wordings_are_mostly_read_as_their_object(encode):
     named = encode(*names).pooler_output
     read = encode(*(str(held_out_synonym(item)) for item in objects)).pooler_output
     found = [names[int(place)] == item.name for place, item in zip((read @ named.T).argmax(1), objects, strict=True)]
-    # 120 of 192 without the keys and without rows of their own, 138 without answers.
-    assert sum(found) >= 0.7 * len(found), sum(found)
+    # 120 of 192 without the keys and without rows of their own, 138 without answers, 139 without the lexicon.
+    assert sum(found) >= 0.9 * len(found), sum(found)
 
 
 @for_each(

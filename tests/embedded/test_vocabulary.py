@@ -36,15 +36,15 @@ def test_the_packaged_vocabulary_is_the_art_that_is_trained_on():
 
 
 def test_the_vocabulary_holds_no_word_that_is_read_as_another_object(nearest: NearestObjects):
-    """Such as "ufo", which training never says: it used to be told as a known word, and a bear was drawn."""
+    """Such as "dark glasses", which training never says, and which would be drawn as clear ones."""
     objects = packaged_vocabulary().objects
     assert [nearest.of(word).name for item in objects for word in item.words] == [
         item.name for item in objects for _ in item.words
     ]
-    assert packaged_vocabulary().object_in("a grey ufo") is None
+    assert packaged_vocabulary().object_in("a grey ufo").name == "flying saucer"
     assert packaged_vocabulary().object_in("an alien spaceship").name == "flying saucer"
     left_out = sum(len(item.synonyms) for item in world_art().objects) - sum(len(item.synonyms) for item in objects)
-    assert left_out < 60
+    assert 0 < left_out < 20
 
 
 @pytest.mark.parametrize(

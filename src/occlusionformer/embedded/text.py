@@ -27,6 +27,8 @@ SAID_ALMOST = 0.98
 """Cosine to a known phrase from which a text is read by the known phrases, where the table has other keys too."""
 A_KIND_OF = 0.5
 """Cosine to a known wording from which a known phrase is a kind of it: more than half of what it says is the same."""
+ONLY_NEAREST = 1 << 14
+"""Added to an answer that is not what is meant, only the nearest there is."""
 TINT = 0.7
 """Length of a colour's vector beside that of what has the colour."""
 LOOKS_LIKE_SOMETHING = 0.05
@@ -79,7 +81,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     of their own for this (`word_keys`), whose sum is compared with `phrase_keys`; each leads to a known phrase.
     Then only the first `num_rows` tokens, those of the known phrases, have rows in the table; the others have none.
     Of `num_answers` other wordings the table keeps what they are read as, since more is known of them than fits into a
-    sum: the whole of such a text is read so, and one of several tokens within another text is like a known wording.
+    sum: the whole of such a text is read so, and one that names something visible is, within another text, like a known
+    wording.
     `num_meanings` is how many different vectors phrases are known as, where several share one.
 
     With `num_looks`, tokens that tell what a phrase looks like follow the words, so many for each phrase in turn that
@@ -108,7 +111,8 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     answers: Tensor
     """The numbers of wordings whose meaning is kept, ascending, with `num_answers`; see `wording`."""
     answers_as: Tensor
-    """Which row of `known_as` each of these has; -1 minus the row where it counts as a whole text alone."""
+    """Which row of `known_as` each of these has; more by ONLY_NEAREST where that is only the nearest there is, which
+    counts within a text if nothing else does; -1 minus the row where it counts as a whole text alone."""
 
     @register_to_config
     def __init__(  # noqa: PLR0913 - diffusers learns what is stored from this signature
@@ -295,18 +299,18 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         return bool((self.said == wording(ids_S[ids_S != self.config.pad_token_id].tolist())).any())
 
     def _named(self, ids_S: Tensor) -> NamedPart | None:
-        """The known wording within these tokens; None where there is none."""
+        """The known wording within these tokens, or what else is told to name something; None where nothing is."""
         if not self.config.num_said:
             return None
         meaning = dict(zip(self.said.tolist(), self.said_as.tolist(), strict=True))
 
-        def meant_by(part: Sequence[int]) -> int | None:
-            number = wording(part)
-            answer = self._answer(number) if len(part) > 1 and number not in meaning else None
-            return meaning.get(number) if answer is None or answer < 0 else answer
+        def told(part: Sequence[int], least: int) -> int | None:
+            answer = self._answer(wording(part))
+            return answer - least if answer is not None and least <= answer < least + ONLY_NEAREST else None
 
         ids = ids_S[: int((ids_S != self.config.pad_token_id).sum())].tolist()
-        return longest_within(ids, self.config.link_ids, meant_by)
+        sure = longest_within(ids, self.config.link_ids, lambda part: meaning.get(wording(part), told(part, 0)))
+        return sure or longest_within(ids, self.config.link_ids, lambda part: told(part, ONLY_NEAREST))
 
     def _answer(self, number: int) -> int | None:
         """What a wording of this number is kept to be read as, as `answers_as` has it; None where nothing is."""
@@ -330,12 +334,14 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             return self._recalled(unit_D, known, cosine_M)
         answer = self._answer(wording(ids_S[ids_S != self.config.pad_token_id].tolist()))
         if answer is not None:
-            return self._as(answer if answer >= 0 else -1 - answer, unit_D)
+            return self._as(answer % ONLY_NEAREST if answer >= 0 else -1 - answer, unit_D)
         words_K = (self.word_keys[ids_S].double() * self.word_scale[ids_S].double()).sum(0)
         nearest = int(((self.phrase_keys.double() @ words_K) * self.phrase_scale.double()[:, 0]).argmax())
         led_to_D = self.known[self.leads_to[nearest]].to(unit_D.dtype) * bool(words_K.any())
         named = self._named(ids_S)
-        if named is not None and float(_direction(weighted_SD[named.places]) @ led_to_D) < A_KIND_OF:
+        if named is not None and not (
+            self._is_said(ids_S[named.places]) and float(_direction(weighted_SD[named.places]) @ led_to_D) >= A_KIND_OF
+        ):
             return self._as(named.meaning, unit_D)
         return self._recalled(led_to_D, known)
 
