@@ -86,6 +86,17 @@ def test_the_longest_part_counts_and_of_equal_ones_the_last_before_a_link():
     assert within([2]) is None, "a whole text is no part of itself"
 
 
+def test_of_equally_long_parts_the_first_reader_says_what_is_meant():
+    first, second = {(1,): 10}, {(2,): 20, (3, 2): 30}
+
+    def within(ids: list[int]) -> NamedPart | None:
+        return longest_within(ids, (), lambda part: first.get(tuple(part)), lambda part: second.get(tuple(part)))
+
+    assert within([1, 2]) == NamedPart(slice(0, 1), 10)
+    assert within([1, 3, 2]) == NamedPart(slice(1, 3), 30)
+    assert within([4, 2]) == NamedPart(slice(1, 2), 20)
+
+
 @pytest.mark.usefixtures("beside_the_tools")
 def test_told_are_frequent_words_and_wordings_of_the_dictionary_but_for_ranks_and_instances():
     from scene_answers import told_texts

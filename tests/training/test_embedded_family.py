@@ -13,9 +13,12 @@ import torch
 from occlusionformer.data.samples import WorldSamples
 from occlusionformer.data.world.scenes import CANVASES, WorldSpec
 from occlusionformer.embedded.autoencoder import SceneAutoencoder
+from occlusionformer.embedded.build import embedded_pipeline
+from occlusionformer.embedded.config import look_places
 from occlusionformer.training import recipe
 from occlusionformer.training.data_plan import data_plan
 from occlusionformer.training.encoder import Encoder
+from occlusionformer.training.overrides import SettingsError
 from occlusionformer.training.sampler import Draw
 from occlusionformer.training.trainer import Trainer
 
@@ -100,10 +103,36 @@ def test_more_objects_than_the_prompt_holds_keep_their_layout(codec, tmp_path):
     assert counts == {True: {3}, False: {1, 2}}
 
 
+def test_composed_scenes_lose_their_layout_and_name_their_objects_in_the_order_of_their_places(codec, tmp_path):
+    world = WorldSpec(width=None, height=None, max_instances=3, composed=0.5)
+    trainer = Trainer(small(codec, world=world, dropped_layout=0.0), tmp_path / "run")
+    composed = set()
+    for index in range(12):
+        draw = Draw(index, index, trainer.data.source.canvas(index))
+        sample, item = trainer.data.source[index], trainer.examples[draw]
+        composed.add(sample.composed)
+        assert bool(item.layout.instances) != sample.composed
+        assert item.prompt == ", ".join([sample.prompt, *sample.captions[: len(sample.captions) * sample.composed]])
+    assert composed == {True, False}
+
+
+def test_a_backbone_that_learnt_where_looks_lie_is_known_by_its_weights(codec, tmp_path):
+    config = small(codec)
+    model = config.model.model_copy(update={"looks_placed": True})
+    logging = config.logging.model_copy(update={"pictures": 0})
+    trainer = Trainer(config.model_copy(update={"model": model, "logging": logging}), tmp_path / "run")
+    trainer.run()
+    assert embedded_pipeline(tmp_path / "run").transformer.config.text_places == look_places()
+    assert not embedded_pipeline().transformer.config.text_places
+    forgetful = model.model_copy(update={"looks_placed": False, "init_from": str(tmp_path / "run")})
+    with pytest.raises(SettingsError, match=r"model\.init_from: looks_placed: expected true"):
+        Trainer(config.model_copy(update={"model": forgetful}), tmp_path / "other")
+
+
 def test_the_backbone_recipe_reads_the_prompt_alone():
     config = recipe("embedded-backbone")
-    assert (config.model.method.name, config.data.dropped_layout, config.data.world.max_instances) == ("none", 1.0, 4)
-    assert replace(config.data.world, max_instances=12) == recipe("embedded").data.world
+    assert (config.model.method.name, config.model.looks_placed, config.data.world.composed) == ("none", True, 1.0)
+    assert replace(config.data.world, max_instances=12, composed=0.0) == recipe("embedded").data.world
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])

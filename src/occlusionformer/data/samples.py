@@ -38,6 +38,8 @@ class Sample:
     """(N, N) bool, [i, j]: i is in front of j; None where no order is declared."""
     key: str
     """Names the sample for ever; equal keys mean equal samples."""
+    composed: bool = False
+    """Whether the objects, in this order, stand where they do when only their names are given."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -117,6 +119,7 @@ def sample_of_scene(scene: Scene, key: str) -> Sample:
         visible=np.stack([item.visible for item in scene.instances]),
         in_front=rank[:, None] > rank[None, :],
         key=key,
+        composed=scene.composed,
     )
 
 

@@ -13,7 +13,7 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from torch import nn
 
 from occlusionformer.embedded.autoencoder import SceneAutoencoder
-from occlusionformer.embedded.config import backbone_settings, branch_config
+from occlusionformer.embedded.config import LOOKS_PLACED, backbone_settings, branch_config, look_places
 from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.text import packaged_text_model, packaged_tokenizer
 from occlusionformer.methods.occlusionformer import OcclusionFormer
@@ -87,8 +87,10 @@ def assembled(**parts: Any) -> OcclusionFormerPipeline:
 
 def _fill(module: nn.Module, path: Path) -> None:
     """Assign the weights of a file, all of them and no others; copies, so that alignment does not change rounding."""
-    stored, _ = read_tensors(path)
+    stored, said = read_tensors(path)
     check_tensors(path, stored, {name: value.shape for name, value in module.state_dict().items()})
+    if isinstance(module, LayoutFluxTransformer2DModel) and said.items() >= LOOKS_PLACED.items():
+        module.register_to_config(text_places=look_places())
     module.load_state_dict({name: value.to(torch.float32, copy=True) for name, value in stored.items()}, assign=True)
     module.requires_grad_(False)
     module.eval()

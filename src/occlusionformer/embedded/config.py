@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from occlusionformer.embedded.packaged import EMBEDDED, TEXT_WIDTH
+from occlusionformer.embedded.packaged import EMBEDDED, LOOK_PATCHES, TEXT_WIDTH
+from occlusionformer.layout.composed import PLACES
 from occlusionformer.model.config import BranchConfig
 
 HEAD_DIM, NUM_DUAL, NUM_SINGLE = 64, 1, 4
 
 
-def backbone_settings() -> dict[str, Any]:
-    """Arguments of the stock transformer. No guidance: it is not distilled from anything."""
+LOOKS_PLACED = {"looks": "placed"}
+"""Beside the weights of a backbone that learnt `look_places`."""
+
+
+def look_places() -> list[tuple[float, ...]]:
+    """Where what a prompt's objects look like lies in the picture, as `model.backbones.text_places` has it."""
+    size = LOOK_PATCHES**2
+    return [(EMBEDDED.look_start + number * size, LOOK_PATCHES, *place) for number, place in enumerate(PLACES)]
+
+
+def backbone_settings(*, looks_placed: bool = False) -> dict[str, Any]:
+    """Arguments of the stock transformer. No guidance: it is not distilled from anything.
+
+    looks_placed: its text has `look_places`.
+    """
     return {
         "patch_size": 1,
         "in_channels": EMBEDDED.token_channels,
@@ -23,7 +37,7 @@ def backbone_settings() -> dict[str, Any]:
         "pooled_projection_dim": TEXT_WIDTH,
         "guidance_embeds": False,
         "axes_dims_rope": (8, 28, 28),
-    }
+    } | ({"text_places": look_places()} if looks_placed else {})
 
 
 def branch_config() -> BranchConfig:

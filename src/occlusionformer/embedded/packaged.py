@@ -10,6 +10,8 @@ PIXELS_PER_TOKEN = 16
 """Side of a token: codecs make one latent position of 8 x 8 pixels, and Flux packs 2 x 2 positions into a token."""
 TEXT_WIDTH = 256
 LATENT_CHANNELS = 16
+LOOK_PATCHES = 4
+"""A side, of the picture by which the text table tells what an object looks like."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,8 @@ class PackagedModel:
     """Usual side of its pictures in pixels."""
     text_tokens: int
     """Of the prompt: its words, and what they look like where the table knows that."""
+    look_start: int
+    """The first of the prompt's tokens that tell so; words before it."""
     num_heads: int
     steps: int
     shift: float
@@ -51,6 +55,7 @@ EMBEDDED = PackagedModel(
     vocabulary=FOLDER / "vocabulary.json",
     canvas=256,
     text_tokens=72,
+    look_start=24,
     num_heads=6,
     steps=6,
     shift=2.0,

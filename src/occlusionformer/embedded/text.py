@@ -36,7 +36,6 @@ LOOKS_LIKE_SOMETHING = 0.05
 SLOWEST = 1e4
 """Wavelength of the slowest sinusoid of a token's place, over 2 pi, in tokens (arXiv 1706.03762, section 3.5)."""
 
-
 Known = tuple[Tensor, Tensor]
 """Known phrases and what they are known as, in float64."""
 Reading = tuple[Tensor, Tensor]
@@ -85,11 +84,11 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     wording.
     `num_meanings` is how many different vectors phrases are known as, where several share one.
 
-    With `num_looks`, tokens that tell what a phrase looks like follow the words, so many for each phrase in turn that
-    has a look, as far as there is room before the end, padding being last: a square of patches of a coarse picture,
-    which an MLP makes of the phrase's vector. Each has the patch, in components of which `look_axes` makes pixels, then
-    what the phrase means and its colour, then which patch it is. The first `look_channels` of a phrase's vector are how
-    it looks; patch and number take their place.
+    With `num_looks`, tokens that tell what a phrase looks like follow the words, from `look_start` on where that is
+    given, so many for each phrase in turn that has a look, as far as there is room: a square of patches of a coarse
+    picture, which an MLP makes of the phrase's vector. Each has the patch, in components of which `look_axes` makes
+    pixels, then what the phrase means and its colour, then which patch it is. The first `look_channels` of a phrase's
+    vector are how it looks; patch and number take their place.
 
     `separator_id` is the token between two phrases, `ignored_ids` are tokens that mean nothing, as articles.
 
@@ -139,6 +138,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         look_hidden: int = 512,
         look_pixels: int = 256,
         num_answers: int = 0,
+        look_start: int = 0,
     ) -> None:
         super().__init__()
         rows = vocab_size if num_rows is None else num_rows
@@ -197,8 +197,9 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             placed_BSD = placed_BSD + phrase_BSD * self.config.hidden_size**0.5 * is_token_BS.unsqueeze(-1)
         if self.config.num_looks:
             for text, (length, (_, phrase_PD)) in enumerate(zip(is_token_BS.sum(1).tolist(), readings, strict=True)):
-                look_LD = self._looks(phrase_PD)[: placed_BSD.shape[1] - length]
-                placed_BSD[text, length : length + len(look_LD)] = look_LD.to(placed_BSD.dtype)
+                first = self.config.look_start or length
+                look_LD = self._looks(phrase_PD)[: max(0, placed_BSD.shape[1] - first)]
+                placed_BSD[text, first : first + len(look_LD)] = look_LD.to(placed_BSD.dtype)
         output = TextVectors(
             last_hidden_state=placed_BSD,
             pooler_output=self._pooled(readings, rows_BSD),
@@ -288,10 +289,6 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     def _says_anything(self, ids_S: Tensor, weighted_SD: Tensor) -> bool:
         return bool(weighted_SD.any()) or bool(self.config.num_keys and self.word_scale[ids_S].any())
 
-    def _cosines(self, unit_D: Tensor, known: Known) -> Tensor:
-        """Of a direction to every known phrase, (M,)."""
-        return known[0] @ unit_D.double()
-
     def _is_said(self, ids_S: Tensor) -> bool:
         """Whether these tokens are a known wording."""
         if not self.config.num_said:
@@ -309,8 +306,9 @@ class StaticTextModel(ModelMixin, ConfigMixin):
             return answer - least if answer is not None and least <= answer < least + ONLY_NEAREST else None
 
         ids = ids_S[: int((ids_S != self.config.pad_token_id).sum())].tolist()
-        sure = longest_within(ids, self.config.link_ids, lambda part: meaning.get(wording(part), told(part, 0)))
-        return sure or longest_within(ids, self.config.link_ids, lambda part: told(part, ONLY_NEAREST))
+        links = self.config.link_ids
+        named = longest_within(ids, links, lambda part: meaning.get(wording(part)), lambda part: told(part, 0))
+        return named or longest_within(ids, links, lambda part: told(part, ONLY_NEAREST))
 
     def _answer(self, number: int) -> int | None:
         """What a wording of this number is kept to be read as, as `answers_as` has it; None where nothing is."""
@@ -329,7 +327,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
     def _meant(self, ids_S: Tensor, weighted_SD: Tensor, known: Known) -> Tensor:
         """The direction that a text's known phrases are known as: those near it, or the one that the keys lead to."""
         unit_D = _direction(weighted_SD)
-        cosine_M = self._cosines(unit_D, known)
+        cosine_M = known[0] @ unit_D.double()
         if not self.config.num_keys or self._is_known(ids_S, cosine_M):
             return self._recalled(unit_D, known, cosine_M)
         answer = self._answer(wording(ids_S[ids_S != self.config.pad_token_id].tolist()))
@@ -367,7 +365,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         if not len(self.known) or not unit_D.any():
             return unit_D
         share_M = torch.softmax(
-            self.config.sharpness * (self._cosines(unit_D, known) if cosine_M is None else cosine_M), dim=0
+            self.config.sharpness * ((known[0] @ unit_D.double()) if cosine_M is None else cosine_M), dim=0
         )
         return nn.functional.normalize(share_M @ known[1], dim=0).to(unit_D.dtype)
 

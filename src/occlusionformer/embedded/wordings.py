@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import NamedTuple
 
 
@@ -24,14 +24,15 @@ def wording(ids: Iterable[int]) -> int:
 
 
 def longest_within(
-    ids: Sequence[int], link_ids: Collection[int], meant_by: Callable[[Sequence[int]], int | None]
+    ids: Sequence[int], link_ids: Collection[int], *meant_by: Callable[[Sequence[int]], int | None]
 ) -> NamedPart | None:
-    """The longest part of a text, shorter than all of it, that means something; of equally long ones the last before
-    `link_ids`, words after which something else is spoken of. None where no part does."""
+    """The longest part of a text, shorter than all of it, that means something, by the first reader that knows one of
+    this length; of these the last before `link_ids`, words after which something else is spoken of. None if none does.
+    """
     clause = list(accumulate(token in link_ids for token in ids))
-    for length in range(len(ids) - 1, 0, -1):
+    for length, reader in product(range(len(ids) - 1, 0, -1), meant_by):
         for start in sorted(range(len(ids) - length + 1), key=lambda start: (clause[start], -start)):
-            meaning = meant_by(ids[start : start + length])
+            meaning = reader(ids[start : start + length])
             if meaning is not None:
                 return NamedPart(slice(start, start + length), meaning)
     return None

@@ -11,7 +11,7 @@ from torch import nn
 
 from occlusionformer.embedded.build import assembled, packaged_codec
 from occlusionformer.embedded.codec import PixelCodec
-from occlusionformer.embedded.config import backbone_settings, branch_config
+from occlusionformer.embedded.config import LOOKS_PLACED, backbone_settings, branch_config
 from occlusionformer.embedded.packaged import EMBEDDED, TEXT_WIDTH
 from occlusionformer.embedded.text import packaged_text_model
 from occlusionformer.methods.creatilayout import CreatiLayout
@@ -30,6 +30,7 @@ from occlusionformer.tensors.files import CheckpointError, check_tensors, read_t
 from occlusionformer.training.appearance import copy_appearance
 from occlusionformer.training.attention_maps import AttentionMapBranch
 from occlusionformer.training.config import RunConfig
+from occlusionformer.training.in_place import attend_in_place
 from occlusionformer.training.method_settings import (
     CreatiLayoutSettings,
     EligenSettings,
@@ -111,11 +112,21 @@ def fill_part(pipeline: OcclusionFormerPipeline, name: str, folder: Path) -> lis
     if not path.is_file():
         return []
     try:
-        stored, _ = read_tensors(path)
+        stored, said = read_tensors(path)
         check_tensors(f"{folder}: {name}", stored, {key: value.shape for key, value in module.state_dict().items()})
     except CheckpointError as error:
         return list(error.problems)
     module.load_state_dict(stored)
+    return _agreed(pipeline, folder, learnt=said.items() >= LOOKS_PLACED.items()) if name == "backbone" else []
+
+
+def _agreed(pipeline: OcclusionFormerPipeline, folder: Path, *, learnt: bool) -> list[str]:
+    """Let a backbone that never learnt where looks lie begin to; the problem where it cannot."""
+    placed = bool(pipeline.transformer.config.get("text_places"))
+    if learnt and not placed:
+        return [f"looks_placed: expected true for the weights in {folder}, got false"]
+    if placed and not learnt:
+        attend_in_place(pipeline.transformer)
     return []
 
 
@@ -173,9 +184,13 @@ def _flux(config: RunConfig) -> OcclusionFormerPipeline:
 
 def _embedded(config: RunConfig) -> OcclusionFormerPipeline:
     """Without a layout method the model has to read what is asked for from the prompt."""
-    transformer = LayoutFluxTransformer2DModel(**backbone_settings(), prediction_type="sample")
+    transformer = LayoutFluxTransformer2DModel(
+        **backbone_settings(looks_placed=config.model.looks_placed), prediction_type="sample"
+    )
     branch = new_method(config, backbone_shape(transformer))
     initialise(transformer, branch)
+    if config.model.looks_placed:
+        attend_in_place(transformer)
     if isinstance(branch, OcclusionFormer) and branch.appearance is not None:
         copy_appearance(branch.appearance, packaged_text_model())
     return assembled(

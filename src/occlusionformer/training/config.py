@@ -26,6 +26,9 @@ class ModelConfig(Settings):
     """Which parts are taken from there; backbone: a fresh method over a stored backbone."""
     codec: Path | None = None
     """Folder of the autoencoder of family embedded; null takes the packaged one."""
+    looks_placed: bool = False
+    """Of family embedded: what the prompt's objects look like lies in the picture at the places of composed scenes.
+    Weights that have not learnt so begin with two heads that attend there."""
     train_backbone: bool
     method: MethodSettings = OcclusionFormerSettings()
     """The layout method, by name; `--set model.method=gligen` takes its defaults."""
@@ -38,6 +41,8 @@ class ModelConfig(Settings):
     def _fits(self) -> ModelConfig:
         if (self.family == "flux") != (self.base is not None):
             raise ValueError(f"base: expected a folder or hub id for family flux and null for others, got {self.base}")
+        if self.looks_placed and not self.train_backbone and self.init_from == "packaged":
+            raise ValueError("looks_placed: expected false for the packaged backbone where it is not trained, got true")
         return self
 
 

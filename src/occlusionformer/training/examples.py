@@ -102,9 +102,10 @@ class Examples(Dataset):
             captions_in_prompt=self.captions_in_prompt,
             encoded=encoded,
         )
-        return without_layout(found) if self.drops_layout(found) else found
+        return without_layout(found) if sample.composed or self.drops_layout(found) else found
 
     def drops_layout(self, item: Example) -> bool:
+        """Whether it is kept from the model. That of a composed sample always is."""
         data, draw = self.data, item.draw
         if not data.dropped_layout or len(item.layout.instances) > data.dropped_most:
             return False

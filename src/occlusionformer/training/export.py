@@ -18,10 +18,13 @@ def exported(averages: Mapping[str, Tensor], last: Mapping[str, Tensor], last_sh
     return {name: torch.lerp(value, last[name].to(value), last_share) for name, value in averages.items()}
 
 
-def export(folder: Path, weights: Mapping[str, Tensor], method: Method) -> list[Path]:
+def export(
+    folder: Path, weights: Mapping[str, Tensor], method: Method, said: Mapping[str, str] | None = None
+) -> list[Path]:
     """`backbone.safetensors` where it was trained, `branch.safetensors`, and `branch/` for `from_pretrained`.
 
     weights: tensors whose names start with `backbone.` or `branch.`, in full; what else the method stores is its own.
+    said: text beside the backbone's tensors.
     """
     parts = {
         part: {
@@ -37,7 +40,7 @@ def export(folder: Path, weights: Mapping[str, Tensor], method: Method) -> list[
     for part, tensors in parts.items():
         if tensors:
             written.append(folder / f"{part}.safetensors")
-            write_atomic(written[-1], save(tensors))
+            write_atomic(written[-1], save(tensors, dict(said) if said and part == "backbone" else None))
     loadable = folder / "branch"
     loadable.mkdir(exist_ok=True)
     write_atomic(loadable / "config.json", method.to_json_string())

@@ -122,9 +122,9 @@ def embedded_backbone() -> RunConfig:
     return joint.model_copy(
         update={
             "recipe": "embedded-backbone",
-            "model": ModelConfig(family="embedded", train_backbone=True, method=NoMethodSettings()),
+            "model": ModelConfig(family="embedded", train_backbone=True, looks_placed=True, method=NoMethodSettings()),
             "data": joint.data.model_copy(
-                update={"world": replace(joint.data.world, max_instances=4), "dropped_layout": 1.0}
+                update={"world": replace(joint.data.world, max_instances=3, composed=1.0), "dropped_layout": 0.0}
             ),
             "objective": ObjectiveConfig(align="none", align_weight=0.0, time_mean=0.4, time_floor=0.3),
         }

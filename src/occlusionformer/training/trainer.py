@@ -17,6 +17,7 @@ from accelerate.state import AcceleratorState, is_initialized
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from occlusionformer.embedded.config import LOOKS_PLACED
 from occlusionformer.layout import write_atomic
 from occlusionformer.model.backbones.flux_training import speed_up_training
 from occlusionformer.pipelines import OcclusionFormerPipeline
@@ -308,7 +309,9 @@ class Trainer:
             tensors = {"weights": weights, "averages": averages, "optimizer": optimizer, "random": random_state()}
             checkpoint = Checkpoint(step=self.step, tensors=tensors, state=state)
             save_checkpoint(self.folder / CHECKPOINTS, checkpoint, keep=self.config.saving.keep)
-            export(self.folder, exported(averages, weights, self.config.saving.last_share), self.pipeline.branch)
+            averaged = exported(averages, weights, self.config.saving.last_share)
+            said = LOOKS_PLACED if self.config.model.looks_placed else None
+            export(self.folder, averaged, self.pipeline.branch, said)
             write_atomic(self.folder / CONFIG, self.config.model_dump_json(indent=2) + "\n")
         self.accelerator.wait_for_everyone()
 

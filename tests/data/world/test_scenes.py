@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 
@@ -17,6 +18,7 @@ import pytest
 from occlusionformer.data.world.artwork import world_art
 from occlusionformer.data.world.scene import Scene, scene_layout
 from occlusionformer.data.world.scenes import CANVASES, WorldDataset, WorldSpec, choose_coloured, make_scene
+from occlusionformer.layout.composed import PLACES
 from tests.clock import machine_slowness
 from tests.tables import for_each
 
@@ -27,6 +29,31 @@ SMALL = WorldSpec(width=96, height=64, max_instances=6)
 @lru_cache(maxsize=8)
 def small_scenes(count: int, seed: int = 5, spec: WorldSpec = SMALL) -> tuple[Scene, ...]:
     return tuple(make_scene(index, seed=seed, spec=spec, art=ART) for index in range(count))
+
+
+def test_composed_scenes_have_their_objects_where_a_prompt_puts_them():
+    """The first in front in the middle, the second to its left, the third to its right, whatever the canvas."""
+    counts = set()
+    for width, height in ((96, 96), (128, 64), (64, 128)):
+        for index in range(12):
+            scene = make_scene(index, seed=6, spec=WorldSpec(width=width, height=height, composed=1.0), art=ART)
+            assert scene.composed
+            assert scene.back_to_front == tuple(reversed(range(len(scene.instances))))
+            counts.add(len(scene.instances))
+            for place, item in zip(PLACES, scene.instances, strict=False):
+                x1, y1, x2, y2 = item.box
+                assert (x1 + x2) / 2 == pytest.approx(place.across, abs=2.5 / width)
+                assert (y1 + y2) / 2 == pytest.approx(place.down, abs=2.5 / height)
+                longer = max((x2 - x1) * width, (y2 - y1) * height)
+                assert longer == pytest.approx(place.side * min(width, height), abs=2.5)
+    assert counts == {1, 2, 3}
+
+
+def test_a_share_of_the_scenes_is_composed_and_none_changes_what_there_was():
+    spec = replace(SMALL, composed=0.5)
+    found = [make_scene(index, seed=6, spec=spec, art=ART).composed for index in range(60)]
+    assert 18 < sum(found) < 42
+    assert not any(scene.composed for scene in small_scenes(4))
 
 
 def digest(count: int, *, pictures: bool = True) -> str:

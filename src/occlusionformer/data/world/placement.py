@@ -13,6 +13,7 @@ import numpy as np
 
 from occlusionformer.data.world.artwork import Coloured
 from occlusionformer.data.world.layers import OPAQUE, PlacedObject, Rectangle, Shadow
+from occlusionformer.layout.composed import PLACES
 
 CROWDED = 0.5
 """Share of overlapping scenes in which every object is put near another; in the rest, every second one is."""
@@ -60,6 +61,19 @@ def arrange(choices: Sequence[Coloured], rules: Rules, rng: np.random.Generator)
         f"max_instances: expected few enough objects for the canvas, got {len(choices)} of {rules.shortest:g} to "
         f"{rules.longest:g} of {rules.width}x{rules.height} pixels, each at least {rules.min_visible:.0%} in sight"
     )
+
+
+def compose(choices: Sequence[Coloured], rules: Rules) -> list[PlacedObject]:
+    """The objects, the farthest first, at the places that they have when only their names are given."""
+    found = []
+    for choice, place in zip(choices, reversed(PLACES[: len(choices)]), strict=True):
+        longer = place.side * min(rules.width, rules.height)
+        width, height = (max(1, round(longer * part)) for part in (min(1, choice.aspect), min(1, 1 / choice.aspect)))
+        left, top = round(place.across * rules.width - width / 2), round(place.down * rules.height - height / 2)
+        pixels = choice.resized(width, height)
+        spot = Rectangle(left, top, width, height)
+        found.append(PlacedObject(choice, spot, pixels, pixels[..., 3] >= OPAQUE, (rules.height, rules.width)))
+    return [replace(one, shadow=_shadow(one, rules)) for one in found]
 
 
 def _shadow(placed: PlacedObject, rules: Rules) -> Shadow | None:

@@ -38,6 +38,8 @@ class Scene:
     """In an order that says nothing about depth."""
     back_to_front: tuple[int, ...]
     """Indices of the instances from the farthest to the nearest."""
+    composed: bool = False
+    """Whether its objects, in this order, stand where they do when only their names are given."""
 
 
 def scene_layout(scene: Scene) -> Layout:

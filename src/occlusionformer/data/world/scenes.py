@@ -5,7 +5,7 @@ Arrays: H rows, W columns, C colour channels, N instances.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import get_args
 
 import numpy as np
@@ -15,8 +15,9 @@ from occlusionformer.data.world.artwork import Coloured, WorldArt, WorldObject, 
 from occlusionformer.data.world.backgrounds import make_background
 from occlusionformer.data.world.captions import caption, colours_of
 from occlusionformer.data.world.layers import composite, visible_masks
-from occlusionformer.data.world.placement import Rules, arrange
+from occlusionformer.data.world.placement import Rules, arrange, compose
 from occlusionformer.data.world.scene import Scene, SceneInstance
+from occlusionformer.layout.composed import PLACES
 
 CANVASES = ((256, 256), (320, 192), (192, 320), (288, 224), (224, 288), (224, 224), (192, 192), (320, 320))
 """Widths and heights in pixels, all multiples of 16 + 16: 192 to 320 a side."""
@@ -57,6 +58,8 @@ class WorldSpec:
     """Share of the objects that may have other colours which do."""
     shadows: float = 0.8
     """Share of the scenes with ground in which objects cast soft contact shadows."""
+    composed: float = 0.0
+    """Share of the scenes, of up to three objects, in which these stand where a prompt alone puts them."""
     pairs: Part = "training"
     """Held-out scenes begin with one held-out pair of objects."""
     wordings: Part = "training"
@@ -79,6 +82,7 @@ class WorldSpec:
             "duplicates": (0, 1),
             "recoloured": (0, 1),
             "shadows": (0, 1),
+            "composed": (0, 1),
         }
         parts, sides = ("pairs", "wordings", "colours"), ("width", "height")
         assert {*limits, *parts, *sides} == {known.name for known in fields(self)}
@@ -107,6 +111,10 @@ def make_scene(index: int, *, seed: int, spec: WorldSpec, art: WorldArt) -> Scen
     """Scene number `index` of the endless series named by `seed`: the same in every process."""
     rng = np.random.default_rng([seed, index])
     width, height = _canvas(spec, rng)
+    composed = bool(spec.composed) and bool(rng.random() < spec.composed)
+    if composed:
+        fewer = min(spec.max_instances, len(PLACES))
+        spec = replace(spec, min_instances=1, max_instances=fewer, few=1.0, duplicates=0.0)
     choices = choose_coloured(rng, spec=spec, art=art)
     background = make_background(height, width, rng)
     side = (width * height) ** 0.5
@@ -120,8 +128,8 @@ def make_scene(index: int, *, seed: int, spec: WorldSpec, art: WorldArt) -> Scen
         keep_apart=len(choices) <= spec.apart_instances and bool(rng.random() < spec.apart),
         ground=background.ground if rng.random() < spec.shadows else np.inf,
     )
-    placed = arrange(choices, rules, rng)
-    order = rng.permutation(len(placed))
+    placed = compose(choices, rules) if composed else arrange(choices, rules, rng)
+    order = np.arange(len(placed))[::-1] if composed else rng.permutation(len(placed))
     visible = visible_masks(placed)
     return Scene(
         image=composite(background.pixels, placed),
@@ -137,6 +145,7 @@ def make_scene(index: int, *, seed: int, spec: WorldSpec, art: WorldArt) -> Scen
             for depth in order
         ),
         back_to_front=tuple(int(position) for position in np.argsort(order)),
+        composed=composed,
     )
 
 

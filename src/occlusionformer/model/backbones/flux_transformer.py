@@ -7,7 +7,7 @@ part with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +30,7 @@ from occlusionformer.model.backbones.flux_blocks import (
     taken,
     twin,
 )
+from occlusionformer.model.backbones.text_places import PlacedPatches, placed_ids
 from occlusionformer.model.config import BackboneShape
 from occlusionformer.model.method import PreparedLayouts, Side, StepInputs
 from occlusionformer.tensors.flow import velocity_from_sample
@@ -60,6 +61,7 @@ class LayoutFluxTransformer2DModel(FluxTransformer2DModel, metaclass=_DropIn):
 
     Without one (None, no instances, strength 0, a noise level below its range) it is the stock forward, bit for bit.
     prediction_type "sample": the weights predict the clean picture, which leaves the transformer as a velocity.
+    text_places: which rows of the text lie in the picture, see `placed_ids`; none of FLUX's do.
     """
 
     _no_split_modules = ("LayoutFluxTransformerBlock", "LayoutFluxSingleTransformerBlock")
@@ -81,6 +83,7 @@ class LayoutFluxTransformer2DModel(FluxTransformer2DModel, metaclass=_DropIn):
         guidance_embeds: bool = False,
         axes_dims_rope: tuple[int, int, int] = (16, 56, 56),
         prediction_type: str = "velocity",
+        text_places: Sequence[PlacedPatches] = (),
     ) -> None:
         if prediction_type not in PREDICTIONS:
             raise ValueError(f"prediction_type: expected 'velocity' or 'sample', got {prediction_type!r}")
@@ -171,7 +174,7 @@ class LayoutFluxTransformer2DModel(FluxTransformer2DModel, metaclass=_DropIn):
             pooled_projections=pooled_projections,
             timestep=timestep,
             img_ids=img_ids,
-            txt_ids=txt_ids,
+            txt_ids=self._placed(txt_ids, img_ids),
             guidance=guidance,
             controlnet_block_samples=controlnet_block_samples,
             controlnet_single_block_samples=controlnet_single_block_samples,
@@ -185,6 +188,12 @@ class LayoutFluxTransformer2DModel(FluxTransformer2DModel, metaclass=_DropIn):
             noisy = hidden_states[..., : sample.shape[-1]]
             sample = velocity_from_sample(noisy, sample, call.timestep)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
+
+    def _placed(self, text_ids: Tensor | None, image_ids: Tensor | None) -> Tensor | None:
+        places = self.config.get("text_places", ())
+        if not places or text_ids is None or image_ids is None:
+            return text_ids
+        return placed_ids(_flat(text_ids), _flat(image_ids), places)
 
     def _with_layout(self, prepared: PreparedLayouts, call: _Call, side: Side, extra: dict[str, Any] | None) -> Tensor:
         onload(prepared.method)
