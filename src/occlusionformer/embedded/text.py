@@ -146,8 +146,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         self.scale = nn.Parameter(torch.zeros(rows, 1), requires_grad=False)
         self.weight = nn.Parameter(torch.ones(rows, 1), requires_grad=False)
         self.known = nn.Parameter(torch.zeros(num_known, hidden_size), requires_grad=False)
-        meanings = num_known if num_meanings is None else num_meanings
-        self.known_as = nn.Parameter(torch.zeros(meanings, hidden_size), requires_grad=False)
+        self.known_as = nn.Parameter(torch.zeros(num_meanings or num_known, hidden_size), requires_grad=False)
         if num_meanings is not None:
             self.register_buffer("known_of", torch.zeros(num_known, dtype=torch.int64))
         if num_keys:
