@@ -116,9 +116,9 @@ def embedded_backbone() -> RunConfig:
     """The backbone of the embedded model alone: composed scenes from prompts that name a background and 1 to 3 objects.
 
     Every layout method starts from its weights. Hardware: one CPU core or a GPU. Expected, of the packaged weights
-    trained on at 128 pixels for 8,240 images, three fifths of them drawn from noise alone (`objective.pure_noise=1`), an
-    hour of an old core: 0.62 of the objects that are found are recognised (experiments/scenes). Hours at the canvases of
-    the recipe: not known.
+    trained on at 128 pixels for 8,240 images, two thirds of them from noise alone (`objective.pure_noise`), an hour of
+    an old core: 0.62 of the objects that are found are recognised (experiments/scenes). Hours at the canvases of the
+    recipe: not known.
     """
     joint = embedded()
     return joint.model_copy(
