@@ -106,7 +106,7 @@ def main() -> None:
     tensors = {name: value.half() if name.startswith("look") else value for name, value in tensors.items()}
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config |= {"num_looks": PATCHES**2, "look_size": SIZE, "look_channels": LOOK}
-    config |= {"look_hidden": HIDDEN, "look_pixels": axes_KQ.shape[1], "look_start": EMBEDDED.look_start}
+    config |= {"look_hidden": HIDDEN, "look_pixels": axes_KQ.shape[1]}
     write_atomic(folder / WEIGHTS, save({k: v.contiguous() for k, v in tensors.items()}, metadata={"format": "pt"}))
     write_atomic(folder / "config.json", json.dumps(config, indent=1) + "\n")
     kept = float((spread[:SIZE] ** 2).sum() / (spread**2).sum())

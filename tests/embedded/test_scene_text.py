@@ -18,8 +18,8 @@ from tests.tables import for_each
 
 COLOUR = slice(240, 256)
 PROMPT, WORDS = "a plain red background, a black cat, a vase", 11
-START, LOOKS = EMBEDDED.look_start, 16
-"""The first token that tells what a phrase looks like, and how many do."""
+LOOKS = 16
+"""Tokens that tell what a phrase looks like."""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_tokens_know_their_phrase_and_texts_are_the_sum_of_theirs(encode):
     other = encode("a plain red background, a black dog, a vase").last_hidden_state[0]
     assert not torch.equal(other[before], states[before]), "an article knows what it belongs to"
     assert torch.equal(other[:before], states[:before])
-    assert torch.count_nonzero(states[WORDS:START]) == torch.count_nonzero(states[START + 2 * LOOKS :]) == 0
+    assert torch.count_nonzero(states[WORDS + 2 * LOOKS :]) == 0
 
 
 def test_what_is_encoded_does_not_depend_on_what_else_is(encode):
@@ -89,32 +89,37 @@ def test_what_is_encoded_does_not_depend_on_what_else_is(encode):
     assert torch.count_nonzero(encode("").pooler_output) == 0
 
 
-def test_what_phrases_look_like_has_a_place_after_the_words_in_their_order(encode):
-    states = encode(PROMPT).last_hidden_state[0, START:]
-    cat = encode("a black cat").last_hidden_state[0, START:]
-    vase = encode("vase").last_hidden_state[0, START:]
-    assert torch.equal(states, torch.cat([cat[:LOOKS], vase[:LOOKS], torch.zeros_like(states[2 * LOOKS :])]))
+def test_what_phrases_look_like_follows_the_words_in_their_order(encode):
+    states = encode(PROMPT).last_hidden_state[0]
+    cat = encode("a black cat").last_hidden_state[0, 3:]
+    vase = encode("vase").last_hidden_state[0, 1:]
+    assert torch.equal(states[WORDS:], torch.cat([cat[:LOOKS], vase[:LOOKS], torch.zeros_like(states[WORDS + 32 :])]))
     assert cat[:LOOKS].any(1).all()
     assert not cat[LOOKS:].any()
-    blue = encode("a blue cat").last_hidden_state[0, START : START + LOOKS]
+    blue = encode("a blue cat").last_hidden_state[0, 3 : 3 + LOOKS]
     assert not torch.isclose(blue[:, :128], cat[:LOOKS, :128]).all(1).any(), "another colour is another picture"
     assert torch.equal(blue[:, 128:224], cat[:LOOKS, 128:224]), "but the same thing"
     assert not torch.equal(blue[:, 224:240], cat[:LOOKS, 224:240])
 
 
-def test_words_beyond_their_room_give_way_to_what_phrases_look_like(encode):
-    long = "a plain red background, " + "very " * 20 + "black cat"
-    states, cat = encode(long).last_hidden_state[0], encode("a black cat").last_hidden_state[0]
-    assert torch.equal(states[START : START + LOOKS], cat[START : START + LOOKS])
-    assert states[:START].any(1).all()
-
-
-@for_each("length", [WORDS, START, START + 1, 30, 77])
+@for_each("length", [WORDS, WORDS + 1, 30, 77])
 def test_looks_end_where_the_sequence_does_and_pay_no_heed_to_what_else_is_read(encode, length: int):
     states = encode(PROMPT).last_hidden_state[0]
     expected = torch.cat([states, torch.zeros(77 - len(states), 256)])[:length]
     assert torch.equal(encode(PROMPT, length=length).last_hidden_state[0], expected)
     assert torch.equal(encode("a green dog, a table", PROMPT, length=length).last_hidden_state[1], expected)
+
+
+def test_looks_that_have_places_begin_where_these_do_and_words_give_way(encode):
+    model, tokenizer = packaged_text_model(), packaged_tokenizer()
+    model.register_to_config(look_start=EMBEDDED.look_start)
+    looks = encode(PROMPT).last_hidden_state[0, WORDS : WORDS + 2 * LOOKS]
+    room = "a room with a red wall and a blue carpeted floor"
+    for said in (PROMPT, f"{room}, a black cat, a vase, a red car, a green tree"):
+        ids = tokenizer([said], padding="max_length", max_length=72, truncation=True, return_tensors="pt").input_ids
+        states = model(ids).last_hidden_state[0]
+        assert torch.equal(states[EMBEDDED.look_start :][: 2 * LOOKS], looks)
+    assert states[: EMBEDDED.look_start].any(1).all()
 
 
 def test_backgrounds_look_like_nothing(encode):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from occlusionformer.embedded.build import assembled, packaged_codec
 from occlusionformer.embedded.config import backbone_settings, look_places
 from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.text import packaged_text_model
+from occlusionformer.methods.none import NoLayout
 from occlusionformer.model.backbones.flux_transformer import LayoutFluxTransformer2DModel
 from occlusionformer.model.backbones.text_places import placed_ids
 from tests.model.seam import arguments
@@ -58,4 +60,7 @@ def test_a_transformer_places_them_and_adopted_ones_of_stock_have_none():
 def test_what_three_phrases_look_like_has_places_in_the_packaged_table():
     assert [place[:2] for place in look_places()] == [(24, 4), (40, 4), (56, 4)]
     assert backbone_settings(looks_placed=True)["text_places"] == look_places()
-    assert packaged_text_model().config.look_start == EMBEDDED.look_start
+    assert not packaged_text_model().config.look_start
+    transformer = LayoutFluxTransformer2DModel(**backbone_settings(looks_placed=True))
+    placed = assembled(transformer=transformer, branch=NoLayout(), vae=packaged_codec())
+    assert placed.text_encoder.config.look_start == EMBEDDED.look_start

@@ -67,6 +67,8 @@ def assembled(**parts: Any) -> OcclusionFormerPipeline:
     parts: transformer, branch and vae; further arguments of the pipeline go before those of the model.
     """
     text, tokenizer = packaged_text_model(), packaged_tokenizer()
+    if parts["transformer"].config.get("text_places"):
+        text.register_to_config(look_start=EMBEDDED.look_start)
     settings = {
         "max_sequence_length": EMBEDDED.text_tokens,
         "default_steps": EMBEDDED.steps,

@@ -31,7 +31,8 @@ class PackagedModel:
     text_tokens: int
     """Of the prompt: its words, and what they look like where the table knows that."""
     look_start: int
-    """The first of the prompt's tokens that tell so; words before it."""
+    """The first of the prompt's tokens that tell so, with words before it, where they have places in the picture; else
+    they follow the words."""
     num_heads: int
     steps: int
     shift: float
