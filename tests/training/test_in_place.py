@@ -9,6 +9,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from occlusionformer.embedded.config import backbone_settings
 from occlusionformer.model import LayoutFluxTransformer2DModel
 from occlusionformer.training import recipe
+from occlusionformer.training.build import build_pipeline
 from occlusionformer.training.in_place import HEADS, attend_in_place
 from occlusionformer.training.overrides import SettingsError, override
 
@@ -46,7 +47,12 @@ def test_an_image_token_attends_most_to_the_text_in_its_place():
     assert torch.equal(transformer.transformer_blocks[0].attn.to_q.weight[HEADS * 64 :], others)
 
 
-def test_packaged_weights_that_are_not_trained_cannot_learn_it():
+def test_weights_that_are_not_trained_cannot_learn_it():
     lines = ["model.looks_placed=true", "model.train_backbone=false", "model.init_from=packaged"]
-    with pytest.raises(SettingsError, match="looks_placed: expected false for the packaged backbone"):
-        override(recipe("embedded"), lines)
+    with pytest.raises(SettingsError, match=r"model\.init_from: looks_placed: expected false for the weights in "):
+        build_pipeline(override(recipe("embedded"), lines))
+
+
+def test_a_model_without_looks_has_no_places_for_them():
+    with pytest.raises(SettingsError, match="looks_placed: expected false for family tiny, got true"):
+        override(recipe("overfit"), ["model.looks_placed=true"])

@@ -101,13 +101,18 @@ def load_parts(pipeline: OcclusionFormerPipeline, config: RunConfig) -> None:
             f"model.init_from: expected backbone.safetensors in {source} for a backbone that is not trained"
         )
     for name in found:
-        problems += [f"model.init_from: {problem}" for problem in fill_part(pipeline, name, source)]
+        problems += [
+            f"model.init_from: {problem}" for problem in fill_part(pipeline, name, source, trained=model.train_backbone)
+        ]
     if problems:
         raise SettingsError(problems)
 
 
-def fill_part(pipeline: OcclusionFormerPipeline, name: str, folder: Path) -> list[str]:
-    """Fill one of PARTS from its file in a folder, where it is there; the problems with what the file holds."""
+def fill_part(pipeline: OcclusionFormerPipeline, name: str, folder: Path, *, trained: bool = False) -> list[str]:
+    """Fill one of PARTS from its file in a folder, where it is there; the problems with what the file holds.
+
+    trained: whether the backbone goes on learning.
+    """
     path, module = folder / f"{name}.safetensors", parts_of(pipeline)[name]
     if not path.is_file():
         return []
@@ -117,14 +122,15 @@ def fill_part(pipeline: OcclusionFormerPipeline, name: str, folder: Path) -> lis
     except CheckpointError as error:
         return list(error.problems)
     module.load_state_dict(stored)
-    return _agreed(pipeline, folder, learnt=said.items() >= LOOKS_PLACED.items()) if name == "backbone" else []
+    learnt = said.items() >= LOOKS_PLACED.items()
+    return _agreed(pipeline, folder, learnt=learnt, trained=trained) if name == "backbone" else []
 
 
-def _agreed(pipeline: OcclusionFormerPipeline, folder: Path, *, learnt: bool) -> list[str]:
+def _agreed(pipeline: OcclusionFormerPipeline, folder: Path, *, learnt: bool, trained: bool) -> list[str]:
     """Let a backbone that never learnt where looks lie begin to; the problem where it cannot."""
     placed = bool(pipeline.transformer.config.get("text_places"))
-    if learnt and not placed:
-        return [f"looks_placed: expected true for the weights in {folder}, got false"]
+    if learnt != placed and not (placed and trained):
+        return [f"looks_placed: expected {str(learnt).lower()} for the weights in {folder}, got {str(placed).lower()}"]
     if placed and not learnt:
         attend_in_place(pipeline.transformer)
     return []

@@ -41,8 +41,8 @@ class ModelConfig(Settings):
     def _fits(self) -> ModelConfig:
         if (self.family == "flux") != (self.base is not None):
             raise ValueError(f"base: expected a folder or hub id for family flux and null for others, got {self.base}")
-        if self.looks_placed and not self.train_backbone and self.init_from == "packaged":
-            raise ValueError("looks_placed: expected false for the packaged backbone where it is not trained, got true")
+        if self.looks_placed and self.family != "embedded":
+            raise ValueError(f"looks_placed: expected false for family {self.family}, got true")
         return self
 
 
