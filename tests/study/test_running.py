@@ -22,6 +22,8 @@ from occlusionformer.study.running import Study
 from occlusionformer.training import SettingsError
 from tests.study.plans import small, written
 
+KEPT = ("plan.json", "search.json", "trained.json", "drawing.json", "result.json", "log.jsonl")
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
@@ -66,6 +68,37 @@ def test_what_is_done_is_not_done_again_and_another_plan_is_refused(done, tmp_pa
     other = small(tmp_path, limit=1)
     with pytest.raises(SettingsError, match="limit: expected that of the study in"):
         Study(other, done.folder, told.append).run()
+
+
+@pytest.mark.slow
+def test_weights_that_nothing_needs_any_longer_may_be_gone(done, tmp_path):
+    """What a repository keeps of a study is enough to go on with it: JSON alone."""
+    kept = tmp_path / "kept"
+    for path in done.folder.path.rglob("*.json*"):
+        if "checkpoints" not in path.parts and path.name in KEPT:
+            place = kept / path.relative_to(done.folder.path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(path.read_bytes())
+    told = []
+    Study(done.plan, StudyFolder(kept), told.append).run()
+    assert told == []
+    expected = StudyResult(done.plan, done.folder)
+    assert StudyResult(done.plan, StudyFolder(kept)).as_json() == expected.as_json()
+    (kept / "cells/text/seed-0/world-complex/result.json").unlink()
+    missing = [part.name for part in Study(done.plan, StudyFolder(kept), told.append).parts() if not part.is_done()]
+    assert missing == ["train-text-0", "judge-text-0-world-complex"]
+
+
+def test_a_study_of_another_backbone_is_refused(tmp_path):
+    plan = small(tmp_path)
+    for folder, content in ((tmp_path / "one", b"one"), (tmp_path / "two", b"two"), (tmp_path / "moved", b"one")):
+        folder.mkdir()
+        (folder / "backbone.safetensors").write_bytes(content)
+    one, two, moved = (plan.model_copy(update={"backbone": tmp_path / name}) for name in ("one", "two", "moved"))
+    StudyFolder(tmp_path / "out").start(one)
+    StudyFolder(tmp_path / "out").start(moved)
+    with pytest.raises(SettingsError, match="backbone: expected that of the study in"):
+        StudyFolder(tmp_path / "out").start(two)
 
 
 @pytest.mark.slow

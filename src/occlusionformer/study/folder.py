@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from occlusionformer.layout import write_atomic
-from occlusionformer.study.plan import StudyCell, StudyPlan
+from occlusionformer.study.plan import BACKBONE, StudyCell, StudyPlan
 from occlusionformer.training.overrides import SettingsError
 
 PLAN, RESULT, COSTS, PAGE, TABLE = "plan.json", "study.json", "costs.json", "study.html", "study.md"
@@ -24,11 +25,14 @@ class StudyFolder:
         self.path = path
 
     def start(self, plan: StudyPlan) -> None:
-        """Lay the folder out, or go on with one of the same plan. Raises SettingsError for one of another plan."""
+        """Lay the folder out, or go on with one of the same plan, wherever the backbone's weights lie.
+
+        Raises SettingsError for one of another plan or of another backbone.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise SettingsError([f"out: expected a folder, got the file {self.path}"])
         self.path.mkdir(parents=True, exist_ok=True)
-        place, now = self.path / PLAN, plan.model_dump(mode="json")
+        place, now = self.path / PLAN, {**plan.model_dump(mode="json"), "backbone": backbone_digest(plan)}
         with self.claimed("plan", wait=True):
             if not place.exists():
                 write_atomic(place, json.dumps(now, indent=1) + "\n")
@@ -64,6 +68,14 @@ class StudyFolder:
                 yield False
                 return
             yield True
+
+
+def backbone_digest(plan: StudyPlan) -> str | None:
+    """The SHA-256 of the weights that all cells start from; None where they start from fresh ones."""
+    if plan.backbone is None:
+        return None
+    with (plan.backbone / BACKBONE).open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -15,6 +15,8 @@ from occlusionformer.training import RECIPES, RunConfig, recipe
 from occlusionformer.training.method_settings import SETTINGS_OF, Settings
 from occlusionformer.training.overrides import SettingsError, override
 
+BACKBONE = "backbone.safetensors"
+"""In the folder that a plan's `backbone` names."""
 UNTRAINED = ("larender", "none")
 """Methods that have nothing to learn beside the backbone."""
 OWN = ("model.method.", "objective.", "data.extent=")
@@ -139,7 +141,7 @@ class StudyPlan(Settings):
         if self.recipe not in RECIPES or not isinstance(recipe(self.recipe), RunConfig):
             known = [name for name in RECIPES if isinstance(recipe(name), RunConfig)]
             found.append(f"recipe: expected {one_of(known)}, got {shown(self.recipe)}")
-        if self.backbone is not None and not (self.backbone / "backbone.safetensors").is_file():
+        if self.backbone is not None and not (self.backbone / BACKBONE).is_file():
             found.append(f"backbone: expected a folder with backbone.safetensors, got {shown(str(self.backbone))}")
         return found
 

@@ -98,11 +98,6 @@ class Study:
                 if seed in self.plan.seeds_of(cell):
                     yield from self._of(cell, seed)
 
-        for cell in self.plan.cells:
-            trained = self.folder.training(cell, self.plan.seeds[0]).parent / TRAINED
-            timed = self.folder.cell(cell) / DRAWN
-            yield Work(f"time-{cell.name}", cell, timed.exists, trained.exists, partial(self._time, cell))
-
     def _time(self, cell: StudyCell) -> None:
         """Processor seconds of a picture by the number of boxes, by the first seed's model."""
         generator = load_generator(f"run:{self.folder.training(cell, self.plan.seeds[0])}")
@@ -122,18 +117,34 @@ class Study:
 
     def _of(self, cell: StudyCell, seed: int) -> Iterator[Work]:
         searched = self.folder.search(cell) / SEARCHED
-        trained = self.folder.training(cell, seed).parent / TRAINED
         name = f"{cell.name}-{seed}"
-        yield Work(f"train-{name}", cell, trained.exists, searched.exists, lambda: self._train(cell, seed))
-        for benchmark in self.plan.benchmarks:
-            result = self.folder.judging(cell, seed, benchmark) / "result.json"
-            yield Work(
+        uses = [
+            Work(
                 f"judge-{name}-{benchmark}",
                 cell,
-                result.exists,
-                trained.exists,
-                lambda benchmark=benchmark: self._judge(cell, seed, benchmark),  # type: ignore[misc]
+                (self.folder.judging(cell, seed, benchmark) / "result.json").exists,
+                partial(self._can_draw, cell, seed),
+                partial(self._judge, cell, seed, benchmark),
             )
+            for benchmark in self.plan.benchmarks
+        ]
+        if seed == self.plan.seeds[0]:
+            timed = self.folder.cell(cell) / DRAWN
+            can_draw = partial(self._can_draw, cell, seed)
+            uses.append(Work(f"time-{cell.name}", cell, timed.exists, can_draw, partial(self._time, cell)))
+
+        def is_trained() -> bool:
+            """Weights that nothing needs any longer may be gone."""
+            done = (self.folder.training(cell, seed).parent / TRAINED).exists()
+            return done and (self._can_draw(cell, seed) or all(use.is_done() for use in uses))
+
+        yield Work(f"train-{name}", cell, is_trained, searched.exists, partial(self._train, cell, seed))
+        yield from uses
+
+    def _can_draw(self, cell: StudyCell, seed: int) -> bool:
+        folder = self.folder.training(cell, seed)
+        weights = folder / "branch.safetensors" if cell.trained else folder / CONFIG
+        return (folder.parent / TRAINED).exists() and weights.exists()
 
     def _search(self, cell: StudyCell) -> None:
         """Choose the rate, or the variant, on layouts that are not the benchmark's."""
