@@ -18,6 +18,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from occlusionformer.tensors.eight_bits import EIGHT_BITS, from_eight_bits
+
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 """What weights may be stored in; other formats need scales, which a plain dictionary of tensors does not hold."""
 
@@ -51,6 +53,7 @@ class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors of a file by name, on the CPU, in memory of their own, and the text beside them.
 
+    Weights in eight bits (`tensors/eight_bits.py`) come as floats.
     Files that end in `.safetensors` are read as such, others as `torch.save` writes a dictionary of tensors; of these
     the text is empty. Raises CheckpointError, or OSError for a file that the system does not let us read.
     """
@@ -181,9 +184,15 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with open_safetensors(path) as file:
         try:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-            return tensors, dict(file.metadata() or {})
+            said = dict(file.metadata() or {})
         except Exception as error:
             raise CheckpointError(path, [f"not a safetensors file: {first_line(error)}"]) from error
+    if not said.items() >= EIGHT_BITS.items():
+        return tensors, said
+    try:
+        return from_eight_bits(tensors), said
+    except ValueError as error:
+        raise CheckpointError(path, str(error).splitlines()) from error
 
 
 def _check_is_file(path: Path) -> None:
