@@ -67,6 +67,13 @@ def test_everything_wrong_is_told_at_once(tmp_path):
         assert said in found
 
 
+@pytest.mark.parametrize(("other", "problem"), [("nobody", "expected ours, got 'nobody'"), ("text", "expected ours")])
+def test_a_rate_comes_from_a_cell_that_searches(tmp_path, other, problem):
+    """Not from the cell itself either."""
+    (found,) = problems_of(tmp_path, SMALL.replace('name = "text"', f'name = "text"\nrate_of = "{other}"'))
+    assert found.startswith(f"cells[1].rate_of: {problem}")
+
+
 def test_fields_have_types_and_unknown_ones_are_refused(tmp_path):
     found = "\n".join(problems_of(tmp_path, SMALL.replace("batch = 2", "batch = 0\ncolour = 3")))
     assert "batch: " in found

@@ -15,7 +15,7 @@ import pytest
 from occlusionformer.evaluation.benchmarks import load_benchmark
 from occlusionformer.generation import GenerationRequest, load_generator
 from occlusionformer.layout import Box, Instance, Layout
-from occlusionformer.study.folder import StudyFolder
+from occlusionformer.study.folder import StudyFolder, read_json, write_json
 from occlusionformer.study.page import markdown, write_pages
 from occlusionformer.study.result import StudyResult
 from occlusionformer.study.running import Study
@@ -87,6 +87,19 @@ def test_weights_that_nothing_needs_any_longer_may_be_gone(done, tmp_path):
     (kept / "cells/text/seed-0/world-complex/result.json").unlink()
     missing = [part.name for part in Study(done.plan, StudyFolder(kept), told.append).parts() if not part.is_done()]
     assert missing == ["train-text-0", "judge-text-0-world-complex"]
+
+
+def test_an_ablation_takes_the_rate_of_the_whole_method(tmp_path):
+    plan = small(tmp_path)
+    ours, text = plan.cells
+    plan = plan.model_copy(update={"cells": (ours, text.model_copy(update={"rate_of": "ours"}))})
+    folder = StudyFolder(tmp_path / "out")
+    parts = {part.name: part for part in Study(plan, folder, print).parts()}
+    assert not parts["search-text"].is_ready()
+    write_json(folder.search(ours) / "search.json", {"rate": 0.003, "figures": {"0.003": 0.1}})
+    assert parts["search-text"].is_ready()
+    parts["search-text"].work()
+    assert read_json(folder.search(text) / "search.json") == {"rate": 0.003, "rate_of": "ours", "figures": {}}
 
 
 def test_a_study_of_another_backbone_is_refused(tmp_path):

@@ -41,6 +41,8 @@ class StudyCell(Settings):
     """Whether the backbone is trained too; such cells are a block of their own."""
     seeds: int | None = Field(default=None, ge=1)
     """Only the first so many seeds of the plan."""
+    rate_of: str | None = None
+    """The cell whose learning rate this one takes instead of searching: for an ablation, the whole method."""
 
     @property
     def trained(self) -> bool:
@@ -192,6 +194,8 @@ class StudyPlan(Settings):
             found.append(f"{path}.trains_backbone: expected true where the plan has no backbone, got false")
         if cell.seeds is not None and cell.seeds > len(self.seeds):
             found.append(f"{path}.seeds: expected at most {len(self.seeds)}, got {cell.seeds}")
+        if (problem := self._rate_problem(cell)) is not None:
+            found.append(f"{path}.rate_of: {problem}")
         if cell.variants and cell.trained:
             found.append(f"{path}.variants: expected none for a method that is trained, got {len(cell.variants)}")
         if found or self.recipe not in RECIPES:
@@ -203,6 +207,17 @@ class StudyPlan(Settings):
         except SettingsError as error:
             found += [f"{path}: {problem}" for problem in error.problems]
         return found
+
+    def _rate_problem(self, cell: StudyCell) -> str | None:
+        """What is wrong with the cell whose rate another one takes."""
+        if cell.rate_of is None:
+            return None
+        if not cell.trained:
+            return f"expected none for a method that is not trained, got {shown(cell.rate_of)}"
+        searched = [other.name for other in self.cells if other.trained and other.rate_of is None]
+        if cell.rate_of not in searched:
+            return f"expected {one_of(searched)}, got {shown(cell.rate_of)}"
+        return None
 
 
 def _missing(name: str) -> StudyCell:

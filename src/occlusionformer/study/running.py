@@ -91,7 +91,10 @@ class Study:
         """Everything, in an order in which it can be done."""
         for cell in self.plan.cells:
             searched = self.folder.search(cell) / SEARCHED
-            yield Work(f"search-{cell.name}", cell, searched.exists, _always, lambda cell=cell: self._search(cell))  # type: ignore[misc]
+            ready = _always
+            if cell.rate_of is not None:
+                ready = (self.folder.search(self.plan.cell(cell.rate_of)) / SEARCHED).exists
+            yield Work(f"search-{cell.name}", cell, searched.exists, ready, partial(self._search, cell))
         # A whole table of one seed comes before the next seed: stopped early, it compares all the same.
         for seed in self.plan.seeds:
             for cell in self.plan.cells:
@@ -152,6 +155,11 @@ class Study:
         if cell.variants:
             found = {number: self._variant_figure(cell, number) for number in range(len(cell.variants))}
             write_json(place / SEARCHED, {"variant": max(found, key=lambda number: found[number]), "figures": found})
+            return
+        if cell.rate_of is not None:
+            other = read_json(self.folder.search(self.plan.cell(cell.rate_of)) / SEARCHED)
+            assert other is not None
+            write_json(place / SEARCHED, {"rate": other["rate"], "rate_of": cell.rate_of, "figures": {}})
             return
         if not cell.trained or len(self.plan.rates) == 1:
             write_json(place / SEARCHED, {"rate": self.plan.rates[0], "figures": {}})
