@@ -12,9 +12,9 @@ from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 from torch import Tensor, nn
 
 from occlusionformer.model import quick
-from occlusionformer.model.attention import normed_and_rotated, rotate
+from occlusionformer.model.attention import normed_and_rotated, normed_and_rotated_batch, rotate
 from occlusionformer.model.backbones.flux_training import TrainingAttnProcessor, speed_up_training
-from tests.model.test_flux_blocks import KINDS, random_streams, stock
+from tests.model.test_flux_blocks import KINDS, in_pieces, random_streams, stock, through
 from tests.model.tiny import tiny_backbone
 from tests.tables import for_each
 
@@ -83,6 +83,28 @@ def test_a_mask_is_left_to_diffusers(kind):
             assert torch.equal(found, expected)
 
 
+@by_kind
+@for_each("added", [False, True], ids=["a mask of who attends", "a mask of logits"])
+def test_pieces_with_layers_of_a_method_train_alike_but_for_rounding(kind, added):
+    plain, fast = blocks(kind)
+    tokens = sum(x.shape[1] for x in (random_streams(torch.float32).text_BSD, random_streams(torch.float32).image_BLD))
+    mask = torch.eye(tokens, dtype=torch.bool) | (noise(2, 1, tokens, tokens) > 0)
+    if added:
+        mask = noise(1, 1, 1, tokens).masked_fill(~mask, -torch.inf)
+    streams = random_streams(torch.float32, extra={"attention_mask": mask})
+    results = []
+    for block, autocast in ((plain, False), (plain, True), (fast, True)):
+        block.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            after = in_pieces(KINDS[kind][0](1, block), streams, through)
+        (after.text_BSD.float().square().sum() + after.image_BLD.float().square().sum()).backward()
+        results.append([after.text_BSD.detach(), after.image_BLD.detach(), *(p.grad for p in block.parameters())])
+    exact, expected, found = results
+    assert any(not torch.equal(a, b) for a, b in zip(found, expected, strict=True)), "the kernels are used"
+    for value, usual, true in zip(found, expected, exact, strict=True):
+        assert distance(value, true) < 1.5 * distance(usual, true) + BF16
+
+
 def test_only_the_usual_processor_is_replaced_and_its_choice_of_kernel_is_kept():
     backbone = tiny_backbone()
     first, second = (block.attn for block in backbone.transformer_blocks)
@@ -96,13 +118,15 @@ def test_only_the_usual_processor_is_replaced_and_its_choice_of_kernel_is_kept()
     assert isinstance(second.processor, FluxAttnProcessor)
 
 
-@for_each("masked", [False, True])
+@for_each("masked", [None, "attended", "added"])
 @for_each("size", [1, 7, 40])
 def test_attention_by_products_is_attention(masked, size):
     query, key, value = (noise(3, 2, size, 8, seed=seed).requires_grad_() for seed in range(3))
     mask = None
-    if masked:
+    if masked is not None:
         mask = torch.arange(size)[None, None, None] < torch.tensor([1, max(size // 2, 1), size])[:, None, None, None]
+    if masked == "added":
+        mask = noise(3, 1, size, size).masked_fill(~mask, -torch.inf)
     exact = quick.scaled_attention(query, key, value, mask)
     inputs = (query, key, value)
     gradient = noise(*exact.shape, seed=5)
@@ -147,3 +171,16 @@ def test_norms_and_rotations_in_one_have_the_gradients_of_both(transposed, eps):
         gradients = torch.autograd.grad(found, [*parts, *(norm.weight for norm in norms)], gradient)
     for value, true in zip(gradients, expected, strict=True):
         assert distance(value, true) < BF16
+
+
+@for_each("dtype", [torch.bfloat16, torch.float32])
+def test_a_batch_is_normed_and_rotated_alike(dtype):
+    norm = nn.RMSNorm(8, eps=1e-6)
+    norm.weight.data += noise(8) / 4
+    x = noise(2, 7, 3, 8, dtype=dtype)
+    rotation_JC = torch.polar(torch.ones(7, 4), noise(7, 4))
+    found = normed_and_rotated_batch(norm, x, rotation_JC)
+    assert found.dtype == dtype
+    for row, value in zip(x, found, strict=True):
+        assert distance(value, rotate(norm.double()(row.double()), rotation_JC)) < BF16
+        norm.float()

@@ -9,7 +9,6 @@ L image tokens, D channels, H heads, E channels of a head, F box features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 
 from occlusionformer.methods.figures import mean_size
 from occlusionformer.methods.published_weights import adapter_tensors, block_indices, fill, required
-from occlusionformer.methods.slots import Slots, fourier_features, pack_slots, sequence_problems
-from occlusionformer.model.attention import attention, rotate_batch, rotation
+from occlusionformer.methods.slots import Slots, fourier_features, logits_of, pack_slots, sequence_problems
+from occlusionformer.model.attention import attention, normed_and_rotated_batch, rotation
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
 from occlusionformer.model.method import (
@@ -58,10 +57,12 @@ class LayoutEmbedder(nn.Module):
     def forward(self, text_NGD: Tensor, slots: Slots) -> Tensor:
         """(B, M, D)."""
         box_NF = fourier_features(slots.box_N4, FOURIER_FREQUENCIES, FOURIER_BASE).to(text_NGD.dtype)
-        text_BKGD = slots.spread(text_NGD, self.null_positive_feature)
-        box_BKF = slots.spread(box_NF, self.null_position_feature)
-        box_BKGF = box_BKF[:, :, None].expand(-1, -1, text_BKGD.shape[2], -1)
-        joint = torch.cat([text_BKGD, box_BKGF], -1).flatten(1, 2)
+        box_NGF = box_NF[:, None].expand(-1, text_NGD.shape[1], -1)
+        null = torch.cat([self.null_positive_feature, self.null_position_feature]).to(text_NGD.dtype)
+        instances, empty = (self._mapped(x) for x in (torch.cat([text_NGD, box_NGF], -1), null))
+        return slots.spread(instances, empty).flatten(1, 2)
+
+    def _mapped(self, joint: Tensor) -> Tensor:
         tokens: Tensor = self.linears["linear_2"](F.silu(self.linears["linear_1"](joint)))
         return tokens
 
@@ -97,20 +98,15 @@ class LayoutAttention(nn.Module):
             self.to_out = nn.ModuleList([nn.Linear(width, width)])
             self.to_add_out = nn.Linear(width, width)
 
-    def projected(self, x_BMD: Tensor, *, added: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys, values (B, M, H, E), normalised."""
+    def projected(self, x_BMD: Tensor, rotation_MC: Tensor, *, added: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys, values (B, M, H, E), normalised and rotated."""
         if added:
             layers = (self.add_q_proj, self.add_k_proj, self.add_v_proj, self.norm_added_q, self.norm_added_k)
         else:
             layers = (self.to_q, self.to_k, self.to_v, self.norm_q, self.norm_k)
         query, key, value = (layer(x_BMD).unflatten(-1, (self.heads, -1)) for layer in layers[:3])
-        return layers[3](query), layers[4](key), value
-
-    def attend(self, joint: Sequence[Tensor], rotation_JC: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, M + L, D) from joint queries, keys and values."""
-        query, key, value = joint
-        query, key = rotate_batch(query, rotation_JC), rotate_batch(key, rotation_JC)
-        return attention(query, key, value, mask)
+        query = normed_and_rotated_batch(layers[3], query, rotation_MC)
+        return query, normed_and_rotated_batch(layers[4], key, rotation_MC), value
 
 
 class DualLayoutStream(nn.Module):
@@ -130,8 +126,10 @@ class DualLayoutStream(nn.Module):
         """From the modulated image tokens: what is added to the image (B, L, D), and the new layout tokens."""
         normed, gate, ff_shift, ff_scale, ff_gate = self.norm1_bbox(layout_BMD, temb_BD)
         attn = self.bbox_attn
-        parts = zip(attn.projected(normed, added=True), attn.projected(image_BLD, added=False), strict=True)
-        output = attn.attend([torch.cat(pair, 1) for pair in parts], rotation_JC, mask)
+        own = attn.projected(normed, rotation_JC[: normed.shape[1]], added=True)
+        seen = attn.projected(image_BLD, rotation_JC[normed.shape[1] :], added=False)
+        query, key, value = (torch.cat(pair, 1) for pair in zip(own, seen, strict=True))
+        output = attention(query, key, value, mask)
         layout, image = output.tensor_split([layout_BMD.shape[1]], 1)
         layout_BMD = layout_BMD + gate[:, None] * attn.to_add_out(layout)
         hidden = normalised(layout_BMD) * (1 + ff_scale[:, None]) + ff_shift[:, None]
@@ -155,7 +153,7 @@ class SingleLayoutStream(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """What is added to the image (B, L, D), and the new layout tokens."""
         normed, gate = self.bbox_norm(torch.cat([layout_BMD, image_BLD], 1), temb_BD)
-        output = self.bbox_attn.attend(self.bbox_attn.projected(normed, added=False), rotation_JC, mask)
+        output = attention(*self.bbox_attn.projected(normed, rotation_JC, added=False), mask)
         mlp = F.gelu(self.bbox_proj_mlp(normed), approximate="tanh")
         update = gate[:, None] * self.bbox_proj_out(torch.cat([output, mlp], -1))
         layout, image = update.tensor_split([layout_BMD.shape[1]], 1)
@@ -204,7 +202,7 @@ class CreatiLayout(Method):
         self.single_transformer_blocks = nn.ModuleDict(
             {str(i): SingleLayoutStream(num_heads, head_dim) for i in single_blocks}
         )
-        self.texts = TextNeeds(sequence_tokens=instance_tokens)
+        self.texts = TextNeeds(sequence_tokens=instance_tokens, shortened=True)
         self.negative = "null" if null_slots else "none"
 
     @classmethod
@@ -242,9 +240,10 @@ class CreatiLayout(Method):
         assert isinstance(slots, Slots)
         assert text_NGE is not None
         slots = slots.emptied() if inputs.side == "uncond" else slots
+        last = max(self.config.instance_tokens - text_NGE.shape[1] + 1, 1)
         text_NGE = text_NGE[:, : self.config.instance_tokens]
         layout_BMD = self.position_net(inputs.text_embedding(text_NGE), slots)
-        grid, tokens = prepared.grid, self.config.instance_tokens
+        grid, tokens = prepared.grid, text_NGE.shape[1]
         if self.config.fixed_ids:
             place_M = torch.full((layout_BMD.shape[1],), -1.0, device=layout_BMD.device)
         else:
@@ -255,10 +254,20 @@ class CreatiLayout(Method):
             self,
             Carried(layout_BMD),
             rotation_JC=rotation(*inputs.rotary(ids_J3)),
-            mask=None if self.config.null_slots else slots.mask(tokens, grid.num_tokens),
+            mask=self._mask(slots, tokens, last, ids_J3, layout_BMD),
             factor_B11=prepared.strength * slots.active(layout_BMD),
             image_tokens=grid.num_tokens,
         )
+
+    def _mask(self, slots: Slots, tokens: int, last: int, ids_J3: Tensor, like: Tensor) -> Tensor | None:
+        """Who is attended to; a number for the logits where the last token of a slot stands for several."""
+        if self.config.null_slots:
+            allowed = None if last == 1 else torch.ones(1, 1, 1, len(ids_J3), dtype=torch.bool, device=like.device)
+        else:
+            allowed = slots.mask(tokens, len(ids_J3) - slots.index_BK.shape[1] * tokens)
+        if allowed is None or last == 1:
+            return allowed
+        return logits_of(allowed, slots.index_BK.shape[1], tokens, last, like)
 
     def figures(self) -> dict[str, float]:
         """Mean size of the zero-initialised output layers, which says whether the adapter acts."""

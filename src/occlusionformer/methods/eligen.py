@@ -10,6 +10,7 @@ L image tokens, J = S + L.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,10 +26,10 @@ from occlusionformer.methods.eligen_weights import read_lora
 from occlusionformer.methods.figures import mean_size
 from occlusionformer.methods.published_weights import fill
 from occlusionformer.methods.segments import SegmentMethod, put_before_prompt
-from occlusionformer.methods.slots import Slots, fill_slots
+from occlusionformer.methods.slots import Slots, fill_slots, logits_of
 from occlusionformer.model.backbones.flux import DUAL_PATHS, SINGLE_PATHS, DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Linear, Streams, call
-from occlusionformer.model.method import ForwardState, Packer, PreparedLayouts, StepInputs
+from occlusionformer.model.method import ForwardState, Packer, PreparedLayouts, StepInputs, TextNeeds
 from occlusionformer.tensors.grid import TokenGrid
 from occlusionformer.tensors.packing import layout_geometry
 from occlusionformer.tensors.sampling import region_at
@@ -39,7 +40,7 @@ SAMPLES_PER_TOKEN = 2
 
 
 class LowRank(nn.Module):
-    """up(down(x)); zero at first."""
+    """Adds up(down(x)) to the output of a layer that reads x; zero at first."""
 
     def __init__(self, in_features: int, out_features: int, rank: int) -> None:
         super().__init__()
@@ -47,9 +48,11 @@ class LowRank(nn.Module):
         self.up = nn.Linear(rank, out_features, bias=False)
         nn.init.zeros_(self.up.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.up(self.down(x))
-        return output
+    def forward(self, x: Tensor, output: Tensor, factor: Tensor) -> Tensor:
+        """output + factor * up(down(x)), (B, .., D), the factor (B, .., 1) taken where the numbers are few."""
+        low = self.down(x) * factor
+        flat = torch.addmm(output.flatten(0, -2), low.flatten(0, -2), self.up.weight.T)
+        return flat.unflatten(0, output.shape[:-1])
 
 
 def layer_sizes(width: int) -> dict[str, dict[str, tuple[int, int]]]:
@@ -86,6 +89,7 @@ class Eligen(SegmentMethod):
     """
 
     name = "eligen"
+    texts = TextNeeds(sequence_tokens="prompt", shortened=True)
 
     @register_to_config
     def __init__(
@@ -141,15 +145,10 @@ class Eligen(SegmentMethod):
         state = EligenState(self, self._delta_factor(prepared, inputs))
         if inputs.side == "uncond":
             return state
-        extra = put_before_prompt(state, condition.slots, text_NGE, inputs)
-        prompt = inputs.encoder_hidden_states
-        allowed_B1JJ = allowed(condition, prompt.shape[1], inputs.image_ids.shape[0], segment_tokens=text_NGE.shape[1])[
-            :, None
-        ]
-        if prepared.strength == 1:
-            state.attention_mask = allowed_B1JJ
-        else:
-            state.attention_mask = _softened(allowed_B1JJ, extra, prepared, prompt)
+        put_before_prompt(state, condition.slots, text_NGE, inputs)
+        prompt, tokens = inputs.encoder_hidden_states, text_NGE.shape[1]
+        allowed_BJJ = allowed(condition, prompt.shape[1], inputs.image_ids.shape[0], segment_tokens=tokens)
+        state.attention_mask = _weighed(allowed_BJJ, tokens, prepared, prompt)[:, None]
         return state
 
     def _delta_factor(self, prepared: PreparedLayouts, inputs: StepInputs) -> Tensor:
@@ -190,7 +189,7 @@ class EligenState(ForwardState):
 
         def linear(path: str, layer: nn.Module, x: Tensor) -> Tensor:
             factor = self.factor_B.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
-            output: Tensor = layer(x) + factor * deltas[key_of(path)](x)
+            output: Tensor = deltas[key_of(path)](x, layer(x), factor)
             return output
 
         return linear
@@ -216,12 +215,19 @@ def allowed(condition: EligenCondition, prompt_tokens: int, image_tokens: int, *
     return torch.cat([upper, torch.cat([meets_BSL.transpose(1, 2), image_BLL], 2)], 1)
 
 
-def _softened(allowed_B1JJ: Tensor, segment_rows: int, prepared: PreparedLayouts, like: Tensor) -> Tensor:
-    """An additive mask in which image tokens see the segments weaker (strength below 1) or stronger."""
-    mask = torch.zeros(allowed_B1JJ.shape, dtype=like.dtype, device=like.device)
-    texts = allowed_B1JJ.shape[-1] - prepared.grid.num_tokens
-    mask[:, :, texts:, :segment_rows] = torch.tensor(prepared.strength).log()
-    return mask.masked_fill(~allowed_B1JJ, -torch.inf)
+def _weighed(allowed_BJJ: Tensor, tokens: int, prepared: PreparedLayouts, like: Tensor) -> Tensor:
+    """The mask; an additive one in which image tokens see the segments weaker (strength below 1) or stronger.
+
+    So is it where the last of a segment's tokens stands for several.
+    """
+    last, slots = prepared.texts.last_stands_for, prepared.condition.slots.index_BK.shape[1]
+    if prepared.strength == 1 and last == 1:
+        return allowed_BJJ
+    mask_BJJ = logits_of(allowed_BJJ, slots, tokens, last, like)
+    if prepared.strength != 1:
+        texts = allowed_BJJ.shape[-1] - prepared.grid.num_tokens
+        mask_BJJ[:, texts:, : slots * tokens] += math.log(prepared.strength)
+    return mask_BJJ
 
 
 def pack_segments(layouts: Sequence[Layout | None], grid: TokenGrid, *, rasteriser: str) -> EligenCondition:

@@ -5,6 +5,7 @@ Legend: B pictures, N instances of the batch, K slots of one picture, C channels
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -93,11 +94,22 @@ def pack_slots(layouts: Sequence[Layout | None], grid: TokenGrid, *, null_slots:
 def sequence_problems(texts: InstanceTexts, count: int, least: int) -> list[str]:
     """What is wrong with the text sequences of so many instances, of which a method reads `least` tokens."""
     sequence = texts.sequence_NSE
+    least -= texts.last_stands_for - 1
     if sequence is not None and sequence.ndim == 3 and len(sequence) == count and sequence.shape[1] >= least:
         return []
     got = "none" if sequence is None else tuple(sequence.shape)
     wanted = f"one of at least {least} tokens per instance, ({count}, tokens, width)"
     return [f"text sequences: expected {wanted}, got {got}"]
+
+
+def logits_of(allowed: Tensor, slots: int, tokens: int, last: int, like: Tensor) -> Tensor:
+    """What attention's logits get: -inf where not allowed (.., J keys), log `last` at the last token of every slot.
+
+    allowed: bool, its keys begin with so many slots of so many tokens; the format of the numbers is that of `like`.
+    """
+    raised_J = torch.zeros(allowed.shape[-1], dtype=like.dtype, device=allowed.device)
+    raised_J[: slots * tokens].view(slots, tokens)[:, -1] = math.log(last)
+    return raised_J.expand(allowed.shape).masked_fill(~allowed, -torch.inf)
 
 
 def fourier_features(values_NC: Tensor, frequencies: int, base: float) -> Tensor:

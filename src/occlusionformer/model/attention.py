@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from occlusionformer.model.quick import normed_and_turned, scaled_attention, trains_in_bf16, turnable
@@ -55,10 +54,20 @@ def rotate_batch(x_BJHE: Tensor, rotation_C: Tensor) -> Tensor:
     return rotate(x_BJHE.flatten(0, 1), whole.flatten(0, 1)).unflatten(0, x_BJHE.shape[:2])
 
 
+def normed_and_rotated_batch(norm: nn.Module, x_BJHE: Tensor, rotation_JC: Tensor) -> Tensor:
+    """A norm of every head, then the rotation that is the same for all of the batch, (B, J, H, E)."""
+    if trains_in_bf16(x_BJHE) and turnable(norm):
+        return normed_and_turned(norm, x_BJHE, rotation_JC)
+    return rotate_batch(norm(x_BJHE), rotation_JC)
+
+
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention of (B, J, H, E) over (B, M, H, E), heads joined: (B, J, D). mask: True where attended."""
+    """Attention of (B, J, H, E) over (B, M, H, E), heads joined: (B, J, D).
+
+    mask: True where attended, or added to the logits; no row of it may hide all.
+    """
     query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
+    return scaled_attention(query, key, value, mask).transpose(1, 2).flatten(2)
 
 
 def attend(joint: QueryKeyValue, packed: PackedInstances) -> Iterator[tuple[AttentionBucket, Tensor, Tensor]]:

@@ -40,27 +40,45 @@ class TextNeeds:
 
     pooled: bool = False
     sequence_tokens: int | Literal["prompt"] = 0
+    shortened: bool = False
+    """Sequences may come as `InstanceTexts.shortened` leaves them: the method weighs the last row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstanceTexts:
-    """Encoded texts, one row per instance, all pictures in order; None where the method does not read them."""
+    """Encoded texts, one row per instance, all pictures in order; None where the method does not read them.
+
+    last_stands_for: so many rows, equal in all their numbers, are the last one of every sequence.
+    """
 
     pooled_NP: Tensor | None = None
     sequence_NSE: Tensor | None = None
+    last_stands_for: int = 1
 
     def rows(self, index_N: Tensor) -> InstanceTexts:
         """Some instances, in a new order."""
-        return InstanceTexts(
-            pooled_NP=None if self.pooled_NP is None else self.pooled_NP[index_N.to(self.pooled_NP.device)],
-            sequence_NSE=None if self.sequence_NSE is None else self.sequence_NSE[index_N.to(self.sequence_NSE.device)],
-        )
+        return self._each(lambda x: x[index_N.to(x.device)])
+
+    def shortened(self) -> InstanceTexts:
+        """Padding left out: equal rows (S, E) at the end of all sequences become one that stands for them.
+
+        Rows that no position tells apart stay equal in every layer, so that attention to w of them is attention to
+        one whose logit is log w higher. Waits for one number.
+        """
+        sequence = self.sequence_NSE
+        if sequence is None or not sequence.numel():
+            return self
+        equal_S = (sequence == sequence[:, -1:]).all(-1).all(0)
+        spared = max(int(equal_S.flip(0).long().cumprod(0).sum()) - 1, 0)
+        kept = sequence[:, : sequence.shape[1] - spared]
+        return replace(self, sequence_NSE=kept, last_stands_for=self.last_stands_for + spared)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> InstanceTexts:
-        return InstanceTexts(
-            pooled_NP=None if self.pooled_NP is None else self.pooled_NP.to(device, dtype),
-            sequence_NSE=None if self.sequence_NSE is None else self.sequence_NSE.to(device, dtype),
-        )
+        return self._each(lambda x: x.to(device, dtype))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> InstanceTexts:
+        pooled, sequence = (None if x is None else change(x) for x in (self.pooled_NP, self.sequence_NSE))
+        return replace(self, pooled_NP=pooled, sequence_NSE=sequence)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -342,7 +360,7 @@ class Method(ModelMixin, ConfigMixin):
             method=self,
             condition=self.packer()(layouts, grid),
             layouts=tuple(layouts),
-            texts=texts,
+            texts=texts.shortened() if self.texts.shortened else texts,
             grid=grid,
             dtype=dtype,
         )

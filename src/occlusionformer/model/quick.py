@@ -30,12 +30,16 @@ def trains_in_bf16(x: Tensor) -> bool:
 
 
 def scaled_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention of (n, H, Q, E) over (n, H, S, E); mask: True where attended, somewhere in every row."""
+    """Attention of (n, H, Q, E) over (n, H, S, E).
+
+    mask: broadcast to (n, H, Q, S), True where attended, or added to the logits; no row of it may hide all.
+    """
     if key.shape[-2] > MOST_TOKENS or not trains_in_bf16(value):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     logits = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
     if mask is not None:
-        logits = logits.masked_fill(~mask, -torch.inf)
+        masked = mask.dtype == torch.bool
+        logits = logits.masked_fill_(~mask, -torch.inf) if masked else logits.add_(mask.to(logits.dtype))
     return torch.matmul(logits.softmax(-1), value)
 
 

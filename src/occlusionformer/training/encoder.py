@@ -124,6 +124,7 @@ class Encoder:
             prompt = torch.stack([item.prompt_SE for item in batch.encoded]).to(self.device)
             pooled = torch.stack([item.pooled_P for item in batch.encoded]).to(self.device)
             texts = joined([item.texts for item in batch.encoded])
+        texts = texts.shortened() if self.needs.shortened else texts
         count, grid = len(batch.draws), batch.grid
         guidance = self.guidance if self.pipeline.transformer.config.guidance_embeds else None
         return Conditions(

@@ -18,6 +18,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 
 from occlusionformer.model.backbones.borrowed import BorrowedDual, BorrowedSingle
+from occlusionformer.model.backbones.flux_training import is_quick, quick_attention, quick_query_key_value
 from occlusionformer.model.backbones.streams import Attended, Attention, Linear, Streams, call
 
 BlockForward = Callable[..., tuple[Tensor, Tensor]]
@@ -125,6 +126,8 @@ class DualBlock:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of [text; image], (B, J, H, E), normalised and rotated."""
         attn = self._block.attn
+        if is_quick(attn, modulated.image_BLD):
+            return quick_query_key_value(attn, modulated.image_BLD, modulated.text_BSD, streams.rotary, linear)
         query, key, value = _projected(attn, ("to_q", "to_k", "to_v"), modulated.image_BLD, linear)
         names = ("add_q_proj", "add_k_proj", "add_v_proj")
         text_query, text_key, text_value = _projected(attn, names, modulated.text_BSD, linear)
@@ -228,6 +231,8 @@ class SingleBlock:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of [text; image], (B, J, H, E), normalised and rotated."""
         attn = self._block.attn
+        if is_quick(attn, modulated.joint_BJD):
+            return quick_query_key_value(attn, modulated.joint_BJD, None, streams.rotary, linear)
         query, key, value = _projected(attn, ("to_q", "to_k", "to_v"), modulated.joint_BJD, linear)
         return (
             apply_rotary_emb(attn.norm_q(query), streams.rotary, sequence_dim=1),
@@ -311,6 +316,8 @@ def _attended(
         output = attention(query, key, value)
     else:
         mask = with_mask(extra, mask).get("attention_mask")
+        if is_quick(attn, query):
+            return quick_attention(query, key, value, mask).flatten(2, 3)
         output = dispatch_attention_fn(query, key, value, attn_mask=mask, **_kernel(attn.processor))
     return output.flatten(2, 3).to(query.dtype)
 
