@@ -42,11 +42,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
-    """Stands in for every model; `painter.model` then tells which one was asked for."""
+    """Stands in for every model; `painter.model` and `painter.precision` then tell what was asked for."""
     painter = Painter()
 
-    def load(spec: str) -> Painter:
-        painter.model = spec
+    def load(spec: str, *, precision: str | None) -> Painter:
+        painter.model, painter.precision = spec, precision
         return painter
 
     monkeypatch.setattr(draw_request, "load_generator", load)

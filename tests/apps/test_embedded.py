@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from occlusionformer.generation import read_provenance
 from occlusionformer.layout import read_layout
 from tests.apps.conftest import Command
 from tests.apps.examples import DRAWABLE, TWO_FRUITS, format_of
@@ -45,6 +46,16 @@ def test_a_picture_is_repeated_bit_for_bit(run: Command, folder: Path):
     assert run("generate", TWO_FRUITS, *SMALL, "--output", "first.png").code == 0
     assert run("generate", "first.png", "--output", "again.png").code == 0
     assert Path("again.png").read_bytes() == Path("first.png").read_bytes()
+
+
+def test_a_picture_is_repeated_in_its_own_precision(run: Command, folder: Path):
+    for precision, dtype in (("fp32", "float32"), ("bf16", "bfloat16")):
+        assert run("generate", TWO_FRUITS, *SMALL, "--precision", precision, "--output", "first.png").code == 0
+        assert read_provenance("first.png")["dtype"] == dtype
+        assert run("generate", "first.png", "--output", "again.png").err == ""
+        assert Path("again.png").read_bytes() == Path("first.png").read_bytes()
+    changed = run("generate", "first.png", "--precision", "fp32", "--output", "again.png")
+    assert "pixels may differ from the picture that is repeated: dtype was bfloat16, is float32" in changed.err
 
 
 def test_the_order_decides_the_overlap_and_little_else(run: Command, folder: Path):

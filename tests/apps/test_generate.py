@@ -130,6 +130,7 @@ def test_the_front_instance_is_seen_where_boxes_overlap(run: Command, painter: P
         ("--steps", "0", "steps: expected a whole number from 1 to 1000, got 0"),
         ("--grounding-ratio", "1.5", "grounding_ratio: expected a number from 0 to 1, got 1.5"),
         ("--size", "64", "size: expected WIDTHxHEIGHT in pixels, as in 640x480, got '64'"),
+        ("--precision", "fp16", "precision: expected auto, fp32 or bf16, got 'fp16'"),
         ("--format", "yaml", f"format: expected {one_of(FORMATS)}, got 'yaml'"),
         ("--cycles", "allow", "cycles: not an option of the native format"),
         ("--output", "nowhere/a.png", "output: expected a file in an existing folder, got 'nowhere/a.png'"),

@@ -28,6 +28,10 @@ def load_echo(argument):
     return Echo(argument)
 
 
+def load_precise(argument, *, precision="auto"):
+    return Echo(precision)
+
+
 def load_nothing(argument):
     return None
 """
@@ -37,6 +41,7 @@ METADATA = "Metadata-Version: 2.1\nName: echo-maker\nVersion: 1.0\n"
 ENTRY_POINTS = """
 [occlusionformer.generators]
 echo = echo_maker:load_echo
+precise = echo_maker:load_precise
 twice = echo_maker:load_echo
 nothing = echo_maker:load_nothing
 """
@@ -121,3 +126,10 @@ def test_checking_a_name_loads_nothing(installed):
     assert "echo_maker" not in sys.modules
     with pytest.raises(UnknownGeneratorError, match="got 'ecko'"):
         check_generator("ecko")
+
+
+def test_a_precision_reaches_loaders_that_take_one(installed):
+    assert load_generator("precise").argument == "auto"
+    assert load_generator("precise", precision="fp32").argument == "fp32"
+    with pytest.raises(ValueError, match=r"^precision: expected none for a model that does not let it be chosen, got"):
+        load_generator("echo", precision="bf16")

@@ -333,6 +333,18 @@ def test_half_precision_is_near_fp32(rasteriser, hybrid, dtype, tolerance, scale
     torch.testing.assert_close(actual.float(), expected, rtol=0, atol=tolerance)
 
 
+@by_rule
+@for_each("occluders", [((), (0,), (0, 1)), ((2,), (0,), (1,))], ids=["an order", "a loop"])
+def test_autocast_changes_no_weight(rasteriser, hybrid, occluders):
+    """Exponents stay in the precision of the densities."""
+    scene = Scene(GRID, (LEFT, RIGHT, (0.2, 0.3, 0.8, 0.7)), occluders, (1.0, 1.0, 1.0))
+    features, density_ND = random_layers([scene], 11)
+    features, density_ND = [layer.float() for layer in features], density_ND.float()
+    expected = blend([scene], features, density_ND, rasteriser, hybrid)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(blend([scene], features, density_ND, rasteriser, hybrid), expected)
+
+
 def test_no_declared_relation_is_the_plain_mean():
     features, density_ND = random_layers([two()], 6)
     expected = features[0][:, OVERLAP].mean(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from occlusionformer.training.precision import CPU_INSTRUCTIONS, chosen_precision
+from occlusionformer.model.precision import CPU_INSTRUCTIONS, chosen_precision
 from tests.training.runs import tiny_trainer
 
 

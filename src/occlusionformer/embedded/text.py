@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.embedded.wordings import NamedPart, longest_within, wording
+from occlusionformer.model.precision import outside_autocast
 from occlusionformer.pipelines.tokenizer import PlainTokenizer
 
 SAID_ALMOST = 0.98
@@ -175,6 +176,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         self.register_buffer("colour_ids", torch.zeros(num_colours, dtype=torch.int64))
         self.colour_as = nn.Parameter(torch.zeros(num_colours, hidden_size), requires_grad=False)
 
+    @outside_autocast
     def forward(
         self,
         input_ids: Tensor,
@@ -206,6 +208,7 @@ class StaticTextModel(ModelMixin, ConfigMixin):
         )
         return output if return_dict else tuple(output.to_tuple())
 
+    @outside_autocast
     def pooled(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The pooled vectors of texts alone, (B, D): those of `forward`, without what its tokens take."""
         rows_BSD, is_token_BS = self._rows(input_ids, attention_mask)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
+from occlusionformer.generation.computing import ComputedIn, parse_computed_in
 from occlusionformer.generation.protocol import Generator
 
 ENTRY_POINT_GROUP = "occlusionformer.generators"
-"""An entry point names a function (argument: str | None) -> Generator; other packages may add theirs."""
+"""An entry point names a function (argument: str | None) -> Generator; other packages may add theirs.
+
+A function that takes a `precision` too lets the caller choose the numbers that the model computes in.
+"""
 
 FOLDER_LOADER = "pipeline"
 """The entry point that opens a local folder."""
@@ -28,13 +35,26 @@ def generator_names() -> list[str]:
     return sorted(_installed())
 
 
-def load_generator(spec: str) -> Generator:
+def load_generator(spec: str, *, precision: ComputedIn | None = None) -> Generator:
     """Load "name", "name:argument" or an existing local folder.
 
     A name wins over a folder of the same name: write "./name" for the folder.
+    precision: the numbers to compute in; None leaves them to the model. Raises ValueError for a model whose numbers are
+    not the caller's choice.
     """
     entries, argument = _found(spec)
-    return _load(entries, argument)
+    loader = _loader(entries)
+    chosen: dict[str, ComputedIn] = {}
+    if precision is not None:
+        parse_computed_in(precision)
+        if "precision" not in inspect.signature(loader).parameters:
+            raise ValueError(f"precision: expected none for a model that does not let it be chosen, got {precision}")
+        chosen["precision"] = precision
+    generator = loader(argument, **chosen)
+    if not isinstance(generator, Generator):
+        entry = entries[0]
+        raise TypeError(f"model: entry point {entry.name!r} ({entry.value}) returned {type(generator).__name__}")
+    return generator
 
 
 def check_generator(spec: str) -> None:
@@ -64,12 +84,10 @@ def _installed() -> dict[str, list[EntryPoint]]:
     return found
 
 
-def _load(entries: list[EntryPoint], argument: str | None) -> Generator:
+def _loader(entries: list[EntryPoint]) -> Callable[..., Any]:
     entry = entries[0]
     places = sorted({entry.value for entry in entries})
     if len(places) > 1:
         raise ValueError(f"model: expected one package to offer {entry.name!r}, got {', '.join(places)}")
-    generator = entry.load()(argument)
-    if not isinstance(generator, Generator):
-        raise TypeError(f"model: entry point {entry.name!r} ({entry.value}) returned {type(generator).__name__}")
-    return generator
+    loader: Callable[..., Any] = entry.load()
+    return loader

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from occlusionformer.model.quick import normed_and_turned, scaled_attention, trains_in_bf16, turnable
+from occlusionformer.model.quick import computes_in_bf16, normed_and_turned, scaled_attention, turnable
 from occlusionformer.tensors.packing import AttentionBucket, PackedInstances
 
 
@@ -41,7 +41,7 @@ def rotate(x_RHE: Tensor, rotation_RC: Tensor) -> Tensor:
 
 def normed_and_rotated(parts: Sequence[tuple[nn.Module, Tensor]], rotation_JC: Tensor) -> Tensor:
     """Rows (R, H, E) of several parts, each normalised by its own norm, one after the other and rotated, (J, H, E)."""
-    if trains_in_bf16(parts[0][1]) and all(turnable(norm) for norm, _ in parts):
+    if computes_in_bf16(parts[0][1]) and all(turnable(norm) for norm, _ in parts):
         rotations = rotation_JC.split([len(x_RHE) for _, x_RHE in parts])
         turned = [normed_and_turned(*part, rotation) for part, rotation in zip(parts, rotations, strict=True)]
         return torch.cat(turned)

@@ -1,7 +1,7 @@
-"""Parts of attention as a CPU trains them fastest in bf16, where torch's own kernels take two to five times as long.
+"""Parts of attention as a CPU computes them fastest in bf16, where torch's own kernels take two to five times as long.
 
-The results are the same but for the rounding of bf16. Everything else - other devices, other number formats, no
-gradients - is left to torch's kernels.
+The results are the same but for the rounding of bf16. Everything else - other devices, other number formats, numbers
+that are bf16 themselves and want no gradients - is left to torch's kernels.
 
 Legend: J rows, H heads, E channels of a head, C = E / 2 channel pairs, S tokens, Q those that ask.
 """
@@ -22,11 +22,24 @@ MOST_TOKENS = 2048
 
 def trains_in_bf16(x: Tensor) -> bool:
     """Whether this is training in bf16 on a CPU, by autocast or by the numbers' own format."""
-    if x.device.type != "cpu" or not torch.is_grad_enabled():
-        return False
-    if torch.is_autocast_enabled("cpu"):
-        return torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return x.dtype == torch.bfloat16
+    return torch.is_grad_enabled() and (_autocast_to_bf16(x) or (_is_bf16(x) and not torch.is_autocast_enabled("cpu")))
+
+
+def computes_in_bf16(x: Tensor) -> bool:
+    """Whether a CPU computes in bf16: by autocast, or by the numbers' own format while training."""
+    return _autocast_to_bf16(x) or trains_in_bf16(x)
+
+
+def _autocast_to_bf16(x: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    )
+
+
+def _is_bf16(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.bfloat16
 
 
 def scaled_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -34,7 +47,7 @@ def scaled_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | N
 
     mask: broadcast to (n, H, Q, S), True where attended, or added to the logits; no row of it may hide all.
     """
-    if key.shape[-2] > MOST_TOKENS or not trains_in_bf16(value):
+    if key.shape[-2] > MOST_TOKENS or not computes_in_bf16(value):
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     logits = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
     if mask is not None:

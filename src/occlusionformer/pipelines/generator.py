@@ -161,6 +161,11 @@ class PipelineGenerator:
         """Say what the model does not know, once all requests are checked and before any is drawn: here nothing."""
 
     @property
+    def dtype(self) -> str:
+        """The numbers that pictures are computed in, as their records have it."""
+        return str(self.pipeline.transformer.dtype).removeprefix("torch.")
+
+    @property
     def defaults(self) -> GenerationDefaults:
         config = self.pipeline.config
         return GenerationDefaults(
@@ -268,7 +273,7 @@ class PipelineGenerator:
             grounding_ratio=settings.grounding_ratio,
             strength=settings.strength,
             device=str(self.pipeline._execution_device),
-            dtype=str(self.pipeline.transformer.dtype).removeprefix("torch."),
+            dtype=self.dtype,
         )
 
 

@@ -78,9 +78,10 @@ class LayerWeights:
         return exponent_GD.clamp_min_(LOWEST_LOGIT).exp_()
 
     def _exponent(self, owner_t: Tensor, depth_tM: Tensor, pixel_t: Tensor | None) -> Tensor:
-        exponent_tD = torch.addmm(
-            self.alpha_ND.index_select(0, owner_t), depth_tM.to(self.precise), self.density_MD, alpha=-1
-        )
+        with torch.autocast(self.alpha_ND.device.type, enabled=False):
+            exponent_tD = torch.addmm(
+                self.alpha_ND.index_select(0, owner_t), depth_tM.to(self.precise), self.density_MD, alpha=-1
+            )
         return exponent_tD if self.shift_PD is None or pixel_t is None else exponent_tD - self.shift_PD[pixel_t]
 
     def _plain(self, pairs: slice) -> Tensor:

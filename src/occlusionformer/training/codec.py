@@ -30,6 +30,7 @@ from occlusionformer.embedded.autoencoder import (
 )
 from occlusionformer.embedded.packaged import LATENT_CHANNELS
 from occlusionformer.layout import write_atomic
+from occlusionformer.model.precision import chosen_precision
 from occlusionformer.tensors.files import CheckpointError, check_tensors, read_tensors
 from occlusionformer.training.checkpoint import (
     Checkpoint,
@@ -40,7 +41,6 @@ from occlusionformer.training.checkpoint import (
     set_aside,
 )
 from occlusionformer.training.config import CodecConfig
-from occlusionformer.training.precision import chosen_precision
 from occlusionformer.training.resuming import RunResult, find_checkpoint
 
 LATENT_SAMPLES = 40

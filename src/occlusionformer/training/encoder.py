@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from occlusionformer.model import InstanceTexts, PreparedLayouts, TextNeeds
+from occlusionformer.model.precision import Precision
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.training.examples import Batch
 from occlusionformer.training.objective import Conditions
-from occlusionformer.training.precision import Precision
 
 KNOWN_CAPTIONS = 50_000
 """Captions whose embedding is kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from occlusionformer.embedded.generator import EmbeddedGenerator
+from occlusionformer.generation.computing import ComputedIn
 from occlusionformer.layout.problems import shown
 from occlusionformer.pipelines import OcclusionFormerPipeline, PipelineGenerator
 from occlusionformer.training.build import PARTS, build_pipeline, fill_part
@@ -40,12 +41,16 @@ def run_pipeline(folder: Path) -> OcclusionFormerPipeline:
     return pipeline
 
 
-def load_run(argument: str | None) -> PipelineGenerator:
+def load_run(argument: str | None, *, precision: ComputedIn | None = None) -> PipelineGenerator:
     """The generator `run:FOLDER`, which knows the words of the packaged model if the run is of it.
 
-    Raises ValueError without a folder, and as `run_pipeline` does.
+    precision: as `EmbeddedGenerator` has it, where the run is of the packaged model; None is its own default. Raises
+    ValueError for one given to another model, without a folder, and as `run_pipeline` does.
     """
     if argument is None or not Path(argument).is_dir():
         raise ValueError(f"model: expected run:FOLDER with the folder of a training run, got {shown(argument)}")
-    kind = EmbeddedGenerator if run_config(Path(argument)).model.family == "embedded" else PipelineGenerator
-    return kind(run_pipeline(Path(argument)), model=f"run:{argument}")
+    if run_config(Path(argument)).model.family == "embedded":
+        return EmbeddedGenerator(run_pipeline(Path(argument)), model=f"run:{argument}", precision=precision or "auto")
+    if precision is not None:
+        raise ValueError(f"precision: expected none for a run of another model than the packaged one, got {precision}")
+    return PipelineGenerator(run_pipeline(Path(argument)), model=f"run:{argument}")

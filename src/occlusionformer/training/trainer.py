@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from occlusionformer.embedded.config import LOOKS_PLACED
 from occlusionformer.layout import write_atomic
 from occlusionformer.model.backbones.flux_training import speed_up_training
+from occlusionformer.model.precision import chosen_precision
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.tensors.files import CheckpointError, check_tensors
 from occlusionformer.training.build import build_pipeline
@@ -45,7 +46,6 @@ from occlusionformer.training.objective import Conditions, Inputs, Objective
 from occlusionformer.training.optimizer import Average, build_optimizers, rate, set_rates
 from occlusionformer.training.overrides import SettingsError
 from occlusionformer.training.pictures import draw_samples, sheet
-from occlusionformer.training.precision import chosen_precision
 from occlusionformer.training.probe import Probe
 from occlusionformer.training.randomness import Randomness
 from occlusionformer.training.resuming import CHECKPOINTS, RunResult, find_checkpoint

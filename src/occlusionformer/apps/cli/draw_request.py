@@ -21,6 +21,7 @@ from occlusionformer.generation import (
     load_generator,
     request_to_repeat,
 )
+from occlusionformer.generation.computing import ComputedIn, computed_in, parse_computed_in
 
 DEFAULT_MODEL = "embedded"
 
@@ -54,15 +55,27 @@ class DrawRequest:
 
     request: GenerationRequest
     model: str
+    precision: ComputedIn | None
+    """None leaves it to the model."""
     record: Provenance | None
     """Provenance of the picture to repeat, if the source is a picture."""
 
 
 def draw_request_for(
-    source: Path, output: Path, *, reading: SourceOptions, settings: DrawSettings, model: str | None
+    source: Path,
+    output: Path,
+    *,
+    reading: SourceOptions,
+    settings: DrawSettings,
+    model: str | None,
+    precision: str | None,
 ) -> DrawRequest:
     """Read and check everything. Raises ValueError with all problems found."""
     problems = picture_problems("output", output)
+    try:
+        chosen = None if precision is None else parse_computed_in(precision)
+    except ValueError as error:
+        problems += problems_of(error)
     try:
         read = reading.read(source, one=True)
         record = read.record
@@ -72,7 +85,10 @@ def draw_request_for(
         problems += problems_of(error)
     if problems:
         raise RefusedError(problems)
-    return DrawRequest(request=request, model=_model_of(record) if model is None else model, record=record)
+    named = _model_of(record) if model is None else model
+    if record is not None and chosen is None and named.partition(":")[0] == DEFAULT_MODEL:
+        chosen = computed_in(record["dtype"])
+    return DrawRequest(request=request, model=named, precision=chosen, record=record)
 
 
 def _model_of(record: Provenance | None) -> str:
@@ -88,11 +104,13 @@ def _model_of(record: Provenance | None) -> str:
     return named
 
 
-def draw(requests: Sequence[GenerationRequest], model: str) -> list[GeneratedImage]:
+def draw(
+    requests: Sequence[GenerationRequest], model: str, precision: ComputedIn | None = None
+) -> list[GeneratedImage]:
     """Load the model and draw, with a progress bar; Ctrl-C ends it within a step."""
     with drawing_progress() as progress:
         with without_garbage_collection():
-            generator = load_generator(model)
+            generator = load_generator(model, precision=precision)
         try:
             return generator.generate(requests, on_step=progress.on_step)
         except CanvasError as error:

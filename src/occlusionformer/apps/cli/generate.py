@@ -33,6 +33,7 @@ def generate(  # noqa: PLR0913 - a parameter for every option
     format: options.FormatOption = "native",
     output: Annotated[Path, typer.Option("--output", "-o", help="The picture.")] = Path("out.png"),
     model: options.ModelOption = None,
+    precision: options.PrecisionOption = None,
     seed: options.SeedOption = None,
     steps: options.StepsOption = None,
     guidance: options.GuidanceOption = None,
@@ -61,8 +62,8 @@ def generate(  # noqa: PLR0913 - a parameter for every option
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )
     with ending(as_json, quiet=quiet) as outcome:
-        asked = draw_request_for(layout, output, reading=reading, settings=settings, model=model)
-        drawn = draw([replace(asked.request, want_masks=masks)], asked.model)[0]
+        asked = draw_request_for(layout, output, reading=reading, settings=settings, model=model, precision=precision)
+        drawn = draw([replace(asked.request, want_masks=masks)], asked.model, asked.precision)[0]
         mask_files = _mask_files(output, drawn, asked.request.layout) if masks else {}
         overlay_files = _overlay_file(output, drawn, asked.request.layout) if overlay else {}
         write_together({**mask_files, **overlay_files, output: drawn.save})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
+from occlusionformer.generation.computing import ComputedIn
 from occlusionformer.layout import FORMATS
 from occlusionformer.layout.formats.listing import LIST_ORDERS
 
@@ -57,6 +58,15 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         help="embedded, a pipeline folder, or flux-dev:CHECKPOINT. [default: embedded, or the model of the PNG]",
+        show_default=False,
+    ),
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(get_args(ComputedIn)),
+        help="Numbers that the embedded model computes in; auto: bf16 on processors that are faster in it (AMX, "
+        "AVX-512 bf16), else fp32. The picture's record says which. [default: auto, or those of the PNG]",
         show_default=False,
     ),
 ]

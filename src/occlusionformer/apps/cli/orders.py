@@ -28,6 +28,7 @@ def orders(  # noqa: PLR0913 - a parameter for every option
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet.", show_default=False)],
     format: options.FormatOption = "native",
     model: options.ModelOption = None,
+    precision: options.PrecisionOption = None,
     seed: options.SeedOption = None,
     steps: options.StepsOption = None,
     guidance: options.GuidanceOption = None,
@@ -57,12 +58,12 @@ def orders(  # noqa: PLR0913 - a parameter for every option
         seed=seed, steps=steps, guidance=guidance, grounding_ratio=grounding_ratio, strength=strength, size=size
     )
     with ending(as_json, quiet=quiet) as outcome:
-        asked = draw_request_for(layout, output, reading=reading, settings=settings, model=model)
+        asked = draw_request_for(layout, output, reading=reading, settings=settings, model=model, precision=precision)
         variants = order_variants(asked.request.layout)
         shown = variants[:max_pictures]
         chosen_seed = choose_seed(asked.request)
         requests = [replace(asked.request, layout=variant.layout, seed=chosen_seed) for variant in shown]
-        drawn = draw(requests, asked.model)
+        drawn = draw(requests, asked.model, asked.precision)
         sheet = contact_sheet(
             [
                 Labelled(image=picture.image, title=variant.title, detail=variant.detail)

@@ -1,4 +1,4 @@
-"""FLUX's attention as a CPU trains it fastest in bf16, for the blocks of a transformer that is being trained."""
+"""FLUX's attention as a CPU computes it fastest in bf16, for the blocks of a transformer that trains or draws so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from occlusionformer.model.attention import rotation
 from occlusionformer.model.backbones.streams import Linear, call
-from occlusionformer.model.quick import normed_and_turned, scaled_attention, trains_in_bf16, turnable
+from occlusionformer.model.quick import computes_in_bf16, normed_and_turned, scaled_attention, trains_in_bf16, turnable
 
 IMAGE = (("to_q", "norm_q"), ("to_k", "norm_k"), ("to_v", None))
 TEXT = (("add_q_proj", "norm_added_q"), ("add_k_proj", "norm_added_k"), ("add_v_proj", None))
@@ -19,6 +19,8 @@ TEXT = (("add_q_proj", "norm_added_q"), ("add_k_proj", "norm_added_k"), ("add_v_
 
 class TrainingAttnProcessor(FluxAttnProcessor):
     """Diffusers' own processor, but for training in bf16 on a CPU: then the same by other kernels (model/quick.py)."""
+
+    acts_on = staticmethod(trains_in_bf16)
 
     def __call__(
         self,
@@ -41,12 +43,27 @@ class TrainingAttnProcessor(FluxAttnProcessor):
         return attn.to_out[1](attn.to_out[0](image_BLD)), attn.to_add_out(text_BSD)
 
 
+class AutocastAttnProcessor(TrainingAttnProcessor):
+    """As for training, and whenever autocast to bf16 is on, as while drawing in it."""
+
+    acts_on = staticmethod(computes_in_bf16)
+
+
 def speed_up_training(transformer: nn.Module) -> None:
     """Let a transformer's blocks train by faster kernels where there are any; their other attentions stay theirs."""
+    _replace_processors(transformer, TrainingAttnProcessor)
+
+
+def speed_up_autocast(transformer: nn.Module) -> None:
+    """As speed_up_training, under autocast without gradients too."""
+    _replace_processors(transformer, AutocastAttnProcessor)
+
+
+def _replace_processors(transformer: nn.Module, kind: type[TrainingAttnProcessor]) -> None:
     for module in transformer.modules():
         if isinstance(module, FluxAttention) and type(module.processor) is FluxAttnProcessor:
             chosen = vars(module.processor)
-            module.set_processor(TrainingAttnProcessor())
+            module.set_processor(kind())
             vars(module.processor).update(chosen)
 
 
@@ -56,7 +73,9 @@ def is_quick(attn: Any, x: Tensor) -> bool:
         return False
     norms = [getattr(attn, name, None) for _, name in (*IMAGE, *TEXT) if name is not None]
     return (
-        not attn.fused_projections and trains_in_bf16(x) and all(turnable(norm) for norm in norms if norm is not None)
+        not attn.fused_projections
+        and attn.processor.acts_on(x)
+        and all(turnable(norm) for norm in norms if norm is not None)
     )
 
 
