@@ -130,6 +130,26 @@ def test_a_module_that_is_loaded_is_left_alone(library):
     assert sys.modules[library] is real
 
 
+def test_a_package_that_loads_its_parts_when_asked_gives_stand_ins_too(library, tmp_path):
+    (tmp_path / "heavy" / "__init__.py").write_text(
+        "import importlib\nkind = 'lazy'\n"
+        "def __getattr__(name):\n"
+        "    if name.startswith('_'):\n        raise AttributeError(name)\n"
+        "    return getattr(importlib.import_module('heavy.deep.tools'), name)\n"
+    )
+    package = importlib.import_module("heavy")
+    with standing_in(given("heavy")):
+        from heavy import Tool, kind, measure
+        from heavy.other import value
+
+        assert loaded() == ["heavy", "heavy.other"]
+    assert (kind, value) == ("lazy", 5)
+    assert sys.modules["heavy"] is package
+    assert measure(3) == "3 m"
+    assert package.Tool is importlib.import_module(library).Tool
+    assert type(Tool()) is package.Tool
+
+
 def test_what_is_not_installed_stays_missing():
     with standing_in({"no_such_library": {"Tool": stand_in("no_such_library", "Tool")}}), pytest.raises(ImportError):
         importlib.import_module("no_such_library")

@@ -30,9 +30,10 @@ def test_cold_import_is_light(module: str):
 
 
 UNUSED = [
-    "datasets", "diffusers.models.autoencoders.autoencoder_rae", "fastapi", "gguf", "gradio",
-    "matplotlib", "onnx", "pandas", "peft", "peft.config", "scipy.integrate", "scipy.stats", "sklearn",
-    "torch._dynamo", "torch.distributed._functional_collectives", "torchvision", "transformers", "triton",
+    "datasets", "diffusers.models.autoencoders.autoencoder_rae", "fastapi", "filelock", "gguf", "gradio",
+    "huggingface_hub.file_download", "huggingface_hub.hf_api", "matplotlib", "onnx", "pandas", "peft",
+    "peft.config", "scipy.integrate", "scipy.stats", "sklearn", "torch._dynamo",
+    "torch.distributed._functional_collectives", "torchvision", "transformers", "triton",
 ]  # fmt: skip
 """What diffusers can work with, and a picture of the embedded model does not need."""
 

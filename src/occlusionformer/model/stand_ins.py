@@ -246,7 +246,7 @@ def _put_in(name: str, given: Mapping[str, Any]) -> _StandInModule | None:
     """What stands in for a module: one that lies there already, for another thread, or a new one; None for others."""
     placed = sys.modules.get(name)
     if not isinstance(placed, _StandInModule):
-        is_lazy_itself = type(placed) not in (ModuleType, type(None))
+        is_lazy_itself = type(placed) not in (ModuleType, type(None)) or hasattr(placed, "__getattr__")
         if not is_lazy_itself and (placed is not None or not _is_installed(name)):
             return None
         placed = _StandInModule(name, given)

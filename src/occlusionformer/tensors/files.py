@@ -164,8 +164,10 @@ def unfit(value: Tensor) -> str | None:
         return "expected numbers, got a tensor without any"
     if value.dtype not in FLOATS:
         return f"expected one of {', '.join(map(_name, FLOATS))}, got {_name(value.dtype)}"
+    if not value.numel() or all(each.isfinite() for each in torch.aminmax(value)):  # ten times as fast as asking all
+        return None
     bad = value.numel() - int(torch.isfinite(value).sum())
-    return f"expected finite numbers, got {bad} of {value.numel()} that are infinite or none" if bad else None
+    return f"expected finite numbers, got {bad} of {value.numel()} that are infinite or none"
 
 
 def printable_name(key: object) -> str:

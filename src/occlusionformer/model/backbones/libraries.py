@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial, wraps
 from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub  # noqa: F401 - which loads its parts when they are asked for, and stands behind its stand-in
 import torch
 
 from occlusionformer.model.stand_ins import is_loaded, stand_in, standing_in, when_loaded
 
 STAND_INS: Mapping[str, tuple[str, ...]] = {
     "diffusers.quantizers.gguf": ("GGUFQuantizer",),
+    "huggingface_hub": (
+        "ModelCard",
+        "ModelCardData",
+        "create_repo",
+        "get_cached_repo_tree",
+        "get_organization_overview",
+        "hf_hub_download",
+        "model_info",
+        "resolve_revision",
+        "snapshot_download",
+        "split_torch_state_dict_into_shards",
+        "upload_folder",
+    ),
     "peft": ("PeftModel",),
     "peft.helpers": ("disable_input_dtype_casting",),
     "peft.tuners.tuners_utils": ("BaseTunerLayer",),
@@ -41,10 +56,11 @@ STAND_INS: Mapping[str, tuple[str, ...]] = {
 }
 """Classes and functions that diffusers and this project name where they are imported, and use where somebody does."""
 
-CONSTANTS: Mapping[str, Mapping[str, str]] = {
+CONSTANTS: Mapping[str, Mapping[str, Any]] = {
+    "huggingface_hub.file_download": {"REGEX_COMMIT_HASH": re.compile(r"[0-9a-f]{40}")},
     "transformers.utils": {"SAFE_WEIGHTS_NAME": "model.safetensors", "WEIGHTS_NAME": "pytorch_model.bin"},
 }
-"""Names of files that diffusers takes from a library where it is imported."""
+"""What diffusers takes from a library where it is imported: names of files, and how a commit is written."""
 
 COMPILER = "torch._dynamo"
 
