@@ -56,7 +56,7 @@ def rotate_batch(x_BJHE: Tensor, rotation_C: Tensor) -> Tensor:
 
 def normed_and_rotated_batch(norm: nn.Module, x_BJHE: Tensor, rotation_JC: Tensor) -> Tensor:
     """A norm of every head, then the rotation that is the same for all of the batch, (B, J, H, E)."""
-    if trains_in_bf16(x_BJHE) and turnable(norm):
+    if computes_in_bf16(x_BJHE) and turnable(norm):
         return normed_and_turned(norm, x_BJHE, rotation_JC)
     return rotate_batch(norm(x_BJHE), rotation_JC)
 
