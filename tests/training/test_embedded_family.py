@@ -18,7 +18,8 @@ from occlusionformer.embedded.config import look_places
 from occlusionformer.training import recipe
 from occlusionformer.training.data_plan import data_plan
 from occlusionformer.training.encoder import Encoder
-from occlusionformer.training.overrides import SettingsError
+from occlusionformer.training.method_settings import NoMethodSettings
+from occlusionformer.training.overrides import SettingsError, override
 from occlusionformer.training.sampler import Draw
 from occlusionformer.training.trainer import Trainer
 
@@ -114,6 +115,29 @@ def test_composed_scenes_lose_their_layout_and_name_their_objects_in_the_order_o
         assert bool(item.layout.instances) != sample.composed
         assert item.prompt == ", ".join([sample.prompt, *sample.captions[: len(sample.captions) * sample.composed]])
     assert composed == {True, False}
+
+
+def test_prompts_may_name_the_background_alone_but_for_those_of_composed_scenes(codec, tmp_path):
+    world = WorldSpec(width=None, height=None, max_instances=3, composed=0.3)
+    config = small(codec, world=world, dropped_layout=0.0, dropped_captions=0.5)
+    model = config.model.model_copy(update={"method": NoMethodSettings()})
+    trainer = Trainer(config.model_copy(update={"model": model}), tmp_path / "run")
+    found = {"composed": set(), "other": set()}
+    for index in range(24):
+        draw = Draw(index, index, trainer.data.source.canvas(index))
+        sample, item = trainer.data.source[index], trainer.examples[draw]
+        full = ", ".join([sample.prompt, *sample.captions])
+        assert item.prompt in (full, sample.prompt)
+        found["composed" if sample.composed else "other"].add(item.prompt == full)
+    assert found == {"composed": {True}, "other": {True, False}}
+
+
+@pytest.mark.parametrize("name", ["dropped_layout", "dropped_captions"])
+def test_a_cache_of_prompts_is_refused_where_they_change_by_chance(tmp_path, name):
+    with pytest.raises(SettingsError, match="cache: expected null where layouts or captions are dropped"):
+        override(
+            recipe("embedded"), ["data.count=4", f"data.cache={tmp_path}", "data.dropped_layout=0", f"data.{name}=0.1"]
+        )
 
 
 def test_a_backbone_that_learnt_where_looks_lie_is_known_by_its_weights(codec, tmp_path):

@@ -38,7 +38,7 @@ def test_values_take_the_type_of_their_setting():
         recipe("embedded"),
         [
             "optimizer.lr=1e-3", "optimizer.name=muon", "logging.trackers=[]", "data.world.max_instances=12",
-            "model.train_backbone=false", "optimizer.betas=[0.8, 0.9]", "data.cache=somewhere",
+            "model.train_backbone=false", "optimizer.betas=[0.8, 0.9]", "data.cache=somewhere", "data.dropped_layout=0",
             "data.count=10", "steps=7",
         ],
     )  # fmt: skip

@@ -82,6 +82,9 @@ class DataConfig(Settings):
     the instances, so that the backbone goes on drawing from text alone."""
     dropped_most: int = Field(default=4, ge=0)
     """Instances of a sample that can lose its layout; more would not fit into the prompt."""
+    dropped_captions: float = Field(default=0.0, ge=0, le=1)
+    """Share of samples whose prompt names the background alone, so that a backbone without a layout method knows
+    pictures of which nothing else is said; none of composed scenes."""
     cache: Path | None = None
     """Folder where latents and texts are kept once encoded; needs pictures that do not change."""
 
@@ -96,6 +99,8 @@ class DataConfig(Settings):
             problems.append(f"instance_buckets: expected increasing numbers, got {list(self.instance_buckets)}")
         if self.cache is not None and self.count is None and self.source != "records":
             problems.append("cache: expected a finite count of scenes, got null")
+        if self.cache is not None and (self.dropped_layout or self.dropped_captions):
+            problems.append("cache: expected null where layouts or captions are dropped at random, got a folder")
         if problems:
             raise ValueError("\n".join(problems))
         return self

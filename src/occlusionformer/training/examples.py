@@ -102,7 +102,11 @@ class Examples(Dataset):
             captions_in_prompt=self.captions_in_prompt,
             encoded=encoded,
         )
-        return without_layout(found) if sample.composed or self.drops_layout(found) else found
+        if sample.composed or self.drops_layout(found):
+            return without_layout(found)
+        if self.drops_captions(draw):
+            return replace(found, prompt=compose_prompt(found.layout, captions=False))
+        return found
 
     def drops_layout(self, item: Example) -> bool:
         """Whether it is kept from the model. That of a composed sample always is."""
@@ -110,6 +114,12 @@ class Examples(Dataset):
         if not data.dropped_layout or len(item.layout.instances) > data.dropped_most:
             return False
         return bool(np.random.default_rng([data.seed, draw.ordinal, 2]).random() < data.dropped_layout)
+
+    def drops_captions(self, draw: Draw) -> bool:
+        """Whether the prompt names the background alone."""
+        if not self.data.dropped_captions:
+            return False
+        return bool(np.random.default_rng([self.data.seed, draw.ordinal, 3]).random() < self.data.dropped_captions)
 
     def drops_order(self, draw: Draw) -> bool:
         if not self.data.dropped_order:
