@@ -115,10 +115,10 @@ def embedded_finetune() -> RunConfig:
 def embedded_backbone() -> RunConfig:
     """The backbone of the embedded model alone: composed scenes from prompts that name a background and 1 to 3 objects.
 
-    Every layout method starts from its weights. Hardware: one CPU core or a GPU. Hours: one of an old core for 8,240
-    images of 128 pixels; not known at the canvases of the recipe. Expected of these, from the packaged weights on, two
-    thirds of them from noise alone (`objective.pure_noise`): 0.62 of the objects that are found are recognised, see
-    experiments/scenes.
+    Every layout method starts from its weights. Hardware: one CPU core or a GPU. Hours: one of a core with bf16
+    instructions for 44,800 images of 128 pixels; not known at the canvases of the recipe. Expected of these, from
+    nothing, most of them from noise alone (`objective.pure_noise`): 0.9 of the objects that are found are recognised,
+    see experiments/scenes.
     """
     joint = embedded()
     return joint.model_copy(
