@@ -147,7 +147,7 @@ def test_a_backbone_that_learnt_where_looks_lie_is_known_by_its_weights(codec, t
     trainer = Trainer(config.model_copy(update={"model": model, "logging": logging}), tmp_path / "run")
     trainer.run()
     assert embedded_pipeline(tmp_path / "run").transformer.config.text_places == look_places()
-    assert not embedded_pipeline().transformer.config.text_places
+    assert embedded_pipeline().transformer.config.text_places == look_places()
     forgetful = model.model_copy(update={"looks_placed": False, "init_from": str(tmp_path / "run")})
     with pytest.raises(SettingsError, match=r"model\.init_from: looks_placed: expected true"):
         Trainer(config.model_copy(update={"model": forgetful}), tmp_path / "other")

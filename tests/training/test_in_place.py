@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from diffusers.models.embeddings import apply_rotary_emb
+from safetensors.torch import save_file
 
-from occlusionformer.embedded.config import backbone_settings
+from occlusionformer.embedded.config import backbone_settings, look_places
+from occlusionformer.embedded.packaged import EMBEDDED
 from occlusionformer.model import LayoutFluxTransformer2DModel
+from occlusionformer.tensors.files import read_tensors
 from occlusionformer.training import recipe
 from occlusionformer.training.build import build_pipeline
 from occlusionformer.training.in_place import HEADS, attend_in_place
@@ -47,10 +50,23 @@ def test_an_image_token_attends_most_to_the_text_in_its_place():
     assert torch.equal(transformer.transformer_blocks[0].attn.to_q.weight[HEADS * 64 :], others)
 
 
-def test_weights_that_are_not_trained_cannot_learn_it():
-    lines = ["model.looks_placed=true", "model.train_backbone=false", "model.init_from=packaged"]
+def test_weights_that_are_not_trained_cannot_learn_it(tmp_path):
+    tensors, said = read_tensors(EMBEDDED.weights / "backbone.safetensors")
+    assert said["looks"] == "placed"
+    save_file(tensors, tmp_path / "backbone.safetensors")
+    lines = [f"model.init_from={tmp_path}", "model.init_parts=backbone", "model.train_backbone=false"]
     with pytest.raises(SettingsError, match=r"model\.init_from: looks_placed: expected false for the weights in "):
+        build_pipeline(override(recipe("embedded"), ["model.looks_placed=true", *lines]))
+
+
+def test_weights_that_know_it_are_not_loaded_without():
+    lines = ["model.looks_placed=false", "model.init_from=packaged"]
+    with pytest.raises(SettingsError, match=r"model\.init_from: looks_placed: expected true for the weights in "):
         build_pipeline(override(recipe("embedded"), lines))
+
+
+def test_the_packaged_weights_are_trained_on_by_their_recipe():
+    assert build_pipeline(recipe("embedded-finetune")).transformer.config.text_places == look_places()
 
 
 def test_a_model_without_looks_has_no_places_for_them():

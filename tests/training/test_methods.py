@@ -90,7 +90,8 @@ def test_a_method_is_chosen_by_name_and_its_settings_after_it():
 
 
 def test_a_fresh_method_starts_over_the_packaged_backbone(tmp_path):
-    config = embedded("gligen", "model.init_from=packaged", "model.init_parts=backbone", "model.train_backbone=false")
+    start = ("model.looks_placed=true", "model.init_from=packaged", "model.init_parts=backbone")
+    config = embedded("gligen", *start, "model.train_backbone=false")
     trainer = Trainer(config, tmp_path)
     assert all(name.startswith("branch.") for name in trainer.parameters)
     packaged = load_embedded(None).pipeline.transformer.state_dict()

@@ -43,18 +43,7 @@ def load_generator(spec: str, *, precision: ComputedIn | None = None) -> Generat
     not the caller's choice.
     """
     entries, argument = _found(spec)
-    loader = _loader(entries)
-    chosen: dict[str, ComputedIn] = {}
-    if precision is not None:
-        parse_computed_in(precision)
-        if "precision" not in inspect.signature(loader).parameters:
-            raise ValueError(f"precision: expected none for a model that does not let it be chosen, got {precision}")
-        chosen["precision"] = precision
-    generator = loader(argument, **chosen)
-    if not isinstance(generator, Generator):
-        entry = entries[0]
-        raise TypeError(f"model: entry point {entry.name!r} ({entry.value}) returned {type(generator).__name__}")
-    return generator
+    return _load(entries, argument, **({} if precision is None else {"precision": parse_computed_in(precision)}))
 
 
 def check_generator(spec: str) -> None:
@@ -84,10 +73,16 @@ def _installed() -> dict[str, list[EntryPoint]]:
     return found
 
 
-def _loader(entries: list[EntryPoint]) -> Callable[..., Any]:
+def _load(entries: list[EntryPoint], argument: str | None, **chosen: ComputedIn) -> Generator:
     entry = entries[0]
     places = sorted({entry.value for entry in entries})
     if len(places) > 1:
         raise ValueError(f"model: expected one package to offer {entry.name!r}, got {', '.join(places)}")
     loader: Callable[..., Any] = entry.load()
-    return loader
+    if unknown := chosen.keys() - inspect.signature(loader).parameters.keys():
+        name = min(unknown)
+        raise ValueError(f"{name}: expected none for a model that does not let it be chosen, got {chosen[name]}")
+    generator = loader(argument, **chosen)
+    if not isinstance(generator, Generator):
+        raise TypeError(f"model: entry point {entry.name!r} ({entry.value}) returned {type(generator).__name__}")
+    return generator

@@ -6,6 +6,8 @@ without a feature, D channels, M = N + 1.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -78,7 +80,7 @@ class LayerWeights:
         return exponent_GD.clamp_min_(LOWEST_LOGIT).exp_()
 
     def _exponent(self, owner_t: Tensor, depth_tM: Tensor, pixel_t: Tensor | None) -> Tensor:
-        with torch.autocast(self.alpha_ND.device.type, enabled=False):
+        with _outside_autocast(self.alpha_ND.device.type):
             exponent_tD = torch.addmm(
                 self.alpha_ND.index_select(0, owner_t), depth_tM.to(self.precise), self.density_MD, alpha=-1
             )
@@ -180,3 +182,8 @@ def _present(blend_PD: Tensor, packed: PackedInstances) -> Tensor:
 def weight_maps(density_ND: Tensor | None, packed: PackedInstances) -> Tensor:
     """Channel mean of every instance's compositing weight over its own image, (N, L)."""
     return instance_maps(pair_weights(density_ND, packed).mean(1), packed).flatten(1)
+
+
+def _outside_autocast(device: str) -> AbstractContextManager[object]:
+    """Numbers in their own format; nothing on devices that have no autocast, such as meta."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
