@@ -94,7 +94,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     given = parser.parse_args()
     config = config_of(read_plan(given.plan), given)
-    Trainer(config, given.out / "run", resume=True).run()
+    if Trainer(config, given.out / "run", resume=True).run().reason == "stopped":
+        return
     spec = replace(config.data.world, width=config.data.canvas, height=config.data.canvas)
     scenes = [make_scene(number, seed=config.data.seed, spec=spec, art=world_art()) for number in range(given.scenes)]
     layouts = [sample_layout(sample_of_scene(scene, "scene")) for scene in scenes]

@@ -11,7 +11,7 @@ from occlusionformer.embedded.config import branch_config
 from occlusionformer.embedded.text import StaticTextModel, packaged_reader, packaged_text_model
 from occlusionformer.model.appearance import SAMPLES, AppearanceField
 from occlusionformer.tensors.grid import TokenGrid
-from occlusionformer.training import recipe
+from occlusionformer.training import SettingsError, override, recipe
 from occlusionformer.training.appearance import copy_appearance
 from occlusionformer.training.build import build_pipeline
 from tests.model.tiny import Picture, prepare
@@ -50,6 +50,15 @@ def test_a_new_model_starts_from_them_and_one_without_own_modulation_has_none():
         config.model_copy(update={"model": config.model.model_copy(update={"method": method})})
     ).branch
     assert (plain.appearance, plain.shape.appearance_side) == (None, 0)
+
+
+def test_it_can_be_left_out_alone():
+    branch = build_pipeline(override(recipe("embedded"), ["model.method.appearance=false"])).branch
+    assert (branch.appearance, branch.shape.appearance_side) == (None, 0)
+    assert branch.shape.instance_modulation
+    assert branch.shape.box_coordinates
+    with pytest.raises(SettingsError, match=r"model\.method\.occlusionformer\.appearance: expected False, got true"):
+        override(recipe("embedded"), ["model.method.appearance=true"])
 
 
 def test_a_table_that_does_not_fit_is_refused():

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from occlusionformer.embedded.generator import load_embedded
-from occlusionformer.generation import GenerationRequest
+from occlusionformer.generation import GenerationRequest, compose_prompt
 from occlusionformer.layout import Box, FrontToBack, Instance, Layout
 from occlusionformer.methods.registry import OURS
 from occlusionformer.training import SettingsError, override, recipe
 from occlusionformer.training.method_settings import SETTINGS_OF
+from occlusionformer.training.sampler import Draw
 from occlusionformer.training.trainer import Trainer
 
 from .runs import QUIET, tiny_trainer
@@ -87,6 +88,19 @@ def test_a_method_is_chosen_by_name_and_its_settings_after_it():
     assert refused.value.problems[0].startswith(
         "model.method: expected occlusionformer, instanceassemble, creatilayout"
     )
+
+
+def test_prompts_name_instances_where_that_is_asked_for_or_nothing_else_tells_them(tmp_path):
+    named = "model.captions_in_prompt=true"
+    for lines, expected in [
+        (("none",), True), (("gligen",), False), (("gligen", named), True), (("occlusionformer", named), True)
+    ]:  # fmt: skip
+        trainer = Trainer(embedded(*lines), tmp_path / "-".join(lines))
+        item = trainer.examples[Draw(index=0, ordinal=0, canvas=(128, 128))]
+        assert item.prompt == compose_prompt(item.layout, captions=expected), lines
+        assert trainer.pipeline.config.captions_in_prompt is expected
+    with pytest.raises(SettingsError, match="captions_in_prompt: expected null for family tiny, got true"):
+        override(recipe("overfit"), [named])
 
 
 def test_a_fresh_method_starts_over_the_packaged_backbone(tmp_path):

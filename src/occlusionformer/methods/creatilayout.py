@@ -18,6 +18,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from occlusionformer.methods.figures import mean_size
+from occlusionformer.methods.looks import ids_of_texts, rotary_of
 from occlusionformer.methods.published_weights import adapter_tensors, block_indices, fill, required
 from occlusionformer.methods.slots import Slots, fourier_features, logits_of, pack_slots, sequence_problems
 from occlusionformer.model.attention import attention, normed_and_rotated_batch, rotation
@@ -126,8 +127,8 @@ class DualLayoutStream(nn.Module):
         """From the modulated image tokens: what is added to the image (B, L, D), and the new layout tokens."""
         normed, gate, ff_shift, ff_scale, ff_gate = self.norm1_bbox(layout_BMD, temb_BD)
         attn = self.bbox_attn
-        own = attn.projected(normed, rotation_JC[: normed.shape[1]], added=True)
-        seen = attn.projected(image_BLD, rotation_JC[normed.shape[1] :], added=False)
+        own = attn.projected(normed, rotation_JC[..., : normed.shape[1], :], added=True)
+        seen = attn.projected(image_BLD, rotation_JC[..., normed.shape[1] :, :], added=False)
         query, key, value = (torch.cat(pair, 1) for pair in zip(own, seen, strict=True))
         output = attention(query, key, value, mask)
         layout, image = output.tensor_split([layout_BMD.shape[1]], 1)
@@ -249,25 +250,32 @@ class CreatiLayout(Method):
         else:
             first = max(grid.height, grid.width)
             place_M = torch.arange(slots.index_BK.shape[1], device=layout_BMD.device).repeat_interleave(tokens) + first
-        ids_J3 = torch.cat([place_M[:, None].expand(-1, 3), inputs.image_ids[: grid.num_tokens].to(place_M)])
+        image_L3 = inputs.image_ids[: grid.num_tokens].to(place_M)
+        ids_M3 = place_M[:, None].expand(-1, 3)
+        ids_BM3 = ids_of_texts(ids_M3, text_NGE, slots, grid, inputs)
+        if ids_BM3 is None:
+            tables = inputs.rotary(torch.cat([ids_M3, image_L3]))
+        else:
+            tables = rotary_of(torch.cat([ids_BM3, image_L3.to(ids_BM3).expand(len(ids_BM3), -1, -1)], 1), inputs)
         return CreatiLayoutState(
             self,
             Carried(layout_BMD),
-            rotation_JC=rotation(*inputs.rotary(ids_J3)),
-            mask=self._mask(slots, tokens, last, ids_J3, layout_BMD),
+            rotation_JC=rotation(*tables),
+            mask=self._mask(slots, tokens, last, layout_BMD, grid.num_tokens),
             factor_B11=prepared.strength * slots.active(layout_BMD),
             image_tokens=grid.num_tokens,
         )
 
-    def _mask(self, slots: Slots, tokens: int, last: int, ids_J3: Tensor, like: Tensor) -> Tensor | None:
+    def _mask(self, slots: Slots, tokens: int, last: int, like_BMD: Tensor, others: int) -> Tensor | None:
         """Who is attended to; a number for the logits where the last token of a slot stands for several."""
+        joint = like_BMD.shape[1] + others
         if self.config.null_slots:
-            allowed = None if last == 1 else torch.ones(1, 1, 1, len(ids_J3), dtype=torch.bool, device=like.device)
+            allowed = None if last == 1 else torch.ones(1, 1, 1, joint, dtype=torch.bool, device=like_BMD.device)
         else:
-            allowed = slots.mask(tokens, len(ids_J3) - slots.index_BK.shape[1] * tokens)
+            allowed = slots.mask(tokens, others)
         if allowed is None or last == 1:
             return allowed
-        return logits_of(allowed, slots.index_BK.shape[1], tokens, last, like)
+        return logits_of(allowed, slots.index_BK.shape[1], tokens, last, like_BMD)
 
     def figures(self) -> dict[str, float]:
         """Mean size of the zero-initialised output layers, which says whether the adapter acts."""

@@ -25,7 +25,7 @@ from occlusionformer.layout import Layout
 from occlusionformer.methods.eligen_weights import read_lora
 from occlusionformer.methods.figures import mean_size
 from occlusionformer.methods.published_weights import fill
-from occlusionformer.methods.segments import SegmentMethod, put_before_prompt
+from occlusionformer.methods.segments import SegmentMethod, SegmentState, put_before_prompt
 from occlusionformer.methods.slots import Slots, fill_slots, logits_of
 from occlusionformer.model.backbones.flux import DUAL_PATHS, SINGLE_PATHS, DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Linear, Streams, call
@@ -145,7 +145,7 @@ class Eligen(SegmentMethod):
         state = EligenState(self, self._delta_factor(prepared, inputs))
         if inputs.side == "uncond":
             return state
-        put_before_prompt(state, condition.slots, text_NGE, inputs)
+        put_before_prompt(state, condition.slots, text_NGE, inputs, prepared.grid)
         prompt, tokens = inputs.encoder_hidden_states, text_NGE.shape[1]
         allowed_BJJ = allowed(condition, prompt.shape[1], inputs.image_ids.shape[0], segment_tokens=tokens)
         state.attention_mask = _weighed(allowed_BJJ, tokens, prepared, prompt)[:, None]
@@ -160,7 +160,7 @@ class Eligen(SegmentMethod):
         return {"lora_norm": mean_size(self, "up.weight")}
 
 
-class EligenState(ForwardState):
+class EligenState(SegmentState):
     """One forward: the delta joins every linear layer."""
 
     def __init__(self, method: Eligen, factor_B: Tensor) -> None:
@@ -172,6 +172,7 @@ class EligenState(ForwardState):
         linear = self._linear(self.method.dual[index])
         if linear is call:
             return block.run(streams)
+        streams = self.placed(streams)
         modulated = block.modulate(streams, linear)
         return block.finish(streams, modulated, block.attend(modulated, streams, linear=linear), linear=linear)
 
@@ -180,12 +181,13 @@ class EligenState(ForwardState):
         linear = self._linear(self.method.single[index])
         if linear is call:
             return block.run(streams)
+        streams = self.placed(streams)
         modulated = block.modulate(streams, linear)
         return block.finish(streams, modulated, block.attend(modulated, streams, linear=linear), linear=linear)
 
     def _linear(self, deltas: Any) -> Linear:
         if not len(deltas):
-            return call
+            return call if self.rotary is None else _same
 
         def linear(path: str, layer: nn.Module, x: Tensor) -> Tensor:
             factor = self.factor_B.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
@@ -193,6 +195,11 @@ class EligenState(ForwardState):
             return output
 
         return linear
+
+
+def _same(path: str, layer: nn.Module, x: Tensor) -> Tensor:
+    """As `call`, but another function: a block in pieces reads position tables of every picture."""
+    return call(path, layer, x)
 
 
 def allowed(condition: EligenCondition, prompt_tokens: int, image_tokens: int, *, segment_tokens: int) -> Tensor:

@@ -4,8 +4,8 @@ Every instance is one grounding token of its text and its box. Behind each block
 to themselves and to all grounding tokens, in a layer that a gate, zero at first, lets in. There is no order. The
 authors published no weights for FLUX; the layer itself is theirs, and reads theirs.
 
-Legend: B pictures, N instances of the batch, K slots of one picture, L image tokens, D channels, H heads, P pooled
-text, C channels of a grounding token, F box features.
+Legend: B pictures, N instances of the batch, K slots of one picture, T grounding tokens of each, L image tokens,
+D channels, H heads, P pooled text, C channels of a grounding token, F box features.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from occlusionformer.methods.figures import mean_size
-from occlusionformer.methods.slots import Slots, fourier_features, pack_slots
+from occlusionformer.methods.looks import look_rows, looks_in_boxes
+from occlusionformer.methods.slots import Slots, fourier_features, pack_slots, sequence_problems
 from occlusionformer.model.attention import attention, rotate_batch, rotation
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
@@ -54,14 +55,15 @@ class GroundingTokens(nn.Module):
             nn.SiLU(), nn.Linear(INNER_WIDTH, token_width),
         )  # fmt: skip
 
-    def forward(self, text_NP: Tensor, slots: Slots) -> Tensor:
-        """(B, K, C)."""
-        box_NF = fourier_features(slots.box_N4, FOURIER_FREQUENCIES, FOURIER_BASE).to(text_NP.dtype)
+    def forward(self, text_NTP: Tensor, slots: Slots) -> Tensor:
+        """(B, K * T, C), of T texts of every instance."""
+        box_NF = fourier_features(slots.box_N4, FOURIER_FREQUENCIES, FOURIER_BASE).to(text_NTP.dtype)
+        box_NTF = box_NF[:, None].expand(-1, text_NTP.shape[1], -1)
         parts = [
-            slots.spread(text_NP, self.null_positive_feature),
-            slots.spread(box_NF, self.null_position_feature),
+            slots.spread(text_NTP, self.null_positive_feature),
+            slots.spread(box_NTF, self.null_position_feature),
         ]
-        tokens: Tensor = self.linears(torch.cat(parts, -1))
+        tokens: Tensor = self.linears(torch.cat(parts, -1).flatten(1, 2))
         return tokens
 
 
@@ -101,16 +103,23 @@ class GatedFeedForward(nn.Module):
 
 
 class GatedSelfAttention(nn.Module):
-    """x + tanh(a) SA([x; W o])[image] and then + tanh(d) FF(.); both gates start at 0."""
+    """x + tanh(a) SA([x; W o])[image] and then + tanh(d) FF(.); both gates start at 0.
 
-    def __init__(self, heads: int, head_dim: int, token_width: int) -> None:
+    open_gates: they start at tanh(1), and the outputs of SA and FF at 0.
+    """
+
+    def __init__(self, heads: int, head_dim: int, token_width: int, *, open_gates: bool = False) -> None:
         super().__init__()
         width = heads * head_dim
         self.linear = nn.Linear(token_width, width)
         self.attn = SelfAttention(heads, head_dim)
         self.ff = GatedFeedForward(width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.alpha_attn, self.alpha_dense = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+        first = torch.tensor(float(open_gates))
+        self.alpha_attn, self.alpha_dense = nn.Parameter(first.clone()), nn.Parameter(first.clone())
+        if open_gates:
+            for parameter in (*self.attn.to_out.parameters(), *self.ff.net[2].parameters()):
+                nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -135,7 +144,10 @@ class Gligen(Method):
     so there it follows the block. null_slots: grounding tokens that attend even when empty, with learned vectors; the
     published model has 30, and no more instances than that. 0: only instances attend, however many. rotary: positions
     for the layer's attention, at an instance the middle of its box; published U-Nets need none, but FLUX's tokens do
-    not carry their place.
+    not carry their place. looks: rows of an instance's text that show what it looks like are grounding tokens too, each
+    at its place in the box, for a backbone that reads such rows; text and pooled vector must have one width.
+    open_gates: a new method starts with gates open, behind layers whose outputs are zero, for short trainings: gates
+    that start at zero change their signs for hundreds of steps, and with them turns what is learned behind them.
     """
 
     name = "gligen"
@@ -152,14 +164,18 @@ class Gligen(Method):
         single_blocks: tuple[int, ...] = tuple(range(38)),
         null_slots: int = 0,
         rotary: bool = True,
+        looks: bool = False,
+        open_gates: bool = False,
     ) -> None:
         super().__init__()
         self.position_net = GroundingTokens(pooled_dim, token_width)
 
         def layers(blocks: tuple[int, ...]) -> nn.ModuleDict:
-            return nn.ModuleDict({str(i): GatedSelfAttention(num_heads, head_dim, token_width) for i in blocks})
+            layer = partial(GatedSelfAttention, num_heads, head_dim, token_width, open_gates=open_gates)
+            return nn.ModuleDict({str(i): layer() for i in blocks})
 
         self.dual, self.single = layers(dual_blocks), layers(single_blocks)
+        self.texts = TextNeeds(pooled=True, sequence_tokens="prompt" if looks else 0)
         self.negative = "null" if null_slots else "none"
 
     def packer(self) -> Packer:
@@ -167,6 +183,13 @@ class Gligen(Method):
 
     def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
         """texts.pooled_NP holds one vector of each caption."""
+        if self.config.looks:
+            if problems := sequence_problems(texts, count, 1):
+                return problems
+            assert texts.sequence_NSE is not None
+            width, wanted = texts.sequence_NSE.shape[-1], self.config.pooled_dim
+            if width != wanted:
+                return [f"text sequences: expected a width of {wanted}, as pooled texts have, got {width}"]
         expected = (count, self.config.pooled_dim)
         given = None if texts.pooled_NP is None else tuple(texts.pooled_NP.shape)
         return [] if given == expected else [f"pooled text: expected one row per instance, {expected}, got {given}"]
@@ -177,13 +200,18 @@ class Gligen(Method):
         assert isinstance(slots, Slots)
         assert text_NP is not None
         slots = slots.emptied() if inputs.side == "uncond" else slots
-        tokens_BKC = self.position_net(text_NP, slots)
+        rows = look_rows(inputs) if self.config.looks else None
+        text_NTP = text_NP[:, None]
+        if rows is not None:
+            assert prepared.texts.sequence_NSE is not None
+            text_NTP = torch.cat([text_NTP, prepared.texts.sequence_NSE[:, rows]], 1)
+        tokens_BKC = self.position_net(text_NTP, slots)
         grid = prepared.grid
         return GligenState(
             self,
             tokens_BKC=tokens_BKC,
             rotation_BJC=self._rotation(slots, prepared, inputs) if self.config.rotary else None,
-            mask=None if self.config.null_slots else slots.mask(1, grid.num_tokens, slots_first=False),
+            mask=None if self.config.null_slots else slots.mask(text_NTP.shape[1], grid.num_tokens, slots_first=False),
             factor_B11=prepared.strength * slots.active(tokens_BKC),
             image_tokens=grid.num_tokens,
         )
@@ -194,7 +222,10 @@ class Gligen(Method):
         x_N = (slots.box_N4[:, 0] + slots.box_N4[:, 2]) / 2 * grid.width
         y_N = (slots.box_N4[:, 1] + slots.box_N4[:, 3]) / 2 * grid.height
         ids_N3 = torch.stack([torch.zeros_like(x_N), y_N, x_N], -1).float()
-        ids_BK3 = slots.spread(ids_N3, ids_N3.new_zeros(3))
+        ids_NT3 = ids_N3[:, None]
+        if self.config.looks and inputs.text_places:
+            ids_NT3 = torch.cat([ids_NT3, looks_in_boxes(slots.box_N4, grid, inputs).to(ids_NT3)], 1)
+        ids_BK3 = slots.spread(ids_NT3, ids_NT3.new_zeros(())).flatten(1, 2)
         image_BL3 = inputs.image_ids[: grid.num_tokens].float()[None].expand(batch, -1, -1)
         ids = torch.cat([image_BL3, ids_BK3], 1)
         return rotation(*inputs.rotary(ids.flatten(0, 1))).unflatten(0, (batch, -1))

@@ -26,7 +26,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from occlusionformer.layout import Layout
-from occlusionformer.methods.segments import SegmentMethod, put_before_prompt
+from occlusionformer.methods.segments import SegmentMethod, SegmentState, put_before_prompt
 from occlusionformer.methods.slots import Slots, fill_slots
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Attention, Streams
@@ -110,11 +110,11 @@ class LaRender(SegmentMethod):
         progress_B1 = (1 - inputs.timestep_B.to(condition.alpha_BQ) + 1 / steps)[:, None]
         sigma_BQ = densities(condition.alpha_BQ, self.config.schedule, progress=progress_B1, steps=steps)
         state = LaRenderState(self, prepared, sigma_BQ, prompt_tokens=tokens)
-        put_before_prompt(state, condition.slots, text_NGE, inputs)
+        put_before_prompt(state, condition.slots, text_NGE, inputs, prepared.grid)
         return state
 
 
-class LaRenderState(ForwardState):
+class LaRenderState(SegmentState):
     """One forward: the core of every block's joint attention is replaced."""
 
     def __init__(self, method: LaRender, prepared: PreparedLayouts, sigma_BQ: Tensor, *, prompt_tokens: int) -> None:
@@ -125,12 +125,14 @@ class LaRenderState(ForwardState):
 
     def dual(self, index: int, block: DualBlock, streams: Streams) -> Streams:
         """With the attention's core replaced."""
+        streams = self.placed(streams)
         modulated = block.modulate(streams)
         attended = block.attend(modulated, streams, attention=self._core(block.position))
         return block.finish(streams, modulated, attended)
 
     def single(self, index: int, block: SingleBlock, streams: Streams) -> Streams:
         """With the attention's core replaced."""
+        streams = self.placed(streams)
         modulated = block.modulate(streams)
         attended = block.attend(modulated, streams, attention=self._core(block.position))
         return block.finish(streams, modulated, attended)

@@ -26,9 +26,9 @@ class QueryKeyValue:
 
 
 def rotation(cos_RE: Tensor, sin_RE: Tensor) -> Tensor:
-    """Rotary tables, each value given twice, as one complex number per channel pair, (R, E / 2) in fp32 or better."""
+    """Rotary tables, each value given twice, as one complex number per channel pair, (.., R, E / 2), fp32 or better."""
     precise = torch.promote_types(cos_RE.dtype, torch.float32)
-    return torch.complex(cos_RE[:, ::2].to(precise), sin_RE[:, ::2].to(precise))
+    return torch.complex(cos_RE[..., ::2].to(precise), sin_RE[..., ::2].to(precise))
 
 
 def rotate(x_RHE: Tensor, rotation_RC: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def rotate_batch(x_BJHE: Tensor, rotation_C: Tensor) -> Tensor:
 
 
 def normed_and_rotated_batch(norm: nn.Module, x_BJHE: Tensor, rotation_JC: Tensor) -> Tensor:
-    """A norm of every head, then the rotation that is the same for all of the batch, (B, J, H, E)."""
+    """A norm of every head, then the rotation, (J, E / 2) for all of the batch or (B, J, E / 2); (B, J, H, E)."""
     if computes_in_bf16(x_BJHE) and turnable(norm):
         return normed_and_turned(norm, x_BJHE, rotation_JC)
     return rotate_batch(norm(x_BJHE), rotation_JC)

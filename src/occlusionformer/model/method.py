@@ -22,6 +22,7 @@ from torch import Tensor
 from occlusionformer.layout import Layout
 from occlusionformer.model.backbones.flux import DualBlock, SingleBlock
 from occlusionformer.model.backbones.streams import Streams
+from occlusionformer.model.backbones.text_places import PlacedPatches
 from occlusionformer.model.config import BackboneShape
 from occlusionformer.tensors.files import CheckpointError, printable_name, unfit
 from occlusionformer.tensors.grid import TokenGrid
@@ -207,7 +208,7 @@ class StepInputs:
     hidden_states (B, L, C), encoder_hidden_states (B, S, E), pooled_BP, timestep_B in 0..1, guidance_B and the ids as
     the transformer got them; side: the half of guidance. time_embedding(timestep_N, guidance_N or None, pooled_NP) is
     the backbone's embedding of time and text (N, D), text_embedding its projection of text sequences to (.., S, D),
-    rotary(ids_N3) its position tables (N, E each).
+    rotary(ids_N3) its position tables (N, E each); text_places: rows of a text that it reads at places in the picture.
     """
 
     hidden_states: Tensor
@@ -221,6 +222,7 @@ class StepInputs:
     time_embedding: Callable[[Tensor, Tensor | None, Tensor], Tensor]
     text_embedding: Callable[[Tensor], Tensor]
     rotary: Callable[[Tensor], tuple[Tensor, Tensor]]
+    text_places: Sequence[PlacedPatches] = ()
 
 
 class Carried:
@@ -368,10 +370,8 @@ class Method(ModelMixin, ConfigMixin):
 
     def text_problems(self, texts: InstanceTexts, count: int) -> list[str]:
         """What is wrong with the texts of so many instances."""
-        given = (
-            ("pooled", self.texts.pooled, texts.pooled_NP),
-            ("sequence", self.texts.sequence_tokens, texts.sequence_NSE),
-        )
+        pooled = ("pooled", self.texts.pooled, texts.pooled_NP)
+        given = (pooled, ("sequence", self.texts.sequence_tokens, texts.sequence_NSE))
         return [
             f"{name} text: expected one row per instance ({count}), got {'none' if rows is None else len(rows)}"
             for name, needed, rows in given

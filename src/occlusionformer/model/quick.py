@@ -98,8 +98,11 @@ def turnable(norm: nn.Module) -> bool:
 
 
 def normed_and_turned(norm: nn.Module, x_JHE: Tensor, rotation_JC: Tensor) -> Tensor:
-    """RMS norm of every head, then rotary position embedding by complex numbers (J, E / 2); (.., J, H, E)."""
+    """RMS norm of every head, then rotary position embedding by complex numbers (J, E / 2); (.., J, H, E).
+
+    Those of a batch, (B, J, E / 2), turn every sample by its own.
+    """
     assert isinstance(norm, nn.RMSNorm)
     eps = torch.finfo(torch.float32).eps if norm.eps is None else norm.eps
-    turned: Tensor = NormedRotation.apply(x_JHE, norm.weight, rotation_JC[:, None], eps)
+    turned: Tensor = NormedRotation.apply(x_JHE, norm.weight, rotation_JC.unsqueeze(-2), eps)
     return turned

@@ -23,7 +23,8 @@ from occlusionformer.methods.none import NoLayout
 from occlusionformer.methods.occlusionformer import OcclusionFormer
 from occlusionformer.model import LayoutFluxTransformer2DModel, Method, backbone_shape, instance_assemble, paper
 from occlusionformer.model.block import LayoutBlock
-from occlusionformer.model.config import BackboneShape
+from occlusionformer.model.branch import OcclusionBranch
+from occlusionformer.model.config import BackboneShape, BranchConfig
 from occlusionformer.pipelines import OcclusionFormerPipeline
 from occlusionformer.pipelines.loading import cast
 from occlusionformer.tensors.files import CheckpointError, check_tensors, read_tensors
@@ -144,7 +145,7 @@ def new_method(config: RunConfig, shape: BackboneShape) -> Method:
     if isinstance(chosen, OcclusionFormerSettings):
         return _occlusionformer(chosen, config, shape)
     if isinstance(chosen, InstanceAssembleSettings):
-        return InstanceAssemble.build(replace(instance_assemble(shape), lora_rank=chosen.lora_rank))
+        return InstanceAssemble.build(replace(_instance_assemble(config, shape), lora_rank=chosen.lora_rank))
     settings = chosen.model_dump(exclude={"name"})
     if isinstance(chosen, CreatiLayoutSettings):
         return CreatiLayout(**sizes, **blocks, **settings)
@@ -154,6 +155,13 @@ def new_method(config: RunConfig, shape: BackboneShape) -> Method:
     if isinstance(chosen, EligenSettings):
         return Eligen(**sizes, num_dual=shape.num_dual, num_single=shape.num_single, **settings)
     return LaRender(**settings) if isinstance(chosen, LaRenderSettings) else NoLayout()
+
+
+def _instance_assemble(config: RunConfig, shape: BackboneShape) -> BranchConfig:
+    """Beside the embedded model what its own branch has as well, but for density, masks and order."""
+    if config.model.family != "embedded":
+        return instance_assemble(shape)
+    return replace(branch_config(), hybrid="mean", density="none", mask_head=False)
 
 
 def _occlusionformer(chosen: OcclusionFormerSettings, config: RunConfig, shape: BackboneShape) -> OcclusionFormer:
@@ -166,6 +174,8 @@ def _occlusionformer(chosen: OcclusionFormerSettings, config: RunConfig, shape: 
     }
     if chosen.instance_modulation is False:
         given |= {"box_coordinates": False, "instance_mlp_ratio": 0, "appearance_side": 0}
+    if chosen.appearance is False:
+        given |= {"appearance_side": 0}
     branch = replace(
         branch,
         lora_rank=chosen.lora_rank,
@@ -190,6 +200,7 @@ def _flux(config: RunConfig) -> OcclusionFormerPipeline:
 
 def _embedded(config: RunConfig) -> OcclusionFormerPipeline:
     """Without a layout method the model has to read what is asked for from the prompt."""
+    named = config.model.captions_in_prompt
     transformer = LayoutFluxTransformer2DModel(
         **backbone_settings(looks_placed=config.model.looks_placed), prediction_type="sample"
     )
@@ -197,14 +208,14 @@ def _embedded(config: RunConfig) -> OcclusionFormerPipeline:
     initialise(transformer, branch)
     if config.model.looks_placed:
         attend_in_place(transformer)
-    if isinstance(branch, OcclusionFormer) and branch.appearance is not None:
+    if isinstance(branch, OcclusionBranch) and branch.appearance is not None:
         copy_appearance(branch.appearance, packaged_text_model())
     return assembled(
         transformer=transformer,
         branch=branch,
         vae=packaged_codec(config.model.codec),
         default_size=config.data.canvas,
-        captions_in_prompt=config.model.method.name == "none",
+        captions_in_prompt=config.model.method.name == "none" if named is None else named,
     )
 
 

@@ -29,6 +29,9 @@ class ModelConfig(Settings):
     looks_placed: bool = False
     """Of family embedded: what the prompt's objects look like lies in the picture at the places of composed scenes.
     Weights that have not learnt so begin with two heads that attend there."""
+    captions_in_prompt: bool | None = None
+    """Of family embedded: whether prompts name the instances beside the layout, as FLUX's do. null: without a layout
+    method, which has nothing else to read."""
     train_backbone: bool
     method: MethodSettings = OcclusionFormerSettings()
     """The layout method, by name; `--set model.method=gligen` takes its defaults."""
@@ -43,6 +46,9 @@ class ModelConfig(Settings):
             raise ValueError(f"base: expected a folder or hub id for family flux and null for others, got {self.base}")
         if self.looks_placed and self.family != "embedded":
             raise ValueError(f"looks_placed: expected false for family {self.family}, got true")
+        if self.captions_in_prompt is not None and self.family != "embedded":
+            got = str(self.captions_in_prompt).lower()
+            raise ValueError(f"captions_in_prompt: expected null for family {self.family}, got {got}")
         return self
 
 

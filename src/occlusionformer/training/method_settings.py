@@ -26,7 +26,11 @@ class OcclusionFormerSettings(Settings):
     rasteriser: Literal["area", "published"] | None = None
     """published: the released code's two rasterisers."""
     instance_modulation: bool | None = None
-    """Whether an instance's tokens are modulated by its own text; box coordinates and the instance MLP need it."""
+    """Whether an instance's tokens are modulated by its own text; box coordinates, the instance MLP and
+    appearance need it."""
+    appearance: Literal[False] | None = None
+    """false: what an instance's text says it looks like is not looked up at its tokens' places, which no other method
+    does."""
 
 
 class InstanceAssembleSettings(Settings):
@@ -63,6 +67,10 @@ class GligenSettings(Settings):
     """Of a grounding token; None for the width of the pooled text."""
     null_slots: int = Field(default=0, ge=0)
     rotary: bool = True
+    looks: bool = False
+    """Read what an instance's text says it looks like too, at its places in the box, where the backbone does so."""
+    open_gates: bool = False
+    """Gates start open, and the outputs of the layers behind them at zero; for short trainings."""
 
 
 class LaRenderSettings(Settings):

@@ -17,6 +17,7 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 
+from occlusionformer.model.attention import rotate_batch, rotation
 from occlusionformer.model.backbones.borrowed import BorrowedDual, BorrowedSingle
 from occlusionformer.model.backbones.flux_training import is_quick, quick_attention, quick_query_key_value
 from occlusionformer.model.backbones.streams import Attended, Attention, Linear, Streams, call
@@ -133,12 +134,7 @@ class DualBlock:
         text_query, text_key, text_value = _projected(attn, names, modulated.text_BSD, linear)
         query = torch.cat([attn.norm_added_q(text_query), attn.norm_q(query)], 1)
         key = torch.cat([attn.norm_added_k(text_key), attn.norm_k(key)], 1)
-        rotary = streams.rotary
-        return (
-            apply_rotary_emb(query, rotary, sequence_dim=1),
-            apply_rotary_emb(key, rotary, sequence_dim=1),
-            torch.cat([text_value, value], 1),
-        )
+        return turned(query, streams.rotary), turned(key, streams.rotary), torch.cat([text_value, value], 1)
 
     def attend(
         self,
@@ -234,11 +230,7 @@ class SingleBlock:
         if is_quick(attn, modulated.joint_BJD):
             return quick_query_key_value(attn, modulated.joint_BJD, None, streams.rotary, linear)
         query, key, value = _projected(attn, ("to_q", "to_k", "to_v"), modulated.joint_BJD, linear)
-        return (
-            apply_rotary_emb(attn.norm_q(query), streams.rotary, sequence_dim=1),
-            apply_rotary_emb(attn.norm_k(key), streams.rotary, sequence_dim=1),
-            value,
-        )
+        return turned(attn.norm_q(query), streams.rotary), turned(attn.norm_k(key), streams.rotary), value
 
     def attend(
         self,
@@ -279,6 +271,14 @@ class SingleBlock:
         if extra_BLD is not None:
             image_BLD = image_BLD + extra_BLD
         return replace(streams, text_BSD=_within_half(text_BSD), image_BLD=_within_half(image_BLD))
+
+
+def turned(x_BJHE: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary position embedding by tables (J, E), the same for all of the batch, or (B, J, E)."""
+    if rotary[0].ndim == 2:
+        output: Tensor = apply_rotary_emb(x_BJHE, rotary, sequence_dim=1)
+        return output
+    return rotate_batch(x_BJHE, rotation(*rotary))
 
 
 def _run(forward: BlockForward, streams: Streams) -> Streams:

@@ -91,8 +91,8 @@ def quick_query_key_value(
         query, key, value = _projected(attn, IMAGE, image_BLD, rotation_JC, linear)
         return query, key, value
     count = text_BSD.shape[1]
-    text = _projected(attn, TEXT, text_BSD, rotation_JC[:count], linear)
-    image = _projected(attn, IMAGE, image_BLD, rotation_JC[count:], linear)
+    text = _projected(attn, TEXT, text_BSD, rotation_JC[..., :count, :], linear)
+    image = _projected(attn, IMAGE, image_BLD, rotation_JC[..., count:, :], linear)
     query, key, value = (torch.cat(pair, 1) for pair in zip(text, image, strict=True))
     return query, key, value
 

@@ -229,6 +229,7 @@ class LayoutFluxTransformer2DModel(FluxTransformer2DModel, metaclass=_DropIn):
             time_embedding=self.time_embedding,
             text_embedding=self.context_embedder,
             rotary=lambda ids: self.pos_embed(ids.float()),
+            text_places=tuple(self.config.get("text_places", ())),
         )
 
     def time_embedding(self, timestep: Tensor, guidance: Tensor | None, pooled: Tensor) -> Tensor:

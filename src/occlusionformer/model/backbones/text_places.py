@@ -15,6 +15,19 @@ PlacedPatches = Sequence[float]
 height, and the side, in shares of the shorter side."""
 
 
+def box_ids(box_N4: Tensor, patches: int, height: int, width: int) -> Tensor:
+    """Ids (N, patches^2, 3) of squares of patches, row after row, that fill boxes; box_N4: xyxy in 0..1.
+
+    height, width: of the canvas in tokens.
+    """
+    share = (torch.arange(patches, dtype=box_N4.dtype, device=box_N4.device) + 0.5) / patches
+    across_NP = (box_N4[:, :1] + share * (box_N4[:, 2:3] - box_N4[:, :1])) * width - 0.5
+    down_NP = (box_N4[:, 1:2] + share * (box_N4[:, 3:] - box_N4[:, 1:2])) * height - 0.5
+    row_NPP = down_NP[:, :, None].expand(-1, -1, patches)
+    column_NPP = across_NP[:, None, :].expand(-1, patches, -1)
+    return torch.stack([torch.zeros_like(row_NPP), row_NPP, column_NPP], -1).flatten(1, 2)
+
+
 def placed_ids(text_ids: Tensor, image_ids: Tensor, places: Sequence[PlacedPatches]) -> Tensor:
     """Ids of the text (S, 3) whose rows of patches lie at their centres; image_ids (L, 3): of a canvas, row by row.
 
