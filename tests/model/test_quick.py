@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -105,6 +106,24 @@ def test_pieces_with_layers_of_a_method_train_alike_but_for_rounding(kind, added
         assert distance(value, true) < 1.5 * distance(usual, true) + BF16
 
 
+@by_kind
+@for_each("autocast", [True, False])
+def test_tables_of_every_picture_train_as_one_of_all(kind, autocast):
+    """That they are one after the other what they should be is tested with the methods that make them."""
+    block = blocks(kind)[1]
+    shared = random_streams(torch.float32)
+    each = tuple(table.expand(len(shared.image_BLD), -1, -1) for table in shared.rotary)
+    results = []
+    for streams in (shared, replace(shared, rotary=each)):
+        block.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            after = in_pieces(KINDS[kind][0](1, block), streams, through)
+        (after.text_BSD.float().square().sum() + after.image_BLD.float().square().sum()).backward()
+        results.append([after.text_BSD.detach(), after.image_BLD.detach(), *(p.grad for p in block.parameters())])
+    for found, expected in zip(*results, strict=True):
+        assert distance(found, expected) < (BF16 if autocast else 1e-6)
+
+
 def test_only_the_usual_processor_is_replaced_and_its_choice_of_kernel_is_kept():
     backbone = tiny_backbone()
     first, second = (block.attn for block in backbone.transformer_blocks)
@@ -181,6 +200,10 @@ def test_a_batch_is_normed_and_rotated_alike(dtype):
     rotation_JC = torch.polar(torch.ones(7, 4), noise(7, 4))
     found = normed_and_rotated_batch(norm, x, rotation_JC)
     assert found.dtype == dtype
-    for row, value in zip(x, found, strict=True):
-        assert distance(value, rotate(norm.double()(row.double()), rotation_JC)) < BF16
+    own_BJC = torch.stack([rotation_JC, rotation_JC.conj().resolve_conj()])
+    each = normed_and_rotated_batch(norm, x, own_BJC)
+    for row, value, turned, own_JC in zip(x, found, each, own_BJC, strict=True):
+        normed = norm.double()(row.double())
+        assert distance(value, rotate(normed, rotation_JC)) < BF16
+        assert distance(turned, rotate(normed, own_JC)) < BF16
         norm.float()
