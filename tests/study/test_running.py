@@ -70,6 +70,31 @@ def test_what_is_done_is_not_done_again_and_another_plan_is_refused(done, tmp_pa
         Study(other, done.folder, told.append).run()
 
 
+def test_a_plan_may_get_more_cells_and_seeds_and_loses_none(tmp_path):
+    plan = small(tmp_path)
+    first, second = plan.cells
+    third = second.model_copy(update={"name": "more"})
+    grown = plan.model_copy(update={"cells": (third, first, second), "seeds": (0, 1, 7)})
+    folder = StudyFolder(tmp_path / "out")
+    for _ in range(2):
+        folder.start(plan)
+    folder.start(grown)
+    assert [cell["name"] for cell in json.loads((tmp_path / "out" / "plan.json").read_text())["cells"]] == [
+        "more",
+        "ours",
+        "text",
+    ]
+    changed = first.model_copy(update={"settings": ("objective.align=none",)})
+    for field, other in {
+        "cells": [plan, grown.model_copy(update={"cells": (third, changed, second)})],
+        "seeds": [plan, grown.model_copy(update={"seeds": (0, 7, 1)})],
+    }.items():
+        for refused in other:
+            with pytest.raises(SettingsError, match=f"{field}: expected that of the study in"):
+                folder.start(refused)
+    folder.start(grown)
+
+
 @pytest.mark.slow
 def test_weights_that_nothing_needs_any_longer_may_be_gone(done, tmp_path):
     """What a repository keeps of a study is enough to go on with it: JSON alone."""

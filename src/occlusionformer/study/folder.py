@@ -27,21 +27,20 @@ class StudyFolder:
     def start(self, plan: StudyPlan) -> None:
         """Lay the folder out, or go on with one of the same plan, wherever the backbone's weights lie.
 
-        Raises SettingsError for one of another plan or of another backbone.
+        The plan may have got more cells and seeds. Raises SettingsError for another plan or another backbone.
         """
         if self.path.exists() and not self.path.is_dir():
             raise SettingsError([f"out: expected a folder, got the file {self.path}"])
         self.path.mkdir(parents=True, exist_ok=True)
         place, now = self.path / PLAN, {**plan.model_dump(mode="json"), "backbone": backbone_digest(plan)}
         with self.claimed("plan", wait=True):
-            if not place.exists():
+            before = json.loads(place.read_text(encoding="utf-8")) if place.exists() else None
+            if before is not None and (different := _different(before, json.loads(json.dumps(now)))):
+                raise SettingsError(
+                    [f"{name}: expected that of the study in {self.path}, got another" for name in different]
+                )
+            if before != now:
                 write_atomic(place, json.dumps(now, indent=1) + "\n")
-        before = json.loads(place.read_text(encoding="utf-8"))
-        different = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-        if different:
-            raise SettingsError(
-                [f"{name}: expected that of the study in {self.path}, got another" for name in different]
-            )
 
     def cell(self, cell: StudyCell) -> Path:
         return self.path / "cells" / cell.name
@@ -68,6 +67,16 @@ class StudyFolder:
                 yield False
                 return
             yield True
+
+
+def _different(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Fields of a plan that are not what they were; more cells, wherever they stand, and further seeds are not."""
+    found = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+    if all(cell in now["cells"] for cell in before["cells"]):
+        found.discard("cells")
+    if now["seeds"][: len(before["seeds"])] == before["seeds"]:
+        found.discard("seeds")
+    return sorted(found)
 
 
 def backbone_digest(plan: StudyPlan) -> str | None:
