@@ -121,10 +121,51 @@ def test_an_ablation_takes_the_rate_of_the_whole_method(tmp_path):
     folder = StudyFolder(tmp_path / "out")
     parts = {part.name: part for part in Study(plan, folder, print).parts()}
     assert not parts["search-text"].is_ready()
-    write_json(folder.search(ours) / "search.json", {"rate": 0.003, "figures": {"0.003": 0.1}})
+    chosen = {"rate": 0.003, "images": plan.search_images}
+    write_json(folder.search(ours) / "search.json", {**chosen, "figures": {"0.003": 0.1}})
     assert parts["search-text"].is_ready()
     parts["search-text"].work()
-    assert read_json(folder.search(text) / "search.json") == {"rate": 0.003, "rate_of": "ours", "figures": {}}
+    assert read_json(folder.search(text) / "search.json") == {**chosen, "rate_of": "ours", "figures": {}}
+    assert parts["search-text"].is_done()
+
+
+def test_a_longer_search_keeps_trainings_of_its_rate_and_takes_those_of_another_away(tmp_path):
+    plan = small(tmp_path)
+    ours, text = plan.cells
+    plan = plan.model_copy(update={"cells": (ours, text.model_copy(update={"rate_of": "ours"}))})
+    folder = StudyFolder(tmp_path / "out")
+    folder.start(plan)
+    longer = plan.model_copy(update={"search_images": 8})
+    cells = dict(zip(("ours", "text"), plan.cells, strict=True))
+
+    def found(plan):
+        return {part.name: part for part in Study(plan, folder, print).parts()}
+
+    def chosen(rate, images):
+        return {"rate": rate, "figures": {}, "images": images}
+
+    write_json(folder.search(ours) / "search.json", chosen(0.003, 4))
+    found(plan)["search-text"].work()
+    for cell in cells.values():
+        for seed in plan.seeds_of(cell):
+            write_json(folder.training(cell, seed).parent / "trained.json", {})
+            folder.training(cell, seed).mkdir()
+            (folder.training(cell, seed) / "branch.safetensors").touch()
+        write_json(folder.cell(cell) / "drawing.json", {})
+    assert all(found(plan)[name].is_done() for name in ("search-ours", "search-text", "train-ours-1", "train-text-0"))
+    folder.start(longer)
+    parts = found(longer)
+    assert not any(parts[name].is_done() for name in ("search-ours", "search-text"))
+    assert not any(parts[name].is_ready() for name in ("search-text", "judge-ours-0-world-simple", "train-text-0"))
+    for rate, kept in ((0.003, True), (0.001, False)):
+        Study(longer, folder, print)._choose(ours, chosen(rate, 8))
+        assert parts["search-ours"].is_done()
+        parts["search-text"].work()
+        assert parts["search-text"].is_done()
+        for cell in cells.values():
+            there = [(folder.training(cell, seed).parent / "trained.json").exists() for seed in plan.seeds_of(cell)]
+            assert there == [kept] * len(there)
+            assert (folder.cell(cell) / "drawing.json").exists() is kept
 
 
 def test_a_study_of_another_backbone_is_refused(tmp_path):

@@ -27,7 +27,8 @@ class StudyFolder:
     def start(self, plan: StudyPlan) -> None:
         """Lay the folder out, or go on with one of the same plan, wherever the backbone's weights lie.
 
-        The plan may have got more cells and seeds. Raises SettingsError for another plan or another backbone.
+        The plan may have got more cells and seeds, and another length of the runs in which rates are chosen. Raises
+        SettingsError for another plan or another backbone.
         """
         if self.path.exists() and not self.path.is_dir():
             raise SettingsError([f"out: expected a folder, got the file {self.path}"])
@@ -70,8 +71,9 @@ class StudyFolder:
 
 
 def _different(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Fields of a plan that are not what they were; more cells, wherever they stand, and further seeds are not."""
-    found = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+    """Fields that are not what they were, but for what a plan may get: cells, wherever they stand, further seeds, and
+    another length of the runs in which rates are chosen."""
+    found = {name for name in {*before, *now} if before.get(name) != now.get(name)} - {"search_images"}
     if all(cell in now["cells"] for cell in before["cells"]):
         found.discard("cells")
     if now["seeds"][: len(before["seeds"])] == before["seeds"]:

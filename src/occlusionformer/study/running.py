@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from occlusionformer.evaluation.benchmark import Benchmark
 from occlusionformer.evaluation.benchmarks import load_benchmark
@@ -90,11 +92,9 @@ class Study:
     def parts(self) -> Iterator[Work]:
         """Everything, in an order in which it can be done."""
         for cell in self.plan.cells:
-            searched = self.folder.search(cell) / SEARCHED
-            ready = _always
-            if cell.rate_of is not None:
-                ready = (self.folder.search(self.plan.cell(cell.rate_of)) / SEARCHED).exists
-            yield Work(f"search-{cell.name}", cell, searched.exists, ready, partial(self._search, cell))
+            ready = _always if cell.rate_of is None else partial(self._has_chosen, self.plan.cell(cell.rate_of))
+            chosen = partial(self._has_chosen, cell)
+            yield Work(f"search-{cell.name}", cell, chosen, ready, partial(self._search, cell))
         # A whole table of one seed comes before the next seed: stopped early, it compares all the same.
         for seed in self.plan.seeds:
             for cell in self.plan.cells:
@@ -119,7 +119,7 @@ class Study:
         write_json(self.folder.cell(cell) / DRAWN, {"processor_seconds": seconds})
 
     def _of(self, cell: StudyCell, seed: int) -> Iterator[Work]:
-        searched = self.folder.search(cell) / SEARCHED
+        chosen = partial(self._has_chosen, cell)
         name = f"{cell.name}-{seed}"
         uses = [
             Work(
@@ -141,42 +141,61 @@ class Study:
             done = (self.folder.training(cell, seed).parent / TRAINED).exists()
             return done and (self._can_draw(cell, seed) or all(use.is_done() for use in uses))
 
-        yield Work(f"train-{name}", cell, is_trained, searched.exists, partial(self._train, cell, seed))
+        yield Work(f"train-{name}", cell, is_trained, chosen, partial(self._train, cell, seed))
         yield from uses
 
     def _can_draw(self, cell: StudyCell, seed: int) -> bool:
         folder = self.folder.training(cell, seed)
         weights = folder / "branch.safetensors" if cell.trained else folder / CONFIG
-        return (folder.parent / TRAINED).exists() and weights.exists()
+        return self._has_chosen(cell) and (folder.parent / TRAINED).exists() and weights.exists()
+
+    def _has_chosen(self, cell: StudyCell) -> bool:
+        """Whether there is a rate or a variant, chosen as the plan says; runs may have become longer since."""
+        found = read_json(self.folder.search(cell) / SEARCHED)
+        return found is not None and (not self._searches(cell) or found.get("images") == self.plan.search_images)
+
+    def _searches(self, cell: StudyCell) -> bool:
+        """Whether a learning rate is chosen."""
+        return cell.trained and len(self.plan.rates) > 1
 
     def _search(self, cell: StudyCell) -> None:
         """Choose the rate, or the variant, on layouts that are not the benchmark's."""
         place, seed = self.folder.search(cell), self.plan.seeds[0]
         if cell.variants:
-            found = {number: self._variant_figure(cell, number) for number in range(len(cell.variants))}
-            write_json(place / SEARCHED, {"variant": max(found, key=lambda number: found[number]), "figures": found})
+            seen = {number: self._variant_figure(cell, number) for number in range(len(cell.variants))}
+            write_json(place / SEARCHED, {"variant": max(seen, key=lambda number: seen[number]), "figures": seen})
             return
         if cell.rate_of is not None:
             other = read_json(self.folder.search(self.plan.cell(cell.rate_of)) / SEARCHED)
             assert other is not None
-            write_json(place / SEARCHED, {"rate": other["rate"], "rate_of": cell.rate_of, "figures": {}})
+            self._choose(cell, {**other, "rate_of": cell.rate_of, "figures": {}})
             return
-        if not cell.trained or len(self.plan.rates) == 1:
-            write_json(place / SEARCHED, {"rate": self.plan.rates[0], "figures": {}})
+        if not self._searches(cell):
+            self._choose(cell, {"rate": self.plan.rates[0], "figures": {}})
             return
         figures = {}
         for rate in self.plan.rates:
             config = self.plan.config(cell, seed=seed, rate=rate, images=self.plan.search_images)
-            self._trained(config, place / f"rate-{rate:g}")
-            rows = log_rows(place / f"rate-{rate:g}")
-            figures[rate] = next((row[CHOSEN_BY] for row in reversed(rows) if CHOSEN_BY in row), math.inf)
+            run = place / f"{self.plan.search_images}-images-rate-{rate:g}"
+            self._trained(config, run)
+            figures[rate] = next((row[CHOSEN_BY] for row in reversed(log_rows(run)) if CHOSEN_BY in row), math.inf)
         known = {rate: value for rate, value in figures.items() if math.isfinite(value)}
         if not known:
             raise ValueError(
                 f"{cell.name}: expected a finite {CHOSEN_BY} at one of the rates, got none at {list(figures)}"
             )
         best = min(known, key=lambda rate: known[rate])
-        write_json(place / SEARCHED, {"rate": best, "figures": {f"{rate:g}": value for rate, value in known.items()}})
+        found = {f"{rate:g}": value for rate, value in known.items()}
+        self._choose(cell, {"rate": best, "figures": found, "images": self.plan.search_images})
+
+    def _choose(self, cell: StudyCell, chosen: dict[str, Any]) -> None:
+        """Write it down; trainings at a rate that other runs chose before go where it is another now."""
+        before = read_json(self.folder.search(cell) / SEARCHED)
+        if before is not None and before["rate"] != chosen["rate"]:
+            for seed in self.plan.seeds_of(cell):
+                shutil.rmtree(self.folder.training(cell, seed).parent, ignore_errors=True)
+            (self.folder.cell(cell) / DRAWN).unlink(missing_ok=True)
+        write_json(self.folder.search(cell) / SEARCHED, chosen)
 
     def _variant_figure(self, cell: StudyCell, number: int) -> float:
         varied = cell.model_copy(update={"settings": (*cell.settings, *cell.variants[number])})
