@@ -34,7 +34,7 @@ def run(folder: Path, kind: str) -> Iterator[tuple[Case, Differences]]:
         slots = fill_slots([case.layout()], least=told["max_instances"])
         box_K4 = torch.zeros(told["max_instances"], 4)
         box_K4[: len(slots.box_N4)] = slots.box_N4.float()
-        grounding = tokens(given["phrase_embeds"], slots)
+        grounding = tokens(given["phrase_embeds"][:, None], slots)
         between: list[Tensor] = []
         handle = layer.norm2.register_forward_pre_hook(lambda _, inputs, seen=between: seen.append(inputs[0]))
         gated = layer(given["hidden_states"], grounding)
