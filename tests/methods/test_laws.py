@@ -13,7 +13,7 @@ from diffusers import FluxTransformer2DModel
 
 from occlusionformer.model import Method
 from occlusionformer.model.method import InstanceTexts
-from tests.methods.zoo import METHODS, arguments, method, prepared, run, texts, transformer
+from tests.methods.zoo import METHODS, arguments, method, prepared, run, texts, transformer, whole_and_alone
 from tests.model.test_no_sync import WAITING, Recorder
 from tests.model.tiny import BACKBONE, BOXES, CHAIN, EMPTY, GRID, Picture, randomise
 
@@ -42,17 +42,8 @@ def test_without_instances_or_strength_it_is_the_stock_backbone_bit_for_bit(name
 @by_method
 @torch.no_grad()
 def test_a_batch_of_different_layouts_is_each_alone(name):
-    model, built, given = transformer(), method(name), arguments(4)
-    pictures = [SCENE, None, PAIR, EMPTY]
-    words = texts(5)
-    whole = run(model, prepared(built, pictures, words=words), given)
-    rows = {0: torch.arange(0, 3), 2: torch.arange(3, 5)}
-    for index, picture in enumerate(pictures):
-        own = words.rows(rows.get(index, torch.arange(0)))
-        one = {key: value[index : index + 1] if len(value) == 4 else value for key, value in given.items()}
-        one |= {key: given[key] for key in ("img_ids", "txt_ids")}
-        alone = run(model, prepared(built, [picture], words=own), one)
-        torch.testing.assert_close(whole[index : index + 1], alone, rtol=1e-9, atol=1e-9)
+    for found, alone in whole_and_alone(transformer(), method(name), [SCENE, None, PAIR, EMPTY], texts(5)):
+        torch.testing.assert_close(found, alone, rtol=1e-9, atol=1e-9)
 
 
 @by_method

@@ -17,7 +17,18 @@ from occlusionformer.model.attention import rotate_batch, rotation
 from occlusionformer.model.backbones.flux import turned
 from occlusionformer.model.backbones.text_places import box_ids
 from occlusionformer.model.method import InstanceTexts
-from tests.methods.zoo import METHODS, POOLED, SHAPE, TEXT_WIDTH, arguments, prepared, run, texts, transformer
+from tests.methods.zoo import (
+    METHODS,
+    POOLED,
+    SHAPE,
+    TEXT_WIDTH,
+    arguments,
+    prepared,
+    run,
+    texts,
+    transformer,
+    whole_and_alone,
+)
 from tests.model.tiny import BOXES, CHAIN, EMPTY, GRID, Picture, randomise
 
 SCENE = Picture(boxes=BOXES, occluders=CHAIN)
@@ -62,16 +73,8 @@ def test_patches_fill_a_box_row_after_row():
 @by_reader
 @torch.no_grad()
 def test_a_batch_is_each_picture_alone(name):
-    model, method, given, words = placing(), built(name), arguments(4), words_of(name, 5)
-    pictures = [SCENE, None, PAIR, EMPTY]
-    whole = run(model, prepared(method, pictures, words=words), given)
-    rows = {0: torch.arange(0, 3), 2: torch.arange(3, 5)}
-    for index, picture in enumerate(pictures):
-        own = words.rows(rows.get(index, torch.arange(0)))
-        one = {key: value[index : index + 1] if len(value) == 4 else value for key, value in given.items()}
-        one |= {key: given[key] for key in ("img_ids", "txt_ids")}
-        alone = run(model, prepared(method, [picture], words=own), one)
-        torch.testing.assert_close(whole[index : index + 1], alone, rtol=1e-6, atol=1e-6)
+    for found, alone in whole_and_alone(placing(), built(name), [SCENE, None, PAIR, EMPTY], words_of(name, 5)):
+        torch.testing.assert_close(found, alone, rtol=1e-6, atol=1e-6)
 
 
 @by_reader

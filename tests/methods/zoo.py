@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -107,3 +107,21 @@ def run(model: LayoutFluxTransformer2DModel, layout: PreparedLayouts | None, giv
     kwargs = None if layout is None else {"layout": layout}
     output: Tensor = model(**given, joint_attention_kwargs=kwargs, return_dict=False)[0]
     return output
+
+
+def whole_and_alone(
+    model: LayoutFluxTransformer2DModel,
+    of: Method,
+    pictures: Sequence[Picture | None],
+    words: InstanceTexts,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What a batch gives for every picture, and what the picture gives alone."""
+    given, batch, first = arguments(len(pictures)), len(pictures), 0
+    whole = run(model, prepared(of, pictures, words=words), given)
+    for index, picture in enumerate(pictures):
+        last = first + (0 if picture is None else len(picture.boxes))
+        one = {key: value[index : index + 1] if len(value) == batch else value for key, value in given.items()}
+        one |= {key: given[key] for key in ("img_ids", "txt_ids")}
+        own = words.rows(torch.arange(first, last))
+        yield whole[index : index + 1], run(model, prepared(of, [picture], words=own), one)
+        first = last

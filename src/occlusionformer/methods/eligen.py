@@ -170,7 +170,7 @@ class EligenState(SegmentState):
     def dual(self, index: int, block: DualBlock, streams: Streams) -> Streams:
         """In pieces, with the delta."""
         linear = self._linear(self.method.dual[index])
-        if linear is call:
+        if linear is call and self.rotary is None:
             return block.run(streams)
         streams = self.placed(streams)
         modulated = block.modulate(streams, linear)
@@ -179,7 +179,7 @@ class EligenState(SegmentState):
     def single(self, index: int, block: SingleBlock, streams: Streams) -> Streams:
         """In pieces, with the delta."""
         linear = self._linear(self.method.single[index])
-        if linear is call:
+        if linear is call and self.rotary is None:
             return block.run(streams)
         streams = self.placed(streams)
         modulated = block.modulate(streams, linear)
@@ -187,7 +187,7 @@ class EligenState(SegmentState):
 
     def _linear(self, deltas: Any) -> Linear:
         if not len(deltas):
-            return call if self.rotary is None else _same
+            return call
 
         def linear(path: str, layer: nn.Module, x: Tensor) -> Tensor:
             factor = self.factor_B.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
@@ -195,11 +195,6 @@ class EligenState(SegmentState):
             return output
 
         return linear
-
-
-def _same(path: str, layer: nn.Module, x: Tensor) -> Tensor:
-    """As `call`, but another function: a block in pieces reads position tables of every picture."""
-    return call(path, layer, x)
 
 
 def allowed(condition: EligenCondition, prompt_tokens: int, image_tokens: int, *, segment_tokens: int) -> Tensor:

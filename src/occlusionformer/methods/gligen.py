@@ -147,7 +147,7 @@ class Gligen(Method):
     not carry their place. looks: rows of an instance's text that show what it looks like are grounding tokens too, each
     at its place in the box, for a backbone that reads such rows; text and pooled vector must have one width.
     open_gates: a new method starts with gates open, behind layers whose outputs are zero, for short trainings: gates
-    that start at zero change their signs for hundreds of steps, and with them turns what is learned behind them.
+    that start at zero may stay near it for hundreds of steps, and what is learned behind them turns with their signs.
     """
 
     name = "gligen"

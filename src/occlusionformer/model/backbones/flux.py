@@ -151,7 +151,7 @@ class DualBlock:
         block's own. An IP-adapter acts in every case.
         """
         attn = self._block.attn
-        if attention is None and linear is call:
+        if attention is None and linear is call and streams.rotary[0].ndim == 2:
             outputs = attn(
                 hidden_states=modulated.image_BLD,
                 encoder_hidden_states=modulated.text_BSD,
@@ -243,7 +243,7 @@ class SingleBlock:
     ) -> Tensor:
         """Joint attention (B, J, D); attention and mask as in a dual block."""
         attn = self._block.attn
-        if attention is None and linear is call:
+        if attention is None and linear is call and streams.rotary[0].ndim == 2:
             output: Tensor = attn(
                 hidden_states=modulated.joint_BJD,
                 image_rotary_emb=streams.rotary,

@@ -30,8 +30,7 @@ class Streams:
     """What goes into a block and comes out of it.
 
     text_BSD, image_BLD; temb_BD embeds time, guidance and pooled text; rotary: cos and sin (J, E) of [text; image],
-    or (B, J, E), with which a block runs in pieces alone, and with a core or layers other than its own;
-    extra: the caller's other joint_attention_kwargs.
+    or (B, J, E), with which a block runs in pieces alone; extra: the caller's other joint_attention_kwargs.
     """
 
     text_BSD: Tensor
